@@ -1,0 +1,39 @@
+"""Weak-to-strong generalization through the data-centric lens.
+
+The stable names of the library are loaded on first use, so that importing the package costs
+nothing:
+
+- `change_point(values)`, `detect_overlap(weak_proba, activations)`, `fit_probes(x, targets)`,
+- `pgr(floor, w2s, ceiling)`, `load(path)` for any artifact, and `W2SError`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from w2s.artifacts import load
+    from w2s.errors import W2SError
+    from w2s.evaluation.metrics import pgr
+    from w2s.methods.change_point import change_point
+    from w2s.methods.overlap import detect_overlap
+    from w2s.methods.probes import fit_probes
+
+__version__ = "0.1.0"
+__all__ = ["W2SError", "change_point", "detect_overlap", "fit_probes", "load", "pgr"]
+
+_HOMES = {
+    "W2SError": "w2s.errors",
+    "change_point": "w2s.methods.change_point",
+    "detect_overlap": "w2s.methods.overlap",
+    "fit_probes": "w2s.methods.probes",
+    "load": "w2s.artifacts",
+    "pgr": "w2s.evaluation.metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'w2s' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

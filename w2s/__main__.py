@@ -1,0 +1,7 @@
+"""`python -m w2s`."""
+
+import sys
+
+from w2s.cli import main
+
+sys.exit(main())

@@ -1,0 +1,286 @@
+"""Typed, self-describing files: how every table and tensor of the project is written and read.
+
+An artifact is a set of named arrays that share their first axes, plus `facts` (a few scalars and
+words about the whole) and its provenance. Rows are Parquet, tensors are safetensors; both carry one
+metadata key, `w2s`, with sorted JSON. The same content gives the same bytes: no time, host, user or
+path is stored. Files are written beside their place and renamed, so a killed job leaves none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from w2s.errors import ArtifactError
+from w2s.kinds import FORMAT, KINDS, Array, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = "w2s"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Arrays and facts of one kind, in memory.
+
+    Attributes:
+        kind: Name of the kind.
+        arrays: Columns or tensors by name.
+        facts: JSON values about the whole: thresholds, status, counts.
+        provenance: Stage, settings, input digests and versions; empty before it is saved.
+        checksum: Digest of the content as read from the file; empty before it is saved.
+    """
+
+    kind: str
+    arrays: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    checksum: str = ""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arrays[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def where(self, mask: Any) -> Artifact:
+        """The rows selected by a boolean mask or by positions, for row artifacts."""
+        arrays = {name: array[mask] for name, array in self.arrays.items()}
+        return Artifact(self.kind, arrays, self.facts, self.provenance)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame (row artifacts only)."""
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.arrays))
+
+
+def load(path: str | Path, kind: Kind | None = None) -> Artifact:
+    """Read an artifact and check it against its declaration.
+
+    Args:
+        path: A `.parquet` or `.safetensors` file written by a stage.
+        kind: The kind to insist on; the file's own where not given.
+
+    Raises:
+        ArtifactError: no file, not an artifact, another kind or format version, damaged content,
+            or arrays that differ from the declaration.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path}: found no file, expected an artifact; run the stage before")
+    try:
+        arrays, text = _READERS[path.suffix](path)
+    except KeyError:
+        raise ArtifactError(
+            f"{path}: found the ending '{path.suffix}', expected .parquet or .safetensors"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: damaged ({error}); delete it and run again") from None
+    meta = _metadata(path, text)
+    artifact = Artifact(meta["kind"], arrays, meta["facts"], meta["provenance"], meta["digest"])
+    if kind is not None and artifact.kind != kind.name:
+        raise ArtifactError(f"{path}: found kind '{artifact.kind}', expected '{kind.name}'")
+    check(artifact, str(path))
+    if digest(artifact) != meta["digest"]:
+        raise ArtifactError(f"{path}: content differs from its checksum; delete it and run again")
+    return artifact
+
+
+def save(artifact: Artifact, path: str | Path) -> None:
+    """Write an artifact whole or not at all.
+
+    Raises:
+        ArtifactError: the arrays or facts differ from the kind's declaration, or the ending does.
+    """
+    path = Path(path)
+    check(artifact, f"{path} (to be written)")
+    kind = KINDS[artifact.kind]
+    if path.suffix != kind.suffix:
+        raise ArtifactError(f"{path}: found the ending '{path.suffix}', expected '{kind.suffix}'")
+    meta = {
+        "kind": artifact.kind,
+        "format": FORMAT,
+        "digest": digest(artifact),
+        "facts": dict(artifact.facts),
+        "provenance": dict(artifact.provenance),
+    }
+    text = json.dumps(meta, sort_keys=True, ensure_ascii=False)
+    with whole(path) as beside:
+        _WRITERS[kind.suffix](beside, artifact, text)
+
+
+def digest(artifact: Artifact) -> str:
+    """SHA-256 of the arrays and facts: names, dtypes, shapes, bytes; not of the file format."""
+    sha = hashlib.sha256()
+    for name in sorted(artifact.arrays):
+        array = artifact.arrays[name]
+        sha.update(f"{name}\x1f{_dtype(array)}\x1f{array.shape}\x1e".encode())
+        if array.dtype == object:
+            for text in array:
+                sha.update(f"{len(text)}\x1f{text}".encode())
+        else:
+            sha.update(np.ascontiguousarray(array).data)
+    sha.update(json.dumps(dict(artifact.facts), sort_keys=True).encode())
+    return sha.hexdigest()
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _dtype(array: Any) -> str:
+    return "str" if array.dtype == object else str(array.dtype)
+
+
+def _metadata(path: Path, text: str | None) -> Any:
+    if text is None:
+        raise ArtifactError(f"{path}: found a file without w2s metadata, expected an artifact")
+    meta = json.loads(text)
+    if meta.get("format") != FORMAT or meta.get("kind") not in KINDS:
+        raise ArtifactError(
+            f"{path}: found kind '{meta.get('kind')}' in format {meta.get('format')}, expected a "
+            f"kind of this version in format {FORMAT}; run the stage again"
+        )
+    return meta
+
+
+def check(artifact: Artifact, where: str) -> None:
+    """Raise unless arrays and facts are as the kind declares them.
+
+    Args:
+        artifact: What to check.
+        where: Begins the message: the file.
+
+    Raises:
+        ArtifactError: names, dtypes, shapes, finiteness or ids differ from the declaration.
+    """
+    kind = KINDS[artifact.kind]
+    lengths: dict[str, int] = {}
+    declared = {name: _declaration(kind, name) for name in artifact.arrays}
+    for name, spec in declared.items():
+        if spec is None:
+            raise ArtifactError(f"{where}: found '{name}', which '{kind.name}' does not declare")
+        _check_array(artifact.arrays[name], spec, f"{where}: {name}", lengths)
+    missing = {name for name in kind.arrays if not name.endswith("*")} - set(artifact.arrays)
+    missing |= set(kind.facts) - set(artifact.facts)
+    if missing or set(artifact.facts) - set(kind.facts):
+        found = ", ".join(sorted({*artifact.arrays, *artifact.facts}))
+        expected = ", ".join(sorted({*kind.arrays, *kind.facts}))
+        raise ArtifactError(f"{where}: found {found}; '{kind.name}' expects {expected}")
+    if kind.ids and len(np.unique(artifact.arrays["id"])) != len(artifact.arrays["id"]):
+        raise ArtifactError(f"{where}: found an example id twice, expected each once")
+
+
+def _declaration(kind: Kind, name: str) -> Array | None:
+    for declared, spec in kind.arrays.items():
+        if name == declared or (declared.endswith("*") and name.startswith(declared[:-1])):
+            return spec
+    return None
+
+
+def _check_array(array: Any, spec: Array, where: str, lengths: dict[str, int]) -> None:
+    if _dtype(array) != spec.dtype or array.ndim != len(spec.axes):
+        shape = ", ".join(spec.axes)
+        raise ArtifactError(
+            f"{where}: found {_dtype(array)} of shape {array.shape}, expected "
+            f"{spec.dtype} of shape ({shape})"
+        )
+    for axis, size in zip(spec.axes, array.shape, strict=True):
+        if lengths.setdefault(axis, size) != size:
+            raise ArtifactError(
+                f"{where}: found {size} along axis {axis}, expected {lengths[axis]} as elsewhere"
+            )
+    if array.dtype.kind == "f":
+        bad = np.isinf(array) if spec.nan else ~np.isfinite(array)
+        if bad.any():
+            what = "infinite values" if spec.nan else "values that are NaN or infinite"
+            raise ArtifactError(f"{where}: found {np.count_nonzero(bad)} {what}, expected none")
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, Any], str | None]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(path).read()
+    text = (table.schema.metadata or {}).get(KEY.encode())
+    arrays = {name: _column(table[name]) for name in table.column_names}
+    return arrays, None if text is None else text.decode()
+
+
+def _column(column: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return column.combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def _write_parquet(path: Path, artifact: Artifact, text: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        name: pa.array(array, type=pa.string() if array.dtype == object else None)
+        for name, array in artifact.arrays.items()
+    }
+    table = pa.table(columns).replace_schema_metadata({KEY: text})
+    pq.write_table(table, path, compression="zstd")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], str | None]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            return {name: file.get_tensor(name) for name in sorted(file.keys())}, text
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def _write_safetensors(path: Path, artifact: Artifact, text: str) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = {name: np.ascontiguousarray(array) for name, array in artifact.arrays.items()}
+    save_file(tensors, path, metadata={KEY: text})
+
+
+_READERS: dict[str, Callable[[Path], tuple[dict[str, Any], str | None]]] = {
+    ".parquet": _read_parquet,
+    ".safetensors": _read_safetensors,
+}
+_WRITERS: dict[str, Callable[[Path, Artifact, str], None]] = {
+    ".parquet": _write_parquet,
+    ".safetensors": _write_safetensors,
+}

@@ -1,0 +1,137 @@
+"""The command line: `w2s STAGE`, one option per input and output, and `w2s inspect`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from w2s.errors import ConfigError, W2SError
+from w2s.stages import STAGES, Many, Plain, Stage
+
+MISTAKE = 2  # exit code of a user's mistake, as of argparse's own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 0, or 2 after a mistake told in one line."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "inspect":
+            return _inspect(options.paths, options.rows)
+        _run(options)
+    except W2SError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"w2s {options.command}: error: {line}\n")
+        return MISTAKE
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser, built from the table of stages without importing what the stages need."""
+    top = argparse.ArgumentParser(
+        prog="w2s",
+        description="Weak-to-strong generalization through the data-centric lens: the stages of "
+        "the workflow, one command each. Run the workflow itself with snakemake.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, stage in STAGES.items():
+        _add_stage(
+            commands.add_parser(name, help=stage.summary, description=_sentence(stage)), stage
+        )
+    inspect = commands.add_parser(
+        "inspect",
+        help="show what artifacts hold: kind, shapes, provenance, ranges, a few rows",
+        description="Show what artifacts hold: kind, facts, provenance, shapes, value ranges, "
+        "and a few rows with their text.",
+    )
+    inspect.add_argument("paths", nargs="+", metavar="PATH", help="a .parquet or .safetensors file")
+    inspect.add_argument("--rows", type=int, default=5, help="rows to show (default: 5)")
+    return top
+
+
+def _sentence(stage: Stage) -> str:
+    return f"{stage.summary[0].upper()}{stage.summary[1:]}. One job per {stage.per}."
+
+
+def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
+    for name, kind in stage.inputs.items():
+        several = {"nargs": "+"} if isinstance(kind, Many) else {}
+        command.add_argument(
+            _option(name), required=True, metavar="PATH", help=f"read: {_what(kind)}", **several
+        )
+    for name, output in stage.outputs.items():
+        command.add_argument(
+            output_option(stage, name),
+            dest=f"output_{name}",
+            required=True,
+            metavar="PATH",
+            help=f"write: {_what(output)}",
+        )
+    command.add_argument(
+        "--settings",
+        default="{}",
+        metavar="JSON",
+        help=f"settings as JSON text, see {stage.settings} in docs/cli.md (default: {{}})",
+    )
+    if stage.runtime:
+        command.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+        command.add_argument(
+            "--batch-tokens",
+            type=int,
+            default=2048,
+            help="tokens of a forward pass (default: 2048)",
+        )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _what(kind: Any) -> str:
+    if isinstance(kind, Plain):
+        return kind.value
+    inner = getattr(kind, "kind", kind)
+    number = "one or more of " if isinstance(kind, Many) else ""
+    return f"{number}{inner.name} ({inner.suffix})"
+
+
+def _run(options: argparse.Namespace) -> None:
+    from w2s.config import RuntimeConfig, parse_as
+    from w2s.runner import run
+
+    stage = STAGES[options.command]
+    try:
+        settings = json.loads(options.settings)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--settings: found text that is not JSON ({error})") from None
+    runtime = (
+        {"device": options.device, "batch_tokens": options.batch_tokens} if stage.runtime else {}
+    )
+    run(
+        options.command,
+        {name: getattr(options, name) for name in stage.inputs},
+        {name: getattr(options, f"output_{name}") for name in stage.outputs},
+        settings,
+        parse_as(RuntimeConfig, runtime),
+    )
+
+
+def _inspect(paths: Sequence[str], rows: int) -> int:
+    """Show each artifact; a bad one is told in its place and the others go on."""
+    from w2s.inspect import describe
+
+    code = 0
+    for path in paths:
+        try:
+            sys.stdout.write(describe(path, rows=rows))
+        except W2SError as error:
+            sys.stderr.write(f"w2s inspect: error: {error}\n")
+            code = MISTAKE
+    return code
+
+
+def output_option(stage: Stage, name: str) -> str:
+    """Name of an output's option, e.g. for the documentation."""
+    return f"--to-{name.replace('_', '-')}" if name in stage.inputs else _option(name)

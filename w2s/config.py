@@ -1,0 +1,226 @@
+"""The configuration: every setting with its type, default, range and meaning.
+
+`parse` turns the YAML of the user into a `Config` or raises one clear line per mistake. The
+reference in `config/README.md` and the JSON schema are generated from these classes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from w2s.config_sources import Dataset, Model, Name, Strict, one_of
+from w2s.errors import ConfigError
+
+RESERVED = frozenset({"tables", "figures", "logs", "benchmarks"})  # folders beside the datasets'
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Control = Literal[
+    "plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels"
+]
+
+
+class Pair(Strict):
+    """A weak and a strong model."""
+
+    weak: str = Field(description="Name of the weak model.")
+    strong: str = Field(description="Name of the strong model.")
+    weak_layer: int | None = Field(
+        None, description="Layer the weak probe reads; the last of the model's `layers`."
+    )
+    strong_layer: int | None = Field(
+        None, description="Layer the strong probe reads; the last of the model's `layers`."
+    )
+
+    @property
+    def name(self) -> str:
+        """Name of the pair's folders: `weak--strong`."""
+        return f"{self.weak}--{self.strong}"
+
+
+class ProbeConfig(Strict):
+    """The logistic-regression probe."""
+
+    l2: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="Weight of the squared norm of the coefficients (bias not penalised)."
+    )
+
+
+class Quantile(Strict):
+    """A threshold given as a quantile of the sorted values."""
+
+    quantile: Share = Field(description="0 to 1.")
+
+
+Threshold = Literal["change_point"] | float | Quantile
+
+
+class OverlapConfig(Strict):
+    """Overlap detection (Shin et al., 2025, Algorithm 2)."""
+
+    similarity: Literal["cosine", "dot"] = Field(
+        "cosine", description="Similarity between a point and the hard points."
+    )
+    absolute: bool = Field(True, description="Use the absolute value of the similarity.")
+    tau_hard: Threshold = Field(
+        "change_point",
+        description="Hard points have a confidence below this: change_point, a number, or "
+        "{quantile: q}.",
+    )
+    tau_overlap: Threshold = Field(
+        "change_point",
+        description="Overlap points have a score at or above this: change_point, a number, or "
+        "{quantile: q}.",
+    )
+
+
+class MixingConfig(Strict):
+    """The mixing experiment: train on mixes with a given share of overlap points."""
+
+    proportions: Annotated[tuple[Share, ...], Field(min_length=1)] = Field(
+        tuple(round(0.1 * i, 1) for i in range(11)), description="Shares of overlap points."
+    )
+    repeats: Annotated[int, Field(ge=1)] = Field(3, description="Random draws of each mix.")
+    controls: tuple[Control, ...] = Field(
+        get_args(Control), description="Which curves: plain and its controls (see docs/method.md)."
+    )
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for field in ("proportions", "controls"):
+            values = getattr(self, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field}: found a value twice in {list(values)}, expected once")
+        return self
+
+
+class EvaluationConfig(Strict):
+    """Intervals of the tables."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = Field(
+        2000, description="Bootstrap draws over test examples and seeds."
+    )
+    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="Coverage of the intervals."
+    )
+
+
+class RuntimeConfig(Strict):
+    """Settings that cannot change numbers beyond rounding: they are in no artifact's identity."""
+
+    device: str = Field(
+        "auto", description="auto, cpu, or cuda.", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$"
+    )
+    batch_tokens: Annotated[int, Field(ge=1)] = Field(
+        2048, description="Padded tokens of one forward pass."
+    )
+
+
+class Config(Strict):
+    """The whole configuration of an experiment."""
+
+    results: str = Field(description="Folder for everything the experiment writes.")
+    resources: str = Field("resources", description="Folder for downloads, shared by experiments.")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        description="Each seed draws new halves of the pool and new mixes."
+    )
+    datasets: dict[Name, Dataset] = Field(description="The datasets, by name.", min_length=1)
+    models: dict[Name, Model] = Field(description="The models, by name.", min_length=1)
+    pairs: Annotated[tuple[Pair, ...], Field(min_length=1)] = Field(
+        description="Which weak model supervises which strong one."
+    )
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
+    overlap: OverlapConfig = Field(OverlapConfig(), description="Overlap detection.")
+    mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
+    runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in RESERVED & set(self.datasets):
+            raise ValueError(f"datasets: '{name}' is the name of a results folder; choose another")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: found a seed twice in {list(self.seeds)}, expected once")
+        names = [pair.name for pair in self.pairs]
+        if len(set(names)) != len(names):
+            raise ValueError(f"pairs: found a pair twice in {names}, expected once")
+        for index, pair in enumerate(self.pairs):
+            for role in ("weak", "strong"):
+                self._check_role(f"pairs.{index}", role, pair)
+        return self
+
+    def _check_role(self, where: str, role: str, pair: Pair) -> None:
+        name = getattr(pair, role)
+        if name not in self.models:
+            near = difflib.get_close_matches(name, self.models, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else one_of(self.models)
+            raise ValueError(f"{where}.{role}: '{name}' is not a model; {hint}")
+        layer = getattr(pair, f"{role}_layer")
+        layers = self.models[name].layers
+        if layer is not None and layer not in layers:
+            raise ValueError(
+                f"{where}.{role}_layer: found {layer}, expected one of the layers {list(layers)} "
+                f"cached for '{name}'"
+            )
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def parse(data: Mapping[str, Any]) -> Config:
+    """Check a configuration.
+
+    Args:
+        data: The YAML file as nested mappings, all values as Snakemake or PyYAML read them.
+
+    Raises:
+        ConfigError: one line for each mistake, with the path of the setting.
+    """
+    return parse_as(Config, data)
+
+
+def parse_as(model: type[S], data: Any) -> S:
+    """Check `data` against any settings class; see `parse`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found: dict[str, list[str]] = {}  # one line a setting, its alternatives joined by "or"
+        for item in error.errors():
+            head, expected = _describe(item)
+            found.setdefault(head, []).append(expected)
+        lines = [head + " or ".join(dict.fromkeys(all_)) for head, all_ in found.items()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+SOURCES = frozenset({"icwsm14", "file", "package", "local", "hub"})
+VARIANTS = re.compile(r"constrained-|float$|int$|Quantile$|literal\[|function-|tuple\[|\[key\]")
+
+
+def _describe(error: Any) -> tuple[str, str]:
+    """A pydantic error as "path: found ...; " and what was expected, without tags of unions."""
+    parts = [str(part) for part in error["loc"]]
+    path = ".".join(
+        part
+        for index, part in enumerate(parts)
+        if not (part in SOURCES and index == 2) and not VARIANTS.match(part)
+    )
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{path}: ", "found nothing, expected a value"
+    if error["type"] == "value_error":
+        at_root = not path or message.startswith(("pairs", "datasets", "seeds"))
+        return "", message if at_root else f"{path}.{message}"
+    return (
+        f"{path}: found {reprlib.repr(error['input'])}; ",
+        f"{message[0].lower()}{message[1:]}",
+    )

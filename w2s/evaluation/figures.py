@@ -1,0 +1,194 @@
+"""Figures of the spine: mixing curves, their controls, score curves, accuracy by region.
+
+All draw on matplotlib's object interface, so that nothing is shown or kept open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from w2s.checks import Array
+
+COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
+    "floor": "#999999",
+    "w2s": "#0072B2",
+    "ceiling": "#009E73",
+    "plain": "#D55E00",
+    "purity_matched": "#CC79A7",
+    "label_balanced": "#E69F00",
+    "same_capacity": "#56B4E9",
+    "random": "#000000",
+    "true_labels": "#009E73",
+    "easy": "#56B4E9",
+    "hard": "#D55E00",
+    "overlap": "#CC79A7",
+}
+COLUMNS = 4  # panels side by side
+Rows = Mapping[str, Any]
+
+
+def panels(count: int, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels in rows of at most four."""
+    columns = min(count, COLUMNS)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
+    axes = [figure.add_subplot(lines, columns, i + 1) for i in range(count)]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _select(table: Rows, **wanted: str) -> Array:
+    mask = np.ones(len(next(iter(table.values()))), dtype=bool)
+    for column, value in wanted.items():
+        mask &= table[column] == value
+    return np.flatnonzero(mask)
+
+
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False
+    )
+
+
+def _no_data(ax: Axes, reason: str) -> None:
+    ax.text(0.5, 0.5, reason or "no data", ha="center", va="center", wrap=True,
+            transform=ax.transAxes, color="#666666", fontsize=8)  # fmt: skip
+
+
+def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> None:
+    order = rows[np.argsort(mixing["proportion"][rows])]
+    p = mixing["proportion"][order]
+    color = COLORS[label]
+    ax.plot(p, mixing["accuracy"][order], "o-", color=color, label=label, markersize=3)
+    if band:
+        ax.fill_between(
+            p, mixing["lo"][order], mixing["hi"][order], color=color, alpha=0.18, linewidth=0
+        )
+
+
+def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure:
+    """Test accuracy against the share of overlap points, one panel per dataset.
+
+    Args:
+        main: Columns of the main table, for one pair.
+        mixing: Columns of the mixing table, for the same pair.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    figure, axes = panels(len(titles))
+    for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
+        ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
+        rows = _select(mixing, dataset=dataset, control="plain")
+        known = rows[np.isfinite(mixing["accuracy"][rows])]
+        if len(known):
+            _curve(ax, mixing, known, "plain", band=True)
+        else:
+            _no_data(ax, mixing["reason"][rows[0]] if len(rows) else "")
+        for name in ("floor", "w2s", "ceiling"):
+            i = _select(main, dataset=dataset)[0]
+            ax.axhline(main[name][i], color=COLORS[name], label=name, linewidth=1.2)
+            ax.axhspan(main[f"{name}_lo"][i], main[f"{name}_hi"][i], color=COLORS[name], alpha=0.1)
+    _legend(figure, axes)
+    return figure
+
+
+def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
+    """Every curve of the mixing experiment, one panel per dataset; arguments as `mixing_figure`."""
+    figure, axes = panels(len(titles))
+    for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
+        ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
+        here = _select(mixing, dataset=dataset)
+        reasons = []
+        for control in dict.fromkeys(mixing["control"][here]):
+            rows = _select(mixing, dataset=dataset, control=control)
+            known = rows[np.isfinite(mixing["accuracy"][rows])]
+            if not len(known):
+                reasons.append(f"{control}: {mixing['reason'][rows[0]]}")
+            elif np.isfinite(mixing["proportion"][known]).any():
+                _curve(ax, mixing, known, control, band=True)
+            else:
+                style = ":" if control == "random" else "--"
+                value = mixing["accuracy"][known[0]]
+                ax.axhline(value, linestyle=style, color=COLORS[control], label=control)
+        if reasons and len(reasons) == len(dict.fromkeys(mixing["control"][here])):
+            _no_data(ax, reasons[0])
+    _legend(figure, axes)
+    return figure
+
+
+def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figure:
+    """Sorted confidences (top) and overlap scores (bottom) with their change points.
+
+    Args:
+        scores: Per dataset `confidence`, `score` (n,), `tau_hard`, `tau_overlap` and `reason` of
+            one seed's training points.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    figure = Figure(figsize=(3.6 * len(titles) + 0.6, 6.0), layout="constrained")
+    axes = [figure.add_subplot(2, len(titles), i + 1) for i in range(2 * len(titles))]
+    for i, (dataset, title) in enumerate(titles.items()):
+        data = scores[dataset]
+        score = data["score"][np.isfinite(data["score"])]
+        for ax, values, tau, name in (
+            (axes[i], data["confidence"], data["tau_hard"], "confidence"),
+            (axes[i + len(titles)], score, data["tau_overlap"], "overlap score"),
+        ):
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.set(xlabel="points, sorted", ylabel=name)
+            if tau is None:
+                _no_data(ax, data["reason"])
+            else:
+                _split_curve(ax, np.sort(values), tau, name)
+        axes[i].set_title(title)
+    _legend(figure, axes)
+    return figure
+
+
+def _split_curve(ax: Axes, ordered: Array, tau: float, name: str) -> None:
+    below, above = ("hard", "not hard") if name == "confidence" else ("easy", "overlap")
+    cut = int(np.searchsorted(ordered, tau))
+    place = np.arange(len(ordered))
+    colors = {"hard": COLORS["hard"], "not hard": "#666666"} | {
+        region: COLORS[region] for region in ("easy", "overlap")
+    }
+    ax.plot(place[:cut], ordered[:cut], color=colors[below], label=below, linewidth=2)
+    ax.plot(place[cut:], ordered[cut:], color=colors[above], label=above, linewidth=2)
+    ax.axhline(tau, color="#000000", linestyle=":", linewidth=1)
+    ax.annotate(f"{tau:.3f}", (0, tau), textcoords="offset points", xytext=(2, 3), fontsize=8)
+
+
+def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
+    """Accuracy of floor, w2s and ceiling on easy, hard and overlap test points.
+
+    Args:
+        regions: Columns of the regions table, for one pair.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    figure, axes = panels(len(titles))
+    for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
+        ax.set(title=title, ylabel="test accuracy")
+        ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
+        for k, model in enumerate(("floor", "w2s", "ceiling")):
+            rows = _select(regions, dataset=dataset, model=model)
+            rows = rows[np.isfinite(regions["accuracy"][rows])]
+            value = regions["accuracy"][rows]
+            bars = np.abs(np.stack([regions["lo"][rows], regions["hi"][rows]]) - value)
+            names = list(regions["region"][rows])
+            place = np.array([("easy", "hard", "overlap").index(name) for name in names])
+            ax.errorbar(place + 0.18 * (k - 1), value, yerr=bars, fmt="o", capsize=3, markersize=5,
+                        color=COLORS[model], label=model)  # fmt: skip
+        known = _select(regions, dataset=dataset)
+        if not np.isfinite(regions["accuracy"][known]).any():
+            _no_data(ax, regions["reason"][known[0]] if len(known) else "")
+        ax.set_xticks(range(3), ["easy", "hard", "overlap"])
+    _legend(figure, axes)
+    return figure

@@ -1,0 +1,80 @@
+"""Metrics of test predictions. Undefined values are NaN; the callers say why."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from w2s.checks import Array, finite, same_length
+
+
+def accuracy(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Share of points whose prediction (1 from a probability of 1/2 on) is their label.
+
+    Args:
+        proba: P(y = 1), shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        In [0, 1]; NaN without points.
+    """
+    right = (np.asarray(proba) >= 0.5) == (np.asarray(label) == 1)
+    return float(right.mean()) if right.size else math.nan
+
+
+def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Probability that a random positive is ranked above a random negative; a tie counts half.
+
+    The rank statistic of Mann and Whitney. (scikit-learn has it too, but importing it takes longer
+    than all of a job's metrics.)
+
+    Args:
+        proba: Any scores, shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        In [0, 1]; NaN unless both classes occur.
+    """
+    scores = finite(proba, "proba", ndim=1)
+    positive = np.asarray(label) == 1
+    same_length("label", positive, "proba", len(scores))
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return math.nan
+    _, value, count = np.unique(scores, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[value]  # average rank of equal scores, from 1
+    above = rank[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * n_negative))
+
+
+def brier(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Mean squared difference of probability and label, in [0, 1]; NaN without points."""
+    error = np.asarray(proba, dtype=np.float64) - np.asarray(label)
+    return float(np.mean(error**2)) if error.size else math.nan
+
+
+METRICS = {"accuracy": accuracy, "auroc": auroc, "brier": brier}
+
+
+def pgr(floor: float, w2s: float, ceiling: float) -> float:
+    """Performance gap recovered, (w2s - floor) / (ceiling - floor) (Burns et al., 2023).
+
+    Args:
+        floor: Test accuracy of the weak model on true labels.
+        w2s: Test accuracy of the strong model on weak labels.
+        ceiling: Test accuracy of the strong model on true labels.
+
+    Returns:
+        1 when w2s reaches the ceiling, 0 at the floor; NaN where ceiling - floor is not above 0, as
+        there is no gap to recover.
+    """
+    gap = ceiling - floor
+    return (w2s - floor) / gap if gap > 0 else math.nan
+
+
+def correct_rows(proba: Array, label: Array) -> Array:
+    """Which points each row of predictions gets right, float32 like `proba`; NaN stays NaN."""
+    right = ((proba >= 0.5) == (label == 1)).astype(np.float32)
+    return np.where(np.isnan(proba), np.float32(np.nan), right)

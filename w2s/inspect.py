@@ -1,0 +1,104 @@
+"""`w2s inspect`: what an artifact holds, as text for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2s.artifacts import Artifact, load
+from w2s.errors import W2SError
+from w2s.kinds import EXAMPLES, KINDS
+
+WIDTH = 60  # characters of a text that are shown
+
+
+def describe(path: str | Path, *, rows: int = 5) -> str:
+    """Kind, facts, provenance, arrays with their ranges, and a few rows with their text.
+
+    Args:
+        path: An artifact.
+        rows: Rows to show.
+
+    Raises:
+        ArtifactError: not a readable artifact.
+    """
+    artifact = load(path)
+    kind = KINDS[artifact.kind]
+    parts = [f"{path}\n  kind        {kind.name}: {kind.doc}"]
+    parts += [f"  {key:<11} {_short(value)}" for key, value in artifact.facts.items()]
+    parts += _provenance(artifact)
+    parts += [_array(name, array) for name, array in artifact.arrays.items()]
+    parts.append(_rows(artifact, Path(path), rows))
+    return "\n".join(parts) + "\n"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 2 * WIDTH else text[: 2 * WIDTH - 1] + "…"
+
+
+def _provenance(artifact: Artifact) -> list[str]:
+    made = artifact.provenance
+    lines = [f"  made by     w2s {made['stage']} (code {made['code']})"] if made else []
+    for key in ("settings", "inputs", "packages"):
+        if made.get(key):
+            lines.append(f"  {key:<11} {_short(made[key])}")
+    return lines
+
+
+def _array(name: str, array: Any) -> str:
+    head = f"  · {name:<18} {'str' if array.dtype == object else array.dtype!s:<8} {array.shape}"
+    if array.dtype == object:
+        words, counts = np.unique(array.astype(str), return_counts=True)
+        if len(words) > 8:
+            return f"{head}  {len(words)} different"
+        return (
+            head
+            + "  "
+            + ", ".join(f"{w or '(empty)'} {c}" for w, c in zip(words, counts, strict=True))
+        )
+    known = array[np.isfinite(array)]
+    missing = array.size - known.size
+    nan = f", {missing} NaN" if missing else ""
+    if not known.size:
+        return head + nan
+    return f"{head}  {known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}{nan}"
+
+
+def _rows(artifact: Artifact, path: Path, count: int) -> str:
+    """The first rows; example ids are followed by their text where the examples are found."""
+    first = next(iter(artifact.arrays.values()))
+    along = [(n, a) for n, a in artifact.arrays.items() if len(a) == len(first)]
+    texts = _texts(path) if artifact.kind != EXAMPLES.name else {}
+    lines = []
+    for i in range(min(count, len(first))):
+        cells = [f"{name}={_cell(array[i])}" for name, array in along]
+        text = texts.get(int(artifact["id"][i])) if "id" in artifact.arrays else None
+        lines.append("  " + "  ".join(cells) + (f"  «{_cell(text)}»" if text else ""))
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        head = ", ".join(_cell(v) for v in value.ravel()[:4])
+        return f"[{head}{', …' if value.size > 4 else ''}]"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _texts(path: Path) -> dict[int, str]:
+    """Texts by id from the dataset's examples, in a folder above the artifact."""
+    for folder in path.resolve().parents:
+        candidate = folder / "examples.parquet"
+        if candidate.is_file():
+            try:
+                examples = load(candidate, EXAMPLES)
+            except W2SError:  # the artifact itself is fine: show it without texts
+                return {}
+            return dict(zip(examples["id"].tolist(), examples["text"], strict=True))
+    return {}

@@ -1,0 +1,280 @@
+"""The artifact kinds of the project: what each file holds, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FORMAT = 1  # version of the file format; part of every stage's code digest
+KINDS: dict[str, Kind] = {}
+
+
+@dataclass(frozen=True)
+class Array:
+    """Declaration of one column or tensor: dtype, named axes, meaning, and whether NaN may occur.
+
+    `str` columns hold text. Arrays whose axes share a name share that length.
+    """
+
+    dtype: str
+    doc: str
+    axes: tuple[str, ...] = ("n",)
+    nan: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Declaration of an artifact: what `load` insists on and `docs/artifacts.md` shows.
+
+    Attributes:
+        name: Written into the file; a file of another kind is refused.
+        arrays: Declared arrays by name. A name that ends in `*` declares all with that prefix.
+        facts: Declared facts by name, with their meaning.
+        doc: One sentence.
+        suffix: `.parquet` for rows, `.safetensors` for tensors.
+        ids: Whether the rows are identified by an `id` array.
+    """
+
+    name: str
+    doc: str
+    arrays: Mapping[str, Array]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ".parquet"
+    ids: bool = True
+
+    def __post_init__(self) -> None:
+        KINDS[self.name] = self
+
+
+ID = Array("int64", "example id: a hash of the text, so that it survives any reordering")
+PART = Array("str", "which part of the data the row belongs to")
+DATASET = {"dataset": "name of the dataset"}
+JOB = {**DATASET, "weak": "weak model", "strong": "strong model", "seed": "seed of the halves"}
+STATUS = {
+    "status": "ok, or degenerate where the regions are undefined",
+    "reason": "why, if it is not ok",
+}
+INTERVAL = "bound of the confidence interval (paired bootstrap over test examples and seeds)"
+
+EXAMPLES = Kind(
+    "examples",
+    "The texts and labels of a dataset, each text once, classes balanced in every part.",
+    {
+        "id": ID,
+        "source_id": Array("str", "the row's name in the source"),
+        "text": Array("str", "the text"),
+        "label": Array("int8", "true label, 0 or 1"),
+        "group": Array("str", "rows of a group stay together; unique where there are no groups"),
+        "part": Array("str", "pool, val or test"),
+    },
+    {
+        **DATASET,
+        "grouped": "whether groups were kept together",
+        "dropped": "rows of the source that were left out, by reason",
+    },
+)
+SPLIT = Kind(
+    "split",
+    "Which half of the training pool each example is in, for one seed.",
+    {"id": ID, "half": Array("str", "weak_train or strong_train")},
+    {**DATASET, "seed": "seed of the draw", "grouped": "whether groups were kept together"},
+)
+TOKENS = Kind(
+    "tokens",
+    "The token ids of every text of a dataset, one after another.",
+    {
+        "id": ID,
+        "start": Array("int64", "text i is token[start[i]:start[i + 1]]", ("n+1",)),
+        "token": Array("int32", "token ids, special tokens included", ("tokens",)),
+    },
+    {**DATASET, "truncated": "texts that were longer than max_length and were cut"},
+    suffix=".safetensors",
+)
+ACTIVATIONS = Kind(
+    "activations",
+    "One vector per text from each cached layer of a model.",
+    {
+        "id": ID,
+        "layer_*": Array("float32", "pooled hidden states; layer_-1 is the last", ("n", "d")),
+    },
+    {**DATASET, "model": "where the model comes from, and its revision or weight hashes"},
+    suffix=".safetensors",
+)
+WEAK_LABELS = Kind(
+    "weak_labels",
+    "What the weak model says about points it was not trained on.",
+    {
+        "id": ID,
+        "part": Array("str", "strong_train, val or test"),
+        "label": Array("int8", "true label, 0 or 1"),
+        "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
+    },
+    {**DATASET, "seed": "seed of the halves", "n_train": "rows of weak_train", "gap": "bound on "
+     "the relative optimality gap of the probe"},
+)  # fmt: skip
+REGIONS = Kind(
+    "regions",
+    "Easy, hard and overlap points of strong_train and of the test part, by one detector.",
+    {
+        "id": ID,
+        "part": Array("str", "strong_train (the detector is fitted here) or test"),
+        "confidence": Array("float64", "2 |weak_proba - 1/2|, in [0, 1]"),
+        "score": Array("float64", "overlap score; NaN for hard points", nan=True),
+        "region": Array("str", "easy, hard or overlap; undefined where degenerate"),
+    },
+    {
+        **DATASET,
+        "seed": "seed of the halves",
+        "tau_hard": "confidence threshold: hard below it",
+        "tau_overlap": "score threshold: overlap at or above it",
+        "density": "overlap points / all points of strong_train",
+        **STATUS,
+    },
+)
+RUNS = Kind(
+    "runs",
+    "Every probe trained for one dataset, pair and seed.",
+    {
+        "run": Array("int32", "number of the run, row of predictions"),
+        "control": Array("str", "ceiling, w2s, or a curve of the mixing experiment"),
+        "proportion": Array("float64", "share of overlap points in the mix", nan=True),
+        "repeat": Array("int32", "number of the random draw"),
+        "n_train": Array("int32", "training points"),
+        "label_accuracy": Array("float64", "accuracy of the labels trained on", nan=True),
+        "gap": Array("float64", "bound on the relative optimality gap", nan=True),
+        "reason": Array("str", "why the run has no predictions, if it has none"),
+    },
+    {**JOB, **STATUS},
+    ids=False,
+)
+PREDICTIONS = Kind(
+    "predictions",
+    "Test predictions of every run.",
+    {
+        "id": ID,
+        "run": Array("int32", "number of the run", ("runs",)),
+        "proba": Array("float32", "P(label = 1); NaN where the run failed", ("runs", "n"), True),
+    },
+    JOB,
+    suffix=".safetensors",
+)
+METRICS = Kind(
+    "metrics",
+    "Metrics of every run, one per row.",
+    {
+        "control": Array("str", "floor, ceiling, w2s, or a curve of the mixing experiment"),
+        "proportion": Array("float64", "share of overlap points in the mix", nan=True),
+        "repeat": Array("int32", "number of the random draw"),
+        "group": Array("str", "test points: overall, easy, hard or overlap"),
+        "metric": Array("str", "accuracy, auroc or brier"),
+        "value": Array("float64", "value of the metric", nan=True),
+        "n": Array("int32", "test points of the group"),
+        "reason": Array("str", "why the value is NaN, if it is"),
+    },
+    {
+        **JOB,
+        "n_pool": "size of the training pool (both halves)",
+        "density": "overlap points / all points of strong_train",
+        "easy_share": "easy points / all points of strong_train",
+        "hard_share": "hard points / all points of strong_train",
+        **STATUS,
+    },
+    ids=False,
+)
+CORRECT = Kind(
+    "correct",
+    "Which test points each row of the tables gets right, averaged over repeats.",
+    {
+        "id": ID,
+        "region": Array("int8", "region of the test point: 0 easy, 1 hard, 2 overlap, -1 none"),
+        "correct": Array("float32", "share of repeats that are right", ("rows", "n"), True),
+        "proportion": Array("float64", "share of overlap points", ("rows",), True),
+        "n_train": Array("float64", "training points", ("rows",), True),
+        "label_accuracy": Array("float64", "accuracy of the training labels", ("rows",), True),
+    },
+    {**JOB, "control": "control of each row", "row_reason": "why a row is NaN, if it is", **STATUS},
+    suffix=".safetensors",
+)
+
+ROW = {name: Array("str", f"{name}") for name in ("dataset", "weak", "strong")}
+
+
+def _number(doc: str) -> Array:
+    return Array("float64", doc, nan=True)
+
+
+def _with_interval(name: str, doc: str) -> dict[str, Array]:
+    return {
+        name: _number(doc),
+        f"{name}_lo": _number("lower " + INTERVAL),
+        f"{name}_hi": _number("upper " + INTERVAL),
+    }
+
+
+MAIN_TABLE = Kind(
+    "main_table",
+    "Floor, w2s, ceiling and PGR of every dataset and pair.",
+    {
+        **ROW,
+        "n_seeds": Array("int64", "seeds"),
+        "n_pool": Array("int64", "size of the training pool"),
+        **_with_interval("floor", "weak floor: test accuracy, mean over seeds"),
+        **_with_interval("w2s", "test accuracy of weak-to-strong, mean over seeds"),
+        **_with_interval("ceiling", "strong ceiling: test accuracy, mean over seeds"),
+        **_with_interval("pgr", "(w2s - floor) / (ceiling - floor) of the means"),
+        "overlap_density": _number("overlap points / all points, mean over seeds"),
+        "easy_share": _number("easy points / all points, mean over seeds"),
+        "hard_share": _number("hard points / all points, mean over seeds"),
+        "status": Array("str", "ok, partial (some seeds degenerate) or degenerate"),
+        "reason": Array("str", "why, if it is not ok, or why a number is missing"),
+    },
+    ids=False,
+)
+MIXING_TABLE = Kind(
+    "mixing_table",
+    "Test accuracy against the share of overlap points, with the controls.",
+    {
+        **ROW,
+        "control": Array("str", "plain or a control"),
+        "proportion": _number("share of overlap points in the mix; NaN for random, true_labels"),
+        "accuracy": _number("test accuracy, mean over seeds and repeats"),
+        "lo": _number("lower " + INTERVAL),
+        "hi": _number("upper " + INTERVAL),
+        "label_accuracy": _number("accuracy of the labels trained on"),
+        "n_seeds": Array("int64", "seeds with a value"),
+        "n_train": _number("training points, mean over seeds"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)
+REGIONS_TABLE = Kind(
+    "regions_table",
+    "Test accuracy on easy, hard and overlap test points.",
+    {
+        **ROW,
+        "model": Array("str", "floor, w2s or ceiling"),
+        "region": Array("str", "easy, hard or overlap"),
+        "accuracy": _number("accuracy on the region's test points, mean over seeds"),
+        "lo": _number("lower " + INTERVAL),
+        "hi": _number("upper " + INTERVAL),
+        "n": _number("test points of the region, mean over seeds"),
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)
+COMPARISONS_TABLE = Kind(
+    "comparisons_table",
+    "Paired differences of test accuracy between two rows of the other tables.",
+    {
+        **ROW,
+        "comparison": Array("str", "what is subtracted from what"),
+        "group": Array("str", "test points: overall, easy, hard or overlap"),
+        "difference": _number("mean over seeds of the paired difference"),
+        "lo": _number("lower " + INTERVAL),
+        "hi": _number("upper " + INTERVAL),
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)

@@ -1,0 +1,42 @@
+"""The single change point of sorted values under the l2 cost, exact by prefix sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from w2s.checks import finite
+from w2s.errors import DegenerateError
+
+MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
+
+
+def change_point(values: npt.ArrayLike) -> float:
+    """Threshold that splits values into a low and a high segment with least squared error.
+
+    The values are sorted; over all splits that do not separate equal values, the one with the
+    least within-segment squared error is taken (the first of them on a tie). The published code of
+    Algorithm 2 (Shin et al., 2025) splits on multiples of 5; this is the exact form.
+
+    Args:
+        values: Finite numbers, shape (n,), in any order.
+
+    Returns:
+        First value of the right segment: a value is in the left segment if it is below this.
+
+    Raises:
+        DegenerateError: fewer than 4 values, or all equal.
+        W2SError: NaN or infinite values, or not one-dimensional.
+    """
+    ordered = np.sort(finite(values, "change_point values", ndim=1, dtype=np.float64))
+    n = len(ordered)
+    if n < MIN_VALUES:
+        raise DegenerateError(f"change point: found {n} values, expected at least {MIN_VALUES}")
+    if ordered[0] == ordered[-1]:
+        raise DegenerateError(f"change point: found {n} equal values, expected a change")
+    spread = ordered[-1] - ordered[0]
+    centred = (ordered - ordered.mean()) / spread  # scaled, so that squares cannot overflow
+    left = np.arange(1, n)  # sizes of the left segment
+    gain = np.cumsum(centred)[:-1] ** 2 / (left * (n - left))  # squared error removed, over n
+    gain[ordered[1:] == ordered[:-1]] = -np.inf
+    return float(ordered[1:][np.argmax(gain)])

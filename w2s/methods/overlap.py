@@ -1,0 +1,188 @@
+"""Overlap detection: which points hold easy patterns, hard ones, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from w2s.checks import Array, finite, probabilities, same_length
+from w2s.errors import DegenerateError, W2SError
+from w2s.methods.change_point import MIN_VALUES, change_point
+from w2s.methods.similarity import max_similarity
+
+REGIONS = ("easy", "hard", "overlap")
+Threshold = Literal["change_point"] | float | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of n points.
+
+    Attributes:
+        region: "easy", "hard" or "overlap", shape (n,).
+        confidence: 2 |weak_proba - 1/2|, float64 in [0, 1], shape (n,).
+        score: Overlap score, float64, NaN for hard points, shape (n,).
+        tau_hard: Points below this confidence are hard.
+        tau_overlap: Points that are not hard and have this score or more are overlap points.
+    """
+
+    region: Array
+    confidence: Array
+    score: Array
+    tau_hard: float
+    tau_overlap: float
+
+    @property
+    def density(self) -> float:
+        """Overlap points / all points."""
+        return self.share("overlap")
+
+    def share(self, region: str) -> float:
+        """Points of a region / all points."""
+        return float(np.mean(self.region == region))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector: its thresholds and hard points, applicable to other points.
+
+    Attributes:
+        tau_hard: Confidence threshold.
+        tau_overlap: Score threshold.
+        hard: Strong activations of the hard points it was fitted on, shape (k, d).
+        similarity: `cosine` or `dot`.
+        absolute: Whether absolute similarities are compared.
+    """
+
+    tau_hard: float
+    tau_overlap: float
+    hard: Array
+    similarity: Literal["cosine", "dot"]
+    absolute: bool
+
+    def apply(self, weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> Regions:
+        """Regions of points, by the fitted thresholds and hard points.
+
+        Args:
+            weak_proba: P(y = 1) by the weak model, shape (n,), in [0, 1].
+            activations: Strong activations, shape (n, d).
+
+        Raises:
+            W2SError: shapes that do not fit, or values that are not finite or not probabilities.
+        """
+        confidence, x = _inputs(weak_proba, activations)
+        if x.shape[1] != self.hard.shape[1]:
+            raise W2SError(
+                f"activations: found width {x.shape[1]}, expected {self.hard.shape[1]} as fitted"
+            )
+        score = _scores(x, confidence >= self.tau_hard, self)
+        return _regions(confidence, score, self)
+
+
+def detect_overlap(
+    weak_proba: npt.ArrayLike,
+    activations: npt.ArrayLike,
+    *,
+    similarity: Literal["cosine", "dot"] = "cosine",
+    absolute: bool = True,
+    tau_hard: Threshold = "change_point",
+    tau_overlap: Threshold = "change_point",
+) -> Regions:
+    """Tell easy, hard and overlap points apart (Shin et al., 2025, Algorithm 2).
+
+    Hard points are those whose weak confidence lies below a change point of the sorted confidences.
+    The others are scored by their largest similarity to a hard point on strong activations; overlap
+    points lie at or above a change point of the sorted scores. Deviations from the published code:
+    the change points are exact, equal values are never separated, and one rule holds everywhere
+    (strictly below is hard; absolute cosine unless asked otherwise).
+
+    Args:
+        weak_proba: P(y = 1) by the weak model on points it was not trained on, shape (n,).
+        activations: Strong activations of the same points, shape (n, d).
+        similarity: `cosine` (a row of zeros has cosine 0 with everything) or `dot`.
+        absolute: Compare absolute similarities.
+        tau_hard: `change_point`, a number, or `{"quantile": q}` of the confidences.
+        tau_overlap: `change_point`, a number, or `{"quantile": q}` of the scores.
+
+    Returns:
+        The regions, with scores and thresholds.
+
+    Raises:
+        DegenerateError: fewer than 4 points, constant confidences or scores, no hard point, or too
+            few others: the regions are undefined.
+        W2SError: shapes that do not fit, or values that are not finite or not probabilities.
+    """
+    detector = fit_detector(
+        weak_proba,
+        activations,
+        similarity=similarity,
+        absolute=absolute,
+        tau_hard=tau_hard,
+        tau_overlap=tau_overlap,
+    )
+    return detector.apply(weak_proba, activations)
+
+
+def fit_detector(
+    weak_proba: npt.ArrayLike,
+    activations: npt.ArrayLike,
+    *,
+    similarity: Literal["cosine", "dot"] = "cosine",
+    absolute: bool = True,
+    tau_hard: Threshold = "change_point",
+    tau_overlap: Threshold = "change_point",
+) -> Detector:
+    """Fit the detector of `detect_overlap` without applying it; see there."""
+    confidence, x = _inputs(weak_proba, activations)
+    if len(confidence) < MIN_VALUES:
+        raise DegenerateError(
+            f"overlap: found {len(confidence)} points, expected at least {MIN_VALUES}"
+        )
+    low = _threshold(tau_hard, confidence, "confidences")
+    hard = confidence < low
+    if not hard.any():
+        raise DegenerateError(f"overlap: found no hard point (no confidence below {low:g})")
+    if hard.all():
+        raise DegenerateError(f"overlap: found hard points only (all confidences below {low:g})")
+    partial = Detector(low, np.nan, x[hard], similarity, absolute)
+    score = _scores(x, ~hard, partial)
+    high = _threshold(tau_overlap, score[~hard], "overlap scores")
+    return Detector(low, high, x[hard], similarity, absolute)
+
+
+def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Array, Array]:
+    proba = probabilities(weak_proba, "weak_proba")
+    x = finite(activations, "activations", ndim=2)
+    same_length("activations", x, "weak_proba", len(proba))
+    return 2 * np.abs(proba - 0.5), x
+
+
+def _threshold(rule: Threshold, values: Array, what: str) -> float:
+    if isinstance(rule, Mapping):
+        return float(np.quantile(values, rule["quantile"]))
+    if rule != "change_point":
+        return float(rule)
+    try:
+        return change_point(values)
+    except DegenerateError as error:
+        raise DegenerateError(f"overlap: {what}: {error}") from None
+
+
+def _scores(x: Array, scored: Array, detector: Detector) -> Array:
+    """Overlap scores of the rows that are not hard, NaN for the others, float64 (n,)."""
+    score = np.full(len(x), np.nan)
+    score[scored] = max_similarity(
+        x[scored], detector.hard, similarity=detector.similarity, absolute=detector.absolute
+    )
+    return score
+
+
+def _regions(confidence: Array, score: Array, detector: Detector) -> Regions:
+    region = np.full(len(confidence), "easy", dtype=object)
+    region[score >= detector.tau_overlap] = "overlap"
+    region[confidence < detector.tau_hard] = "hard"
+    return Regions(region, confidence, score, detector.tau_hard, detector.tau_overlap)

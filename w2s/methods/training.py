@@ -1,0 +1,150 @@
+"""The strong model's trainings of one dataset, pair and seed: ceiling, w2s, mixes and controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from w2s.checks import Array
+from w2s.errors import DegenerateError
+from w2s.methods.mixing import Mix, Strata, draw_mixes, draw_random, mix_size, no_strata
+from w2s.methods.probes import fit_probes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        control: `ceiling`, `w2s`, or the name of a curve.
+        mix: Its training rows.
+        true_labels: Trained on true labels rather than weak ones.
+        weak_activations: Trained on the weak model's activations rather than the strong one's.
+    """
+
+    control: str
+    mix: Mix
+    true_labels: bool = False
+    weak_activations: bool = False
+
+
+Streams = Callable[[str], Callable[[str], np.random.Generator]]
+
+
+def whole_pool_runs(n: int) -> list[Run]:
+    """The strong ceiling and w2s: all n points with true and with weak labels."""
+    everything = Mix(np.nan, 0, np.arange(n))
+    return [Run("ceiling", everything, true_labels=True), Run("w2s", everything)]
+
+
+def mixing_runs(
+    overlap: Array,
+    weak_proba: Array,
+    label: Array,
+    *,
+    controls: Sequence[str],
+    proportions: Sequence[float],
+    repeats: int,
+    streams: Streams,
+) -> list[Run]:
+    """The trainings of the mixing experiment.
+
+    Curves over the proportion of overlap points: `plain`; `purity_matched` (the weak labels of
+    every mix are as accurate as the pool's); `label_balanced` (half of the weak labels positive);
+    `same_capacity` (the plain mixes on weak activations). Draws of the same size without regard to
+    regions: `random` (weak labels) and `true_labels` (the same points, true labels).
+
+    Args:
+        overlap: Whether a point is an overlap point, bool (n,).
+        weak_proba: Weak labels, (n,).
+        label: True labels, 0 or 1, (n,).
+        controls: Which of the above.
+        proportions: Shares of overlap points.
+        repeats: Draws of each.
+        streams: Named random streams: of a curve, then of a repeat.
+    """
+    weak_label = weak_proba >= 0.5
+    right = weak_label == (label == 1)
+    anything = no_strata(len(label))
+    strata = {
+        "plain": anything,
+        "same_capacity": anything,
+        "purity_matched": Strata(right, float(right.mean()), "right weak labels"),
+        "label_balanced": Strata(weak_label, 0.5, "positive weak labels"),
+    }
+    runs = []
+    for control in controls:
+        if control in strata:
+            rng = streams("plain" if control == "same_capacity" else control)
+            mixes = draw_mixes(
+                overlap, strata[control], proportions=proportions, repeats=repeats, rng=rng
+            )
+        else:
+            size = mix_size(overlap, anything)
+            mixes = draw_random(len(label), size, repeats=repeats, rng=streams("random"))
+        runs += [
+            Run(control, mix, control == "true_labels", control == "same_capacity") for mix in mixes
+        ]
+    return runs
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Test predictions of runs.
+
+    Attributes:
+        proba: P(y = 1) on the test points, float32 (runs, n_test), NaN where a run failed.
+        gap: Bound on the relative optimality gap, (runs,), NaN where a run failed.
+        reason: Why a run failed, "" if it did not.
+    """
+
+    proba: Array
+    gap: Array
+    reason: list[str]
+
+
+def train(
+    runs: Sequence[Run],
+    weak_proba: Array,
+    label: Array,
+    *,
+    strong: tuple[Array, Array],
+    weak: tuple[Array, Array],
+    l2: float,
+) -> Trained:
+    """Train all runs, those on the same activations as one problem, and predict the test points.
+
+    Args:
+        runs: The trainings.
+        weak_proba: Weak labels of the training pool, (n,).
+        label: True labels of the training pool, (n,).
+        strong: Strong activations of the training pool (n, d) and of the test points (n_test, d).
+        weak: The same from the weak model, for `same_capacity`.
+        l2: Penalty of the probes.
+    """
+    proba = np.full((len(runs), len(strong[1])), np.nan, dtype=np.float32)
+    gap = np.full(len(runs), np.nan)
+    reason = [run.mix.reason for run in runs]
+    for on_weak, (x, x_test) in ((False, strong), (True, weak)):
+        numbers = [
+            i for i, run in enumerate(runs) if run.weak_activations == on_weak and not reason[i]
+        ]
+        if not numbers:
+            continue
+        targets = np.stack([label if runs[i].true_labels else weak_proba for i in numbers], 1)
+        weights = np.zeros(targets.shape)  # (n, b)
+        for column, i in enumerate(numbers):
+            weights[runs[i].mix.rows, column] = 1
+        try:
+            probes = fit_probes(x, targets, weights=weights, l2=l2)
+        except DegenerateError as error:
+            for i in numbers:
+                reason[i] = str(error)
+            continue
+        proba[numbers] = probes.predict_proba(x_test).T
+        gap[numbers] = probes.gap
+        for i, why in zip(numbers, probes.reason, strict=True):
+            reason[i] = why
+    return Trained(proba, gap, reason)

@@ -1,0 +1,1 @@
+"""Language models: the only folder that imports transformers and torch.nn."""

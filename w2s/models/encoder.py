@@ -1,0 +1,173 @@
+"""Activations of texts: one forward pass per text, batched by a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModel
+
+from w2s.checks import Array
+from w2s.errors import DataError
+from w2s.models.source import Source, quiet
+
+Pooling = Literal["last", "mean", "first"]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A loaded model.
+
+    Attributes:
+        model: The network without a head, in evaluation mode.
+        n_layers: Number of its layers.
+        pad: Token id that fills short rows; masked, so its embedding does not matter.
+    """
+
+    model: Any
+    n_layers: int
+    pad: int
+
+
+def load_encoder(
+    source: Source,
+    *,
+    num_layers: int | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+) -> Encoder:
+    """Load a model's weights (safetensors only) without its head.
+
+    Args:
+        source: The model.
+        num_layers: Keep only this many first layers.
+        dtype: Number format of weights and forward pass.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`.
+
+    Raises:
+        DataError: more layers asked for than the model has, or an encoder-decoder model.
+    """
+    with quiet():
+        config = AutoConfig.from_pretrained(source.name, revision=source.revision)
+        depth = config.num_hidden_layers
+        if num_layers is not None and num_layers > depth:
+            raise DataError(f"num_layers: found {num_layers}, expected at most {depth}")
+        if config.is_encoder_decoder:
+            raise DataError("model: found an encoder-decoder model, expected an encoder or decoder")
+        config.num_hidden_layers = num_layers or depth
+        if getattr(config, "layer_types", None):  # per-layer attention types follow the depth
+            config.layer_types = config.layer_types[: config.num_hidden_layers]
+        model = AutoModel.from_pretrained(
+            source.name,
+            revision=source.revision,
+            config=config,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    pad = config.pad_token_id
+    return Encoder(model.to(device).eval(), config.num_hidden_layers, 0 if pad is None else pad)
+
+
+def token_batches(lengths: Array, budget: int) -> Iterator[Array]:
+    """Positions of the texts of each forward pass: longest first, so that memory peaks at once.
+
+    Args:
+        lengths: Tokens of each text, shape (n,).
+        budget: Most padded tokens of a batch; a longer text makes a batch of its own.
+
+    Yields:
+        Positions, in batches whose size times their longest text is at most `budget`.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        size = max(1, budget // int(lengths[order[first]]))
+        yield order[first : first + size]
+        first += size
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def extract(
+    encoder: Encoder,
+    start: Array,
+    token: Array,
+    *,
+    layers: Sequence[int] = (-1,),
+    pooling: Pooling = "last",
+    batch_tokens: int = 2048,
+    on_batch: Callable[[Array], object] | None = None,
+) -> dict[int, Array]:
+    """One vector per text and layer.
+
+    Texts of like length share a forward pass, padded on the right under a mask; the result does not
+    depend on the batches beyond rounding.
+
+    Args:
+        encoder: The model.
+        start: int64 (n + 1,): text i is `token[start[i]:start[i + 1]]`.
+        token: Token ids.
+        layers: Hidden layers: 0 is the embedding, k the k-th layer, -1 the last (after the final
+            norm where the model has one).
+        pooling: `last` real token, `mean` over real tokens, or `first` token.
+        batch_tokens: Most padded tokens of a forward pass.
+        on_batch: Told the positions of the texts after each forward pass.
+
+    Returns:
+        For each layer float32 of shape (n, d).
+
+    Raises:
+        DataError: a layer the model does not have.
+    """
+    depth = encoder.n_layers
+    for layer in layers:
+        if not -depth - 1 <= layer <= depth:
+            raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
+    lengths = np.diff(start)
+    result: dict[int, Array] = {}
+    for rows in token_batches(lengths, batch_tokens):
+        hidden = _forward(encoder, [token[start[i] : start[i + 1]] for i in rows], layers)
+        sizes = torch.from_numpy(lengths[rows]).to(hidden[layers[0]].device)
+        for layer in layers:
+            pooled = _pool(hidden[layer], sizes, pooling).float().cpu().numpy()  # (batch, d)
+            if layer not in result:
+                result[layer] = np.empty((len(lengths), pooled.shape[1]), dtype=np.float32)
+            result[layer][rows] = pooled
+        if on_batch is not None:
+            on_batch(rows)
+    return result
+
+
+def _forward(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
+    """Hidden states (batch, longest, d) of the layers."""
+    longest = max(map(len, texts))
+    ids = np.full((len(texts), longest), encoder.pad, dtype=np.int64)
+    mask = np.zeros((len(texts), longest), dtype=np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    device = encoder.model.device
+    inputs = {"input_ids": torch.from_numpy(ids).to(device)}
+    if not mask.all():  # equal lengths need no mask, which lets attention take its fast path
+        inputs["attention_mask"] = torch.from_numpy(mask).to(device)
+    only_last = all(layer in (-1, encoder.n_layers) for layer in layers)
+    if "use_cache" in encoder.model.config.to_dict():
+        inputs["use_cache"] = False
+    output = encoder.model(**inputs, output_hidden_states=not only_last)
+    if only_last:
+        return dict.fromkeys(layers, output.last_hidden_state)
+    return {layer: output.hidden_states[layer] for layer in layers}
+
+
+def _pool(hidden: Any, sizes: Any, pooling: Pooling) -> Any:
+    """Pool (batch, longest, d) over the first `sizes` tokens of each row, to (batch, d)."""
+    if pooling == "first":
+        return hidden[:, 0]
+    if pooling == "last":
+        return hidden[torch.arange(len(sizes), device=sizes.device), sizes - 1]
+    real = torch.arange(hidden.shape[1], device=sizes.device) < sizes[:, None]  # (batch, longest)
+    return (hidden.float() * real[:, :, None]).sum(1) / sizes[:, None]

@@ -1,0 +1,65 @@
+"""Texts to token ids with a model's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from transformers import AutoTokenizer
+
+from w2s.checks import Array
+from w2s.errors import DataError
+from w2s.models.source import Source, quiet
+
+CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
+
+
+def tokenize(
+    texts: Sequence[str],
+    source: Source,
+    *,
+    max_length: int,
+    truncation: Literal["right", "left"] = "right",
+    on_chunk: Callable[[int], object] | None = None,
+) -> tuple[Array, Array, int]:
+    """Token ids of each text, special tokens included, one text after another.
+
+    Padding is not the tokenizer's business here, so it needs no pad token and its padding side does
+    not matter.
+
+    Args:
+        texts: n texts.
+        source: The model.
+        max_length: Longest allowed; longer texts are cut.
+        truncation: Side that is cut.
+        on_chunk: Told the number of texts after each chunk.
+
+    Returns:
+        start, int64 (n + 1,): text i is `token[start[i]:start[i + 1]]`; token, int32; and the
+        number of texts that were cut.
+
+    Raises:
+        DataError: a text without any token.
+    """
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.name, revision=source.revision, truncation_side=truncation
+        )
+    ids: list[list[int]] = []
+    cut = 0
+    for first in range(0, len(texts), CHUNK):
+        chunk = list(texts[first : first + CHUNK])
+        whole = tokenizer(chunk, truncation=False, verbose=False)["input_ids"]
+        long = [i for i, tokens in enumerate(whole) if len(tokens) > max_length]
+        for i in long:
+            whole[i] = tokenizer(chunk[i], truncation=True, max_length=max_length)["input_ids"]
+        cut += len(long)
+        ids.extend(whole)
+        if on_chunk is not None:
+            on_chunk(len(chunk))
+    lengths = np.array([len(tokens) for tokens in ids], dtype=np.int64)
+    if (lengths == 0).any():
+        raise DataError(f"tokenize: found no token in text {np.argmin(lengths)}, expected some")
+    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return start, np.concatenate([np.array(t, dtype=np.int32) for t in ids]), cut

@@ -1,0 +1,164 @@
+"""Run a stage: load and check its inputs, call its function, write all its outputs or none."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from w2s import settings as settings_module
+from w2s.artifacts import Artifact, check, load, save, whole
+from w2s.config import RuntimeConfig, parse_as
+from w2s.data.hashes import file_hashes, sha256_of
+from w2s.digest import code_digest
+from w2s.errors import ArtifactError
+from w2s.kinds import Kind
+from w2s.stages import STAGES, ForPeople, Input, Many, Output, Plain, Stage
+
+PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "scikit-learn", "torch", "transformers")
+
+
+def run(
+    name: str,
+    inputs: Mapping[str, str | Sequence[str]],
+    outputs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    runtime: RuntimeConfig | None = None,
+) -> None:
+    """Run one stage.
+
+    Args:
+        name: The stage.
+        inputs: Path of each input; several where the stage takes many.
+        outputs: Path of each output.
+        settings: The stage's settings, unchecked.
+        runtime: Device and batches, for stages that take them.
+
+    Raises:
+        W2SError: bad settings or inputs; no output is left then.
+    """
+    stage = STAGES[name]
+    chosen = parse_as(getattr(settings_module, stage.settings), settings)
+    loaded = {key: _load(kind, inputs[key]) for key, kind in stage.inputs.items()}
+    extra = {"runtime": runtime or RuntimeConfig()} if stage.runtime else {}
+    module, function = stage.function.split(":")
+    call = getattr(importlib.import_module(module), function)
+    provenance = {
+        "stage": name,
+        "code": code_digest(name),
+        "settings": chosen.model_dump(mode="json"),
+        "inputs": {key: _identity(kind, loaded[key]) for key, kind in stage.inputs.items()},
+        "packages": _versions(),
+    }
+    if Plain.MANIFEST in stage.outputs.values():
+        _write_folder(call, chosen, Path(outputs["manifest"]))
+        return
+    results = call(*loaded.values(), settings=chosen, **extra)
+    _write(stage, results, outputs, provenance)
+
+
+def _load(kind: Input, value: Any) -> Any:
+    if isinstance(kind, Many):
+        return [load(path, kind.kind) for path in value]
+    if isinstance(kind, Kind):
+        return load(value, kind)
+    return Path(value) if kind is Plain.FILE else str(value)
+
+
+def _identity(kind: Input, value: Any) -> Any:
+    """What the provenance says of an input: digests, never paths."""
+    if isinstance(kind, Many):
+        return [artifact.checksum for artifact in value]
+    if isinstance(kind, Kind):
+        return value.checksum
+    if kind is Plain.FILE:
+        return sha256_of(value) if value.is_file() else None
+    if value.startswith("hub:"):
+        return value
+    names = ("*.json", "*.txt", "*.model")  # weights: the activations name them themselves
+    small = {path.name: sha256_of(path) for glob in names for path in Path(value).glob(glob)}
+    return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            continue
+    return found
+
+
+def _write(
+    stage: Stage, results: Mapping[str, Any], outputs: Mapping[str, str], provenance: Any
+) -> None:
+    ready: dict[str, Any] = {}
+    for key, result in results.items():
+        if isinstance(result, Artifact):
+            ready[key] = Artifact(result.kind, result.arrays, result.facts, provenance)
+            check(ready[key], f"{key} (not written)")
+        else:
+            ready[key] = result
+    for key, output in stage.outputs.items():
+        _write_one(output, ready[key], Path(outputs[key]))
+
+
+def _write_one(output: Output, result: Any, path: Path) -> None:
+    if isinstance(output, Kind):
+        save(result, path)
+    elif isinstance(output, ForPeople):
+        save(result, path)
+        _write_for_people(result, path)
+    else:
+        _write_figure(result, path)
+
+
+def _write_for_people(table: Artifact, path: Path) -> None:
+    """The same rows as CSV and Markdown, numbers to four digits after the point."""
+    frame = table.frame
+    with whole(path.with_suffix(".csv")) as beside:
+        frame.to_csv(beside, index=False, float_format="%.6g", na_rep="NaN")
+    with whole(path.with_suffix(".md")) as beside:
+        text = frame.to_markdown(index=False, floatfmt=".3f", missingval="NaN")
+        beside.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_figure(figure: Any, path: Path) -> None:
+    import matplotlib as mpl
+
+    if path.suffix != ".svg":
+        raise ArtifactError(f"{path}: found the ending '{path.suffix}', expected '.svg'")
+    with mpl.rc_context({"svg.hashsalt": "w2s", "svg.fonttype": "none"}):  # the same bytes twice
+        with whole(path) as beside:
+            figure.savefig(beside, format="svg", metadata={"Date": None})
+        with whole(path.with_suffix(".png")) as beside:
+            figure.savefig(beside, format="png", dpi=110)
+
+
+def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
+    """Fill a folder beside the manifest's and put it in its place."""
+    folder = manifest.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        filled = Path(temporary) / folder.name
+        filled.mkdir()
+        content = call(filled, settings=settings)["manifest"]
+        text = json.dumps(content, indent=2, sort_keys=True)
+        (filled / manifest.name).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        filled.replace(folder)
+
+
+def check_manifest(manifest: Path) -> list[str]:
+    """Files of a fetched folder that differ from its manifest."""
+    listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    found = file_hashes(manifest.parent)
+    return [name for name, sha in listed.items() if found.get(name) != sha]

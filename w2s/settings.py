@@ -1,0 +1,98 @@
+"""What each stage is told: the part of the configuration that its output depends on.
+
+A stage's settings are written into its artifact and into Snakemake's `params`, so an edit of the
+configuration reruns exactly the stages whose settings it changes. Settings that cannot change
+numbers (device, batches) are not here: see `config.RuntimeConfig`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from w2s.config import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
+from w2s.config_sources import Dataset, PackageFile, Strict
+
+
+class FetchSettings(Strict):
+    """Which file to download."""
+
+    package: PackageFile = Field(description="The pinned file.")
+
+
+class ExamplesSettings(Strict):
+    """Where a dataset comes from and how it is divided."""
+
+    dataset: str = Field(description="Name of the dataset; also names its random streams.")
+    data: Dataset = Field(description="The dataset's settings without its title.")
+
+
+class SplitSettings(Strict):
+    """Which halves to draw."""
+
+    dataset: str = Field(description="Name of the dataset.")
+    seed: int = Field(description="Seed of the draw.", ge=0)
+
+
+class TokenizeSettings(Strict):
+    """How texts become tokens."""
+
+    max_length: int = Field(512, description="Longest text in tokens.", ge=1)
+    truncation: Literal["right", "left"] = Field("right", description="Side that is cut.")
+
+
+class ActivationsSettings(Strict):
+    """Which activations to take."""
+
+    num_layers: int | None = Field(None, description="Keep only this many first layers.")
+    layers: tuple[int, ...] = Field((-1,), description="Hidden layers to cache.")
+    pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the forward pass."
+    )
+
+
+class WeakLabelsSettings(Strict):
+    """How the weak probe is fitted."""
+
+    layer: int = Field(-1, description="Layer the weak probe reads.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probe.")
+
+
+class OverlapSettings(Strict):
+    """How regions are detected."""
+
+    layer: int = Field(-1, description="Layer of the strong activations.")
+    overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
+
+
+class StrongSettings(Strict):
+    """Which probes to train."""
+
+    weak: str = Field("", description="Name of the weak model.")
+    strong: str = Field("", description="Name of the strong model.")
+    weak_layer: int = Field(-1, description="Layer of the weak activations.")
+    strong_layer: int = Field(-1, description="Layer of the strong activations.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
+    mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+
+
+class EvaluateSettings(Strict):
+    """Nothing to choose: all metrics are computed."""
+
+
+class TablesSettings(Strict):
+    """Intervals of the tables."""
+
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
+
+
+class FiguresSettings(Strict):
+    """What the figures show."""
+
+    weak: str = Field(description="Weak model of the pair.")
+    strong: str = Field(description="Strong model of the pair.")
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset, in the order of the panels."
+    )

@@ -1,0 +1,110 @@
+"""Stage `evaluate`: metrics of every run, and which test points the tables' rows get right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from w2s.artifacts import Artifact
+from w2s.checks import Array, rows_of
+from w2s.evaluation.metrics import METRICS, correct_rows
+from w2s.methods.overlap import REGIONS
+from w2s.settings import EvaluateSettings
+
+
+def evaluate(
+    examples: Artifact,
+    weak_labels: Artifact,
+    regions: Artifact,
+    runs: Artifact,
+    predictions: Artifact,
+    *,
+    settings: EvaluateSettings,
+) -> dict[str, Artifact]:
+    """Score the predictions; a new metric retrains nothing."""
+    del settings
+    ids = predictions["id"]
+    label = examples["label"][rows_of(ids, examples["id"], what="examples")]
+    floor = weak_labels["weak_proba"][rows_of(ids, weak_labels["id"], what="weak_labels")]
+    words = regions["region"][rows_of(ids, regions["id"], what="regions")]
+    region = np.full(len(ids), -1, dtype=np.int8)
+    for code, word in enumerate(REGIONS):
+        region[words == word] = code
+    proba = np.concatenate([floor[None], predictions["proba"]])  # (1 + runs, n)
+    rows = _with_floor(runs, weak_labels)
+    pool = regions.where(regions["part"] == "strong_train")
+    facts = {**runs.facts}
+    shares = {"n_pool": int(np.sum(examples["part"] == "pool"))}
+    for word, name in zip(REGIONS, ("easy_share", "hard_share", "density"), strict=True):
+        known = facts["status"] == "ok"
+        shares[name] = float(np.mean(pool["region"] == word)) if known else None  # type: ignore[assignment]
+    return {
+        "metrics": Artifact("metrics", _metrics(proba, label, region, rows), facts | shares),
+        "correct": _correct(ids, region, correct_rows(proba, label), rows, facts),
+    }
+
+
+def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:
+    """The columns of `runs` with the weak floor, trained on true labels, in front."""
+    floor: dict[str, Any] = {
+        "control": "floor",
+        "proportion": np.nan,
+        "repeat": 0,
+        "n_train": weak_labels.facts["n_train"],
+        "label_accuracy": 1.0,
+        "reason": "",
+    }
+    return {
+        name: np.concatenate([np.array([value], dtype=runs[name].dtype), runs[name]])
+        for name, value in floor.items()
+    }
+
+
+def _metrics(proba: Array, label: Array, region: Array, rows: dict[str, Array]) -> dict[str, Array]:
+    """One row per run, group of test points and metric."""
+    masks = {"overall": np.ones(len(label), dtype=bool)}
+    masks |= {word: region == code for code, word in enumerate(REGIONS)}
+    table: dict[str, list[Any]] = {
+        name: []
+        for name in ("control", "proportion", "repeat", "group", "metric", "value", "n", "reason")
+    }
+    for i, group, metric in (
+        (i, group, metric) for i in range(len(proba)) for group in masks for metric in METRICS
+    ):
+        mask, why = masks[group], rows["reason"][i]
+        value = np.nan if why else METRICS[metric](proba[i, mask], label[mask])
+        if not why and np.isnan(value):
+            why = f"too few {group} test points of each class"
+        cells = (*(rows[c][i] for c in ("control", "proportion", "repeat")), group, metric)
+        for name, cell in zip(table, (*cells, value, int(mask.sum()), why), strict=True):
+            table[name].append(cell)
+    types = {"proportion": np.float64, "repeat": np.int32, "value": np.float64, "n": np.int32}
+    return {name: np.array(cells, dtype=types.get(name, object)) for name, cells in table.items()}
+
+
+def _correct(
+    ids: Array, region: Array, right: Array, rows: dict[str, Array], facts: dict[str, Any]
+) -> Artifact:
+    """Average the repeats of each control and proportion; a failed repeat makes the row NaN."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(zip(rows["control"], map(str, rows["proportion"]), strict=True)):
+        groups.setdefault(key, []).append(i)
+    members = [np.array(group) for group in groups.values()]
+
+    def means(name: str) -> Array:
+        return np.array([rows[name][group].astype(np.float64).mean() for group in members])
+
+    arrays = {
+        "id": ids,
+        "region": region,
+        "correct": np.stack([right[group].mean(axis=0) for group in members]),
+        "proportion": means("proportion"),
+        "n_train": means("n_train"),
+        "label_accuracy": means("label_accuracy"),
+    }
+    named = {
+        "control": [control for control, _ in groups],
+        "row_reason": [next(filter(None, rows["reason"][group]), "") for group in members],
+    }
+    return Artifact("correct", arrays, facts | named)

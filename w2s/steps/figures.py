@@ -1,0 +1,36 @@
+"""Stage `figures`: the figures of one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from w2s.artifacts import Artifact
+from w2s.evaluation.figures import controls_figure, curves_figure, mixing_figure, regions_figure
+from w2s.settings import FiguresSettings
+
+
+def figures(
+    main: Artifact,
+    mixing_table: Artifact,
+    region_table: Artifact,
+    regions: Sequence[Artifact],
+    *,
+    settings: FiguresSettings,
+) -> dict[str, Any]:
+    """Draw from the tables; the score curves are those of the first seed."""
+    titles = dict(settings.titles)
+    tables = [
+        table.where((table["weak"] == settings.weak) & (table["strong"] == settings.strong))
+        for table in (main, mixing_table, region_table)
+    ]
+    curves = {}
+    for found in regions:
+        train = found.where(found["part"] == "strong_train")
+        curves[found.facts["dataset"]] = {**train.arrays, **found.facts}
+    return {
+        "mixing": mixing_figure(tables[0].arrays, tables[1].arrays, titles),
+        "controls": controls_figure(tables[1].arrays, titles),
+        "curves": curves_figure(curves, titles),
+        "by_region": regions_figure(tables[2].arrays, titles),
+    }

@@ -1,0 +1,55 @@
+"""Stage `overlap`: easy, hard and overlap points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from w2s.artifacts import Artifact
+from w2s.checks import rows_of
+from w2s.errors import DegenerateError
+from w2s.methods.overlap import fit_detector
+from w2s.settings import OverlapSettings
+
+
+def overlap(
+    weak_labels: Artifact, activations: Artifact, *, settings: OverlapSettings
+) -> dict[str, Artifact]:
+    """Fit the detector on strong_train and apply it there and to the test points.
+
+    Input on which regions are undefined is recorded as `degenerate` with its reason.
+    """
+    points = weak_labels.where(np.isin(weak_labels["part"], ("strong_train", "test")))
+    layer = activations[f"layer_{settings.layer}"]
+    x = layer[rows_of(points["id"], activations["id"], what="activations")]
+    proba = points["weak_proba"]
+    train = points["part"] == "strong_train"
+    facts: dict[str, Any] = {
+        "dataset": weak_labels.facts["dataset"],
+        "seed": weak_labels.facts["seed"],
+    }
+    try:
+        detector = fit_detector(proba[train], x[train], **settings.overlap.model_dump())
+        found = detector.apply(proba, x)
+        region, score = found.region, found.score
+        facts |= {
+            "tau_hard": found.tau_hard,
+            "tau_overlap": found.tau_overlap,
+            "density": float(np.mean(region[train] == "overlap")),
+            "status": "ok",
+            "reason": "",
+        }
+    except DegenerateError as error:
+        region = np.full(len(points), "undefined", dtype=object)
+        score = np.full(len(points), np.nan)
+        facts |= dict.fromkeys(("tau_hard", "tau_overlap", "density"))
+        facts |= {"status": "degenerate", "reason": str(error)}
+    arrays = {
+        "id": points["id"],
+        "part": points["part"],
+        "confidence": 2 * np.abs(proba.astype(np.float64) - 0.5),
+        "score": score,
+        "region": region,
+    }
+    return {"regions": Artifact("regions", arrays, facts)}

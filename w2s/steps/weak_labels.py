@@ -1,0 +1,42 @@
+"""Stage `weak_labels`: the weak model's probabilities for points it was not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2s.artifacts import Artifact
+from w2s.checks import Array, rows_of
+from w2s.methods.probes import fit_probes
+from w2s.settings import WeakLabelsSettings
+
+
+def weak_labels(
+    examples: Artifact, split: Artifact, activations: Artifact, *, settings: WeakLabelsSettings
+) -> dict[str, Artifact]:
+    """Fit the weak probe on weak_train (true labels); predict strong_train, val and test."""
+    layer = activations[f"layer_{settings.layer}"]
+    part = _parts(examples, split)
+    x = layer[rows_of(examples["id"], activations["id"], what="activations")]
+    train = part == "weak_train"
+    probe = fit_probes(x[train], examples["label"][train], l2=settings.probe.l2)
+    rest = ~train
+    arrays = {
+        "id": examples["id"][rest],
+        "part": part[rest],
+        "label": examples["label"][rest],
+        "weak_proba": probe.predict_proba(x[rest]).astype(np.float32),
+    }
+    facts = {
+        "dataset": examples.facts["dataset"],
+        "seed": split.facts["seed"],
+        "n_train": int(train.sum()),
+        "gap": float(probe.gap[0]),
+    }
+    return {"weak_labels": Artifact("weak_labels", arrays, facts)}
+
+
+def _parts(examples: Artifact, split: Artifact) -> Array:
+    """Part of each example with the pool told apart into its halves."""
+    part: Array = examples["part"].copy()
+    part[rows_of(split["id"], examples["id"], what="examples")] = split["half"]
+    return part

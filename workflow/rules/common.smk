@@ -1,0 +1,95 @@
+"""What all rules share: the checked configuration, and each job's settings and code digest.
+
+Needs the global `config`. The helpers themselves live in `w2s.dag`, where they are tested.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+import w2s.config
+from w2s import dag, digest
+
+from w2s.errors import W2SError
+
+try:
+    CONFIG = w2s.config.parse(config)
+    PACKAGES = dag.packages(CONFIG)
+    MODEL_FILES = {model: dag.model_files(CONFIG, model) for model in CONFIG.models}
+except W2SError as error:
+    raise WorkflowError(f"configuration: {error}") from None
+
+WEAK = [pair.weak for pair in CONFIG.pairs]
+STRONG = [pair.strong for pair in CONFIG.pairs]
+
+# made by `conda env create -f environment.yml`; used with --software-deployment-method conda
+ENVIRONMENT = "w2s"
+
+# the jobs' shells find the `w2s` of the environment snakemake runs in, activated or not
+shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+
+def names(known):
+    """A pattern that matches exactly these names, or nothing if there are none."""
+    return "|".join(map(re.escape, known)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=names(CONFIG.datasets),
+    model=names(CONFIG.models),
+    weak=names(CONFIG.models),
+    strong=names(CONFIG.models),
+    seed=r"\d+",
+    resource=names(PACKAGES),
+
+
+def settings(stage):
+    """The function that gives a job its settings, for `params`."""
+    return lambda wildcards: dag.settings(CONFIG, stage, **wildcards)
+
+
+def code(stage):
+    """The digest of a stage's code, for `params`: a job reruns when it changes."""
+    return digest.code_digest(stage)
+
+
+TABLES = "<results>/tables"
+FIGURES = "<results>/figures/{weak}--{strong}"
+
+
+def every_job(pattern):
+    """The pattern for every dataset, pair and seed, datasets slowest, seeds fastest."""
+    return [
+        path
+        for dataset in CONFIG.datasets
+        for pair in CONFIG.pairs
+        for path in expand(
+            pattern,
+            dataset=dataset,
+            weak=pair.weak,
+            strong=pair.strong,
+            seed=CONFIG.seeds,
+        )
+    ]
+
+
+def table(name):
+    """A CSV table of the report with its caption."""
+    return report(
+        f"{TABLES}/{name}.csv",
+        caption=f"../report/table_{name}.rst",
+        category="Tables",
+        labels={"table": name},
+    )
+
+
+def figure(name):
+    """An SVG figure of the report with its caption."""
+    return report(
+        f"{FIGURES}/{name}.svg",
+        caption=f"../report/{name}.rst",
+        category="Figures",
+        labels={"figure": name, "weak": "{weak}", "strong": "{strong}"},
+    )

@@ -1,0 +1,81 @@
+"""Reporting: the tables over all datasets, pairs and seeds, and the figures of each pair.
+
+Needs metrics and correct of every job. Writes tables/*.{parquet,csv,md} and
+figures/WEAK--STRONG/*.{svg,png}; the report shows the CSV tables and the SVG figures.
+"""
+
+
+rule tables:
+    """Metrics of all jobs -> the result tables, with intervals over test points and seeds."""
+    input:
+        metrics=every_job(rules.evaluate.output.metrics),
+        correct=every_job(rules.evaluate.output.correct),
+    output:
+        main=f"{TABLES}/main.parquet",
+        main_csv=table("main"),
+        main_md=f"{TABLES}/main.md",
+        mixing=f"{TABLES}/mixing.parquet",
+        mixing_csv=table("mixing"),
+        mixing_md=f"{TABLES}/mixing.md",
+        regions=f"{TABLES}/regions.parquet",
+        regions_csv=table("regions"),
+        regions_md=f"{TABLES}/regions.md",
+        comparisons=f"{TABLES}/comparisons.parquet",
+        comparisons_csv=table("comparisons"),
+        comparisons_md=f"{TABLES}/comparisons.md",
+    log:
+        "<logs>/tables.log",
+    benchmark:
+        "<benchmarks>/tables.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem="8GB",
+        runtime=30,
+    params:
+        settings=settings("tables"),
+        code=code("tables"),
+    shell:
+        "w2s tables --metrics {input.metrics} --correct {input.correct}"
+        " --main {output.main} --mixing {output.mixing} --regions {output.regions}"
+        " --comparisons {output.comparisons} --settings {params.settings:q} 2>&1 | tee {log}"
+
+
+rule figures:
+    """Tables and regions -> the figures of one pair; score curves are those of the first seed."""
+    input:
+        main=rules.tables.output.main,
+        mixing_table=rules.tables.output.mixing,
+        region_table=rules.tables.output.regions,
+        regions=lambda wildcards: expand(
+            rules.overlap.output.regions,
+            dataset=CONFIG.datasets,
+            weak=wildcards.weak,
+            strong=wildcards.strong,
+            seed=CONFIG.seeds[0],
+        ),
+    output:
+        mixing=figure("mixing"),
+        controls=figure("controls"),
+        curves=figure("curves"),
+        by_region=figure("by_region"),
+        png=expand(
+            f"{FIGURES}/{{name}}.png",
+            name=["mixing", "controls", "curves", "by_region"],
+            allow_missing=True,
+        ),
+    log:
+        "<logs>/figures-{weak}--{strong}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem="2GB",
+        runtime=10,
+    params:
+        settings=settings("figures"),
+        code=code("figures"),
+    shell:
+        "w2s figures --main {input.main} --mixing-table {input.mixing_table}"
+        " --region-table {input.region_table} --regions {input.regions}"
+        " --mixing {output.mixing} --controls {output.controls} --curves {output.curves}"
+        " --by-region {output.by_region} --settings {params.settings:q} 2>&1 | tee {log}"
