@@ -54,8 +54,8 @@ def estimate(correct: Array, mask: Array, bootstrap: Bootstrap) -> Estimates:
         mask: Which test points count, bool (seeds, n).
         bootstrap: Counts for the same seeds and test points.
     """
-    has_row = np.isfinite(correct).all(axis=2)
-    known = np.logical_and(has_row, mask.any(axis=1)[:, None])  # (seeds, rows)
+    some_point = mask.sum(axis=1) > 0
+    known = np.isfinite(correct.sum(axis=2)) & some_point[:, None]  # (seeds, rows)
     weight = mask.astype(np.float32)
     filled = np.where(known[:, :, None], correct, 0) * weight[:, None]  # (seeds, rows, n)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -21,11 +21,9 @@ try:
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
-WEAK = [pair.weak for pair in CONFIG.pairs]
-STRONG = [pair.strong for pair in CONFIG.pairs]
 
-# made by `conda env create -f environment.yml`; used with --software-deployment-method conda
-ENVIRONMENT = "w2s"
+# documents what a job needs; built only with --software-deployment-method conda
+ENVIRONMENT = "../envs/w2s.yaml"
 
 # the jobs' shells find the `w2s` of the environment snakemake runs in, activated or not
 shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')

@@ -1,0 +1,46 @@
+# The commands of the README: `make demo` and `make test` need Python >= 3.11 and pip, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= all
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+.PHONY: demo test check docs format
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "found Python %d.%d, expected 3.11 or newer" % sys.version_info[:2])'
+	@echo "installing the pinned packages into $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "installing the test extras into $(VENV)"
+	@$(INSTALL) --editable '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## fetch data and models, run the default experiment, write the report
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --report results/demo/report.html
+	@echo "results/demo/tables/main.md:" && cut -c -200 results/demo/tables/main.md
+	@echo "open results/demo/report.html"
+
+test: $(VENV)/.installed-test  ## the whole test suite
+	$(BIN)/pytest -n auto
+
+check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/python docs/generate.py --check
+
+docs: $(VENV)/.installed  ## write the generated pages anew
+	$(BIN)/python docs/generate.py
+
+format: $(VENV)/.installed-test  ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt workflow

@@ -1,0 +1,126 @@
+"""A tiny experiment in a folder of its own, and the commands that run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import tiny
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+WORDS = "the same words again and again before anything differs at all in this text".split()
+
+
+def make_project(folder, *, seeds=(0, 1), **changes):
+    """Write two small models, an ordinary and a degenerate dataset, and a configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny.write_model(folder / "models" / "small", family="bert")
+    tiny.write_model(folder / "models" / "large", family="llama")
+    tiny.write_dataset(folder / "plain.csv", n=240)
+    write_flat_dataset(folder / "flat.csv")
+    config = {
+        "results": "results",
+        "seeds": list(seeds),
+        "datasets": {
+            "plain": {"title": "Plain", "source": "file", "path": "plain.csv"},
+            "flat": {"source": "file", "path": "flat.csv"},
+        },
+        "models": {
+            "small": {"source": "local", "path": "models/small", "max_length": 12},
+            "large": {"source": "local", "path": "models/large", "max_length": 12,
+                      "pooling": "mean"},
+        },
+        "pairs": [{"weak": "small", "strong": "large"}],
+        "mixing": {"proportions": [0, 0.5, 1], "repeats": 2},
+        "evaluation": {"bootstrap": 200},
+    }  # fmt: skip
+    config.update(changes)
+    write_config(folder, config)
+    return folder
+
+
+def write_flat_dataset(path):
+    """Different texts with one beginning: cut to 12 tokens they are the same for any model."""
+    rows = [f'"{" ".join(WORDS)} {i}",{i % 2}' for i in range(60)]
+    path.write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+
+
+def read_config(folder):
+    return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+
+
+def write_config(folder, config):
+    text = yaml.safe_dump(config, sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+
+
+def environment(library=None):
+    """Environment of a command; `library` is a folder with another copy of the package."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    if library is not None:
+        variables["PYTHONPATH"] = str(library)
+    return variables
+
+
+def command(folder, *arguments, cores=2, repository=REPOSITORY):
+    """The snakemake command line for a project."""
+    return [
+        str(BIN / "snakemake"),
+        *("--snakefile", str(repository / "workflow" / "Snakefile")),
+        *("--directory", str(folder)),
+        *("--configfile", str(folder / "config.yaml")),
+        *("--cores", str(cores)),
+        *arguments,
+    ]
+
+
+def snakemake(folder, *arguments, cores=2, repository=REPOSITORY, library=None):
+    """Run snakemake on a project and return the finished process, both streams as text."""
+    return subprocess.run(
+        command(folder, *arguments, cores=cores, repository=repository),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment(library),
+    )
+
+
+def planned(folder, **options):
+    """Jobs a dry run lists, by rule; empty if there is nothing to be done."""
+    done = snakemake(folder, "--dry-run", **options)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    if "Nothing to be done" in output:
+        return {}
+    stats = output[output.index("Job stats:") :]
+    counts = re.findall(r"^(\w+) +(\d+)$", stats, flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in counts if rule not in ("total", "all")}
+
+
+def contents(folder):
+    """Bytes of everything below results except logs, benchmarks and the report."""
+    results = folder / "results"
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+    }
+
+
+def copy_project(source, target):
+    """A copy with all times and Snakemake's records, so that it is as up to date as the source."""
+    shutil.copytree(source, target)
+    return target
+
+
+def copy_library(target):
+    """A copy of the package and the workflow, to be edited by a test."""
+    for part in ("w2s", "workflow"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / part, target / part, ignore=ignore)
+    return target
