@@ -63,7 +63,7 @@ def _array(name: str, array: Any) -> str:
     known = array[np.isfinite(array)]
     missing = array.size - known.size
     nan = f", {missing} NaN" if missing else ""
-    if not known.size:
+    if not known.size or name == "id":
         return head + nan
     return f"{head}  {known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}{nan}"
 

@@ -21,7 +21,7 @@ from w2s.errors import ArtifactError
 from w2s.kinds import Kind
 from w2s.stages import STAGES, ForPeople, Input, Many, Output, Plain, Stage
 
-PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "scikit-learn", "torch", "transformers")
+PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "torch", "transformers")
 
 
 def run(

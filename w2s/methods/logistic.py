@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.methods.arrays import Backend, backend
+from w2s.methods.arrays import Backend, backend, positive_inverse
 
 TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 MEMORY = 10  # pairs of L-BFGS
@@ -21,7 +21,7 @@ MAX_STEPS = 300
 CURVATURE = 0.15  # typical p (1 - p) of a fitted probe: scale of the first inverse Hessian
 SLOPE = 0.4  # a step is accepted when the slope along it has shrunk to this share
 LINE_STEPS = 3  # corrections of a step; the slope along a line is nearly linear
-BIAS_STEPS = 4  # Newton steps in one dimension from a point where the bias is nearly best
+BIAS_STEPS = 2  # Newton steps in one dimension from a point where the bias is nearly best
 BLIND_STEPS = 4  # steps between looks at the gap where looking waits for the device
 
 
@@ -70,8 +70,7 @@ class Problem:
 
     def objective(self, theta: Any, logits: Any) -> Any:
         """Objective of each column, (b,)."""
-        xp = self.ops.xp
-        loss = xp.logaddexp(xp.zeros_like(logits), logits) - self.y * logits
+        loss = self.ops.softplus(logits) - self.y * logits
         return dot(self.u, loss) + self.l2 * dot(theta[:-1], theta[:-1])
 
 
@@ -133,8 +132,7 @@ def first_inverse(rows: Array, l2: float) -> Array:
     narrow = rows.astype(np.float32)
     hessian = (narrow.T @ narrow).astype(np.float64) * (CURVATURE / len(rows))
     hessian[np.diag_indices_from(hessian)] += 2 * l2 + 1e-7 * np.trace(hessian) / len(hessian)
-    inverse: Array = np.linalg.inv(hessian)
-    return (inverse + inverse.T) / 2
+    return positive_inverse(hessian)
 
 
 def certify(problem: Problem, theta: Any) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models.source import Source, quiet
+from w2s.models.source import Source, loading
 
 Pooling = Literal["last", "mean", "first"]
 
@@ -48,9 +48,10 @@ def load_encoder(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`.
 
     Raises:
-        DataError: more layers asked for than the model has, or an encoder-decoder model.
+        DataError: more layers asked for than the model has, an encoder-decoder model, or a model
+            that cannot be loaded.
     """
-    with quiet():
+    with loading(source):
         config = AutoConfig.from_pretrained(source.name, revision=source.revision)
         depth = config.num_hidden_layers
         if num_layers is not None and num_layers > depth:

@@ -63,3 +63,23 @@ def quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(level)
         logging.enable_progress_bar()
+
+
+@contextmanager
+def loading(source: Source) -> Iterator[None]:
+    """Load quietly, and tell in one line what cannot be loaded.
+
+    Raises:
+        DataError: missing files, an unknown or gated repository or revision, or no network.
+    """
+    with quiet():
+        try:
+            yield
+        except OSError as error:
+            reason = str(error).strip().splitlines()[0]
+            where = (
+                "the folder" if source.revision is None else "name, revision, access and network"
+            )
+            raise DataError(
+                f"model {source.name}: cannot be loaded ({reason}); check {where}"
+            ) from None

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models.source import Source, quiet
+from w2s.models.source import Source, loading
 
 CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
 
@@ -40,9 +40,9 @@ def tokenize(
         number of texts that were cut.
 
     Raises:
-        DataError: a text without any token.
+        DataError: a text without any token, or a tokenizer that cannot be loaded.
     """
-    with quiet():
+    with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source.name, revision=source.revision, truncation_side=truncation
         )

@@ -20,8 +20,9 @@ def activations(
     encoder = load_encoder(
         source, num_layers=settings.num_layers, dtype=settings.dtype, device=runtime.device
     )
+    what = f"activations {name} ({encoder.n_layers} layers)"
     lengths = np.diff(tokens["start"])
-    with bar(f"activations {name}", int(lengths.sum()), "tokens") as advance:
+    with bar(what, int(lengths.sum()), "tokens") as advance:
         layers = extract(
             encoder,
             tokens["start"],

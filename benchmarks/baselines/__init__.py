@@ -1,0 +1,1 @@
+"""Plain re-implementations of what the project replaces, to be measured against."""

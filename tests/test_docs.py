@@ -1,0 +1,193 @@
+"""The pages: generated ones are fresh, links resolve, and what they say to run does run."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from docutils.core import publish_doctree
+
+import w2s
+from w2s.config import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_OURS = {"resources", "results", "build", "dist", "w2s.egg-info"}
+TEXT = {".cff", ".lock", ".md", ".py", ".rst", ".smk", ".toml", ".txt", ".yaml", ".yml", ""}
+
+
+def text_files():
+    """Text files of the repository, without downloads, results, environments and caches."""
+    waiting = [path for path in ROOT.iterdir() if path.name not in NOT_OURS]
+    found = [ROOT / "results" / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path.name.startswith((".", "__")) and path.is_dir() and path.name != ".ci":
+            continue
+        if path.is_dir():
+            waiting += path.iterdir()
+        elif path.suffix in TEXT:
+            found.append(path)
+    return sorted(found)
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text(name), flags=re.MULTILINE | re.DOTALL)
+
+
+def prose(path):
+    """A Markdown page without its code blocks."""
+    page = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.sub(r"^ {4}.*$", "", page, flags=re.MULTILINE)
+
+
+def anchors(path):
+    """Anchors of a page's headings, as common Markdown renderers make them."""
+    headings = re.findall(r"^#+ (.*)$", prose(path), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+PAGES = [path for path in text_files() if path.suffix == ".md"]
+NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_generated_pages_are_up_to_date_at_any_width(columns):
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": columns},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_page_is_named_with_the_way_to_refresh_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    generate = importlib.import_module("generate")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "PAGES", {"page.md": lambda: "new\n"})
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    (tmp_path / "page.md").write_text("old\n", encoding="utf-8")
+    assert generate.main() == 1
+    told = capsys.readouterr().err
+    assert "page.md" in told
+    assert "python docs/generate.py" in told
+    monkeypatch.setattr(sys, "argv", ["generate.py"])
+    assert generate.main() == 0
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == "new\n"
+
+
+def test_readme_python_prints_what_the_readme_says():
+    (code,) = blocks("README.md", "python")
+    (promised,) = re.findall(r"^It prints `(.*)`\.$", text("README.md"), flags=re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == promised
+
+
+@pytest.mark.parametrize("block", blocks("README.md", "yaml"))
+def test_readme_yaml_is_a_valid_part_of_a_configuration(block):
+    whole = yaml.safe_load(text("config/config.yaml"))
+    changed = yaml.safe_load(block)
+    assert set(changed) <= set(whole)
+    parse({**whole, **changed})
+
+
+def test_readme_is_short():
+    assert len(text("README.md").splitlines()) < 150
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(name):
+    named = re.findall(r"make (\w+)", " ".join(re.findall(r"^ {4}.*|`.*?`", text(name), re.M)))
+    assert set(named) <= set(re.findall(r"^(\w+):", text("Makefile"), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_relative_links_resolve(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if link.startswith(("http://", "https://")):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{link}: no such file"
+        if anchor:
+            assert anchor in anchors(file), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_functions_and_modules_named_on_pages_exist(path):
+    for name in set(re.findall(r"`(w2s(?:\.\w+)+)(?:\([^`]*\))?`", prose(path))):
+        if (ROOT / name).is_file():  # a file like w2s.yaml
+            continue
+        found, rest = w2s, name.split(".")[1:]
+        module = "w2s"
+        for part in rest:
+            try:
+                found = importlib.import_module(module := f"{module}.{part}")
+            except ModuleNotFoundError:
+                assert hasattr(found, part), f"{name}: no '{part}'"
+                found = getattr(found, part)
+
+
+def test_test_files_named_in_the_method_exist():
+    named = set(re.findall(r"`(test_\w+\.py)`", text("docs/method.md")))
+    assert sorted(name for name in named if not (ROOT / "tests" / name).is_file()) == []
+
+
+def test_every_function_of_the_method_has_a_test_file():
+    rows = [line for line in text("docs/method.md").splitlines() if "`w2s." in line and "|" in line]
+    assert [row for row in rows if "`test_" not in row] == []
+
+
+def test_index_lists_every_decision_record():
+    records = {path.name for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")}
+    assert set(re.findall(r"\]\((\d{4}-.*?\.md)\)", text("docs/adr/README.md"))) == records
+
+
+def test_environment_fits_the_package():
+    environment = yaml.safe_load(text("environment.yml"))
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    assert environment["name"] == "w2s"
+    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python")]
+    assert python.removeprefix("python").replace(" ", "") == project["requires-python"]
+    (from_pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    assert {"-e .", "--editable ."} & set(from_pip)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "envs").glob("*.yaml")))
+def test_environments_of_jobs_hold_the_dependencies_of_the_package(path):
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    listed = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
+    (from_pip,) = [d["pip"] for d in listed if isinstance(d, dict)]
+    assert sorted(from_pip) == sorted(project["dependencies"])
+
+
+def test_citation_names_this_version():
+    assert yaml.safe_load(text("CITATION.cff"))["version"] == w2s.__version__
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "report").glob("*.rst")), ids=str)
+def test_captions_say_something_and_are_valid(path):
+    caption = path.read_text(encoding="utf-8")
+    assert len(caption.splitlines()) >= 3
+    publish_doctree(caption, settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+@pytest.mark.parametrize("word", ["../" + "shared", "METHOD" + ".md", "DESIGN" + ".md"])
+def test_the_project_stands_alone(word):
+    files = text_files()
+    assert [path for path in files if word in path.read_text(encoding="utf-8")] == []
