@@ -76,7 +76,9 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
         help=f"settings as JSON text, see {stage.settings} in docs/cli.md (default: {{}})",
     )
     if stage.runtime:
-        command.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+        command.add_argument(
+            "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+        )
         command.add_argument(
             "--batch-tokens",
             type=int,

@@ -119,7 +119,7 @@ class RuntimeConfig(Strict):
     """Settings that cannot change numbers beyond rounding: they are in no artifact's identity."""
 
     device: str = Field(
-        "auto", description="auto, cpu, or cuda.", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$"
+        "auto", description="auto, cpu, cuda, or cuda:N.", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$"
     )
     batch_tokens: Annotated[int, Field(ge=1)] = Field(
         2048, description="Padded tokens of one forward pass."

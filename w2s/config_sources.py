@@ -63,11 +63,11 @@ ICWSM14 = PackageFile(
 class DatasetBase(Strict):
     """Settings every dataset has, whatever its source."""
 
-    title: str = Field("", description="Name in tables' captions and figures; the key if empty.")
+    title: str = Field("", description="Name in figures; the key if empty.")
     pool: Rows | None = Field(
         None,
-        description="Size of the training pool: rows, or a share of the balanced rows; "
-        "all that remain if not given.",
+        description="Size of the training pool: rows (an odd number is rounded up), or a share of "
+        "the balanced rows; all that remain if not given.",
     )
     val: Rows = Field(0.1, description="Size of the validation part: rows, or a share.")
     test: Rows = Field(0.25, description="Size of the test part: rows, or a share.")
@@ -94,9 +94,7 @@ class FileDataset(DatasetBase):
     """The user's own labelled texts in one CSV, JSONL or Parquet file."""
 
     source: Literal["file"] = Field(description="This kind of source.")
-    path: str = Field(
-        "", description="The file; its ending says the format: .csv, .jsonl, .parquet."
-    )
+    path: str = Field(description="The file; its ending says the format: .csv, .jsonl, .parquet.")
     text: str = Field("text", description="Column with the text.")
     label: str = Field("label", description="Column with the label, 0 or 1.")
     group: str | None = Field(None, description="Column with the group of a row, if it has one.")

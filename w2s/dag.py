@@ -101,7 +101,8 @@ def _fields(config: Any, *names: str) -> dict[str, Any]:
 
 def _examples(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     data = config.datasets[job["dataset"]].model_dump(mode="json", exclude={"title"})
-    data.pop("path", None)  # the file is an input: moving it changes nothing
+    if "path" in data:  # the file itself is an input: in which folder it lies changes nothing
+        data["path"] = Path(data["path"]).name
     return {"dataset": job["dataset"], "data": data}
 
 
@@ -111,6 +112,12 @@ def _weak_labels(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
 
 def _overlap(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     return {"layer": _pair(config, job)[2], **_fields(config, "overlap")}
+
+
+def _figures(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    pair = {"weak": job["weak"], "strong": job["strong"]}
+    models = " → ".join(config.models[name].title or name for name in pair.values())
+    return {**pair, "title": models, "titles": titles(config)}
 
 
 def _strong(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
@@ -132,5 +139,5 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "strong": _strong,
     "evaluate": lambda c, job: {},
     "tables": lambda c, job: _fields(c, "evaluation"),
-    "figures": lambda c, job: {"weak": job["weak"], "strong": job["strong"], "titles": titles(c)},
+    "figures": _figures,
 }

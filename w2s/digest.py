@@ -1,9 +1,9 @@
 """The digest of a stage's code: what makes Snakemake rerun a stage when the library changes.
 
 It covers the stage's module and every module of the project it imports, directly or not, as syntax
-trees without docstrings and comments: an edit of those reruns nothing. The declarations of settings
-and kinds are left out, since the settings' values are compared themselves and files are checked
-against their kind on load; the format version of the files is in.
+trees without docstrings and comments: an edit of those reruns nothing. Left out are declarations of
+settings (their values are compared themselves), of kinds and artifacts (files are checked on load;
+the format version is in), and errors and progress bars, which change no number.
 """
 
 from __future__ import annotations

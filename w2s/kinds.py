@@ -196,7 +196,11 @@ CORRECT = Kind(
     suffix=".safetensors",
 )
 
-ROW = {name: Array("str", f"{name}") for name in ("dataset", "weak", "strong")}
+ROW = {
+    "dataset": Array("str", "name of the dataset"),
+    "weak": Array("str", "name of the weak model"),
+    "strong": Array("str", "name of the strong model"),
+}
 
 
 def _number(doc: str) -> Array:

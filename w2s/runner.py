@@ -15,7 +15,7 @@ from typing import Any
 from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import RuntimeConfig, parse_as
-from w2s.data.hashes import file_hashes, sha256_of
+from w2s.data.hashes import sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
 from w2s.kinds import Kind
@@ -106,8 +106,16 @@ def _write(
             check(ready[key], f"{key} (not written)")
         else:
             ready[key] = result
+        _check_ending(stage.outputs[key], Path(outputs[key]))
     for key, output in stage.outputs.items():
         _write_one(output, ready[key], Path(outputs[key]))
+
+
+def _check_ending(output: Output, path: Path) -> None:
+    kind = getattr(output, "kind", output)
+    expected = kind.suffix if isinstance(kind, Kind) else ".svg"
+    if path.suffix != expected:
+        raise ArtifactError(f"{path}: found the ending '{path.suffix}', expected '{expected}'")
 
 
 def _write_one(output: Output, result: Any, path: Path) -> None:
@@ -133,8 +141,6 @@ def _write_for_people(table: Artifact, path: Path) -> None:
 def _write_figure(figure: Any, path: Path) -> None:
     import matplotlib as mpl
 
-    if path.suffix != ".svg":
-        raise ArtifactError(f"{path}: found the ending '{path.suffix}', expected '.svg'")
     with mpl.rc_context({"svg.hashsalt": "w2s", "svg.fonttype": "none"}):  # the same bytes twice
         with whole(path) as beside:
             figure.savefig(beside, format="svg", metadata={"Date": None})
@@ -155,10 +161,3 @@ def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         filled.replace(folder)
-
-
-def check_manifest(manifest: Path) -> list[str]:
-    """Files of a fetched folder that differ from its manifest."""
-    listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    found = file_hashes(manifest.parent)
-    return [name for name, sha in listed.items() if found.get(name) != sha]

@@ -93,6 +93,7 @@ class FiguresSettings(Strict):
 
     weak: str = Field(description="Weak model of the pair.")
     strong: str = Field(description="Strong model of the pair.")
+    title: str = Field("", description="Title of the figures: the models of the pair.")
     titles: tuple[tuple[str, str], ...] = Field(
         description="Name and title of each dataset, in the order of the panels."
     )

@@ -18,7 +18,7 @@ from w2s.kinds import Kind
 class Plain(Enum):
     """Inputs and outputs that are not artifacts."""
 
-    FILE = "a file, given to the function as its path"
+    FILE = "the fetched manifest.json, or the user's own table"
     MODEL = "a model: a folder, or hub:REPOSITORY@REVISION"
     MANIFEST = "manifest.json; the folder it stands in is written as a whole"
     FIGURE = "a figure, as .svg and beside it as .png"

@@ -39,11 +39,14 @@ def make_examples(
     names = np.array(rows.source_id, dtype=object)[keep]
     given = rows.group if grouped and rows.group is not None else None
     groups = names if given is None else np.array(given, dtype=object)[keep]
+    conflicts = _conflicts(rows)
     if rows.part is None:
         per_class = part_sizes(2 * min(np.bincount(labels, minlength=2)), sizes, dataset=dataset)
         parts = draw_parts(labels, groups, per_class, rng)
     else:
-        parts = balance_parts(labels, np.array(rows.part, dtype=object)[keep], rng)
+        given_parts = np.array(rows.part, dtype=object)[keep]
+        _check_groups(groups, given_parts, dataset)
+        parts = balance_parts(labels, given_parts, rng)
     _check_parts(parts, dataset)
     used = parts != ""
     texts = np.array(rows.text, dtype=object)[keep][used]
@@ -57,7 +60,26 @@ def make_examples(
     }
     duplicates = len(rows.text) - len(keep)
     unbalanced = int(np.count_nonzero(~used))
-    return columns, {**rows.dropped, "duplicate": duplicates, "unbalanced": unbalanced}
+    dropped = {"duplicate": duplicates - conflicts, "duplicate with another label": conflicts}
+    return columns, {**rows.dropped, **dropped, "unbalanced": unbalanced}
+
+
+def _conflicts(rows: Rows) -> int:
+    """Rows that repeat a text with another label than its first."""
+    first: dict[str, int] = {}
+    pairs = zip(rows.text, rows.label, strict=True)
+    return sum(first.setdefault(text, label) != label for text, label in pairs)
+
+
+def _check_groups(groups: Any, parts: Any, dataset: str) -> None:
+    """Raise if the source puts rows of one group into two parts."""
+    home: dict[object, str] = {}
+    for group, part in zip(groups, parts, strict=True):
+        if home.setdefault(group, part) != part:
+            raise DataError(
+                f"dataset '{dataset}', group {group}: found rows in {home[group]} and in {part}, "
+                f"expected one part; `grouped: false` allows it"
+            )
 
 
 def _check_parts(parts: Any, dataset: str) -> None:

@@ -133,14 +133,18 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
             one seed's training points.
         titles: Title of each dataset, in the order of the panels.
     """
-    figure = Figure(figsize=(3.6 * len(titles) + 0.6, 6.0), layout="constrained")
-    axes = [figure.add_subplot(2, len(titles), i + 1) for i in range(2 * len(titles))]
-    for i, (dataset, title) in enumerate(titles.items()):
+    columns = min(len(titles), COLUMNS)
+    lines = 2 * -(-len(titles) // columns)  # two for each row of datasets
+    figure = Figure(figsize=(3.6 * columns + 0.6, 2.9 * lines + 0.5), layout="constrained")
+    places = [2 * columns * (i // columns) + i % columns + 1 for i in range(len(titles))]
+    top = [figure.add_subplot(lines, columns, place) for place in places]
+    bottom = [figure.add_subplot(lines, columns, place + columns) for place in places]
+    for upper, lower, (dataset, title) in zip(top, bottom, titles.items(), strict=True):
         data = scores[dataset]
         score = data["score"][np.isfinite(data["score"])]
         for ax, values, tau, name in (
-            (axes[i], data["confidence"], data["tau_hard"], "confidence"),
-            (axes[i + len(titles)], score, data["tau_overlap"], "overlap score"),
+            (upper, data["confidence"], data["tau_hard"], "confidence"),
+            (lower, score, data["tau_overlap"], "overlap score"),
         ):
             ax.spines[["top", "right"]].set_visible(False)
             ax.set(xlabel="points, sorted", ylabel=name)
@@ -148,8 +152,8 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
                 _no_data(ax, data["reason"])
             else:
                 _split_curve(ax, np.sort(values), tau, name)
-        axes[i].set_title(title)
-    _legend(figure, axes)
+        upper.set_title(title)
+    _legend(figure, [*top, *bottom])
     return figure
 
 

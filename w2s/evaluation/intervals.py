@@ -8,6 +8,8 @@ import numpy as np
 
 from w2s.checks import Array
 
+DIGITS = 12  # what is equal stays equal: sums in another order differ in the last digits
+
 
 @dataclass(frozen=True)
 class Bootstrap:
@@ -60,17 +62,18 @@ def estimate(correct: Array, mask: Array, bootstrap: Bootstrap) -> Estimates:
     filled = np.where(known[:, :, None], correct, 0) * weight[:, None]  # (seeds, rows, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         per_seed = filled.sum(2, dtype=np.float64) / weight.sum(1, dtype=np.float64)[:, None]
-        mean = np.where(known, per_seed, 0).sum(0) / known.sum(0)
+        mean = np.round(np.where(known, per_seed, 0).sum(0) / known.sum(0), DIGITS)
         drawn = np.zeros((len(bootstrap.seeds), correct.shape[1]))
+        examples = bootstrap.examples.astype(np.float64)
         total = np.zeros_like(drawn)
         for s, hits in enumerate(filled):
-            points = bootstrap.examples @ weight[s]  # (draws,)
-            share = (bootstrap.examples @ hits.T) / points[:, None]  # (draws, rows)
+            points = examples @ weight[s]  # (draws,)
+            share = (examples @ hits.T) / points[:, None]  # (draws, rows)
             usable = known[s] & (points > 0)[:, None]
             counts = np.where(usable, bootstrap.seeds[:, s, None], 0)
             drawn += np.where(usable, share, 0) * counts
             total += counts
-        return Estimates(mean, drawn / total, known.sum(0))
+        return Estimates(mean, np.round(drawn / total, DIGITS), known.sum(0))
 
 
 def interval(draws: Array, level: float) -> tuple[float, float]:

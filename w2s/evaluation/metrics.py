@@ -18,10 +18,15 @@ def accuracy(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
         label: 0 or 1, shape (n,).
 
     Returns:
-        In [0, 1]; NaN without points.
+        In [0, 1]; NaN without points or with a NaN among the probabilities.
+
+    Raises:
+        W2SError: different numbers of rows.
     """
-    right = (np.asarray(proba) >= 0.5) == (np.asarray(label) == 1)
-    return float(right.mean()) if right.size else math.nan
+    scores, truth = np.asarray(proba), np.asarray(label)
+    same_length("label", truth, "proba", len(scores))
+    right = correct_rows(scores, truth)
+    return float(right.mean(dtype=np.float64)) if right.size else math.nan
 
 
 def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
@@ -50,8 +55,14 @@ def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
 
 
 def brier(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
-    """Mean squared difference of probability and label, in [0, 1]; NaN without points."""
-    error = np.asarray(proba, dtype=np.float64) - np.asarray(label)
+    """Mean squared difference of probability and label, in [0, 1]; NaN without points.
+
+    Raises:
+        W2SError: different numbers of rows.
+    """
+    scores, truth = np.asarray(proba, dtype=np.float64), np.asarray(label)
+    same_length("label", truth, "proba", len(scores))
+    error = scores - truth
     return float(np.mean(error**2)) if error.size else math.nan
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.evaluation.intervals import Bootstrap, Estimates, estimate, interval
+from w2s.evaluation.intervals import DIGITS, Bootstrap, Estimates, estimate, interval
 from w2s.evaluation.metrics import pgr
+from w2s.methods.overlap import REGIONS
 
-REGIONS = ("easy", "hard", "overlap")  # codes 0, 1, 2
+MODELS = ("floor", "w2s", "ceiling")
 Row = dict[str, Any]
 
 
@@ -66,18 +67,25 @@ def all_points(outcome: Outcome) -> Array:
 
 def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
     """Floor, w2s, ceiling and PGR, with the shares of the regions and the status."""
-    found = estimate(outcome.correct, all_points(outcome), bootstrap)
+    rows = [outcome.row(name) for name in MODELS]
+    found = estimate(outcome.correct[:, rows], all_points(outcome), bootstrap)
     row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
-    columns = {name: outcome.row(name) for name in ("floor", "w2s", "ceiling")}
-    for name, column in columns.items():
-        row |= _spread(name, found.mean[column], found.draws[:, column], level)
-    floor, w2s, ceiling = (found.draws[:, column] for column in columns.values())
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = np.where(ceiling > floor, (w2s - floor) / (ceiling - floor), np.nan)
-    row |= _spread("pgr", pgr(row["floor"], row["w2s"], row["ceiling"]), drawn, level)
+    for i, name in enumerate(MODELS):
+        row |= _spread(name, found.mean[i], found.draws[:, i], level)
+    row |= _pgr(outcome.correct[:, rows], all_points(outcome), bootstrap, level)
     share = _mean(outcome.shares)
     row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
-    return row | _status(outcome, row)
+    return row | _status(outcome, row, rows)
+
+
+def _pgr(correct: Array, mask: Array, bootstrap: Bootstrap, level: float) -> Row:
+    """PGR of the means over the seeds that have all three models."""
+    complete = np.isfinite(correct.sum(axis=(1, 2)))  # (seeds,)
+    found = estimate(np.where(complete[:, None, None], correct, np.nan), mask, bootstrap)
+    floor, w2s, ceiling = found.draws.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = np.where(ceiling > floor, (w2s - floor) / (ceiling - floor), np.nan)
+    return _spread("pgr", round(pgr(*found.mean), DIGITS), drawn, level)
 
 
 def _spread(name: str, mean: float, draws: Array, level: float) -> Row:
@@ -94,26 +102,34 @@ def _mean(values: Array) -> list[float]:
         return list(np.where(known, values, 0).sum(0) / known.sum(0))
 
 
-def _status(outcome: Outcome, row: Row) -> Row:
+def _status(outcome: Outcome, row: Row, rows: list[int]) -> Row:
     bad = [why for why in outcome.reason if why]
     status = "ok" if not bad else "partial" if len(bad) < len(outcome.reason) else "degenerate"
     reasons = [f"{len(bad)} of {len(outcome.reason)} seeds: {bad[0]}"] if bad else []
-    if math.isnan(row["pgr"]):
+    failed = {name: _row_reason(outcome, i) for name, i in zip(MODELS, rows, strict=True)}
+    reasons += [f"{name}: {why}" for name, why in failed.items() if why]
+    if math.isnan(row["pgr"]) and not any(failed.values()):
         reasons.append(f"pgr: ceiling - floor = {row['ceiling'] - row['floor']:.3f} is not above 0")
-    elif math.isnan(row["pgr_lo"]):
+    elif math.isnan(row["pgr_lo"]) and not math.isnan(row["pgr"]):
         reasons.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
     return {"status": status, "reason": "; ".join(reasons)}
+
+
+def _row_reason(outcome: Outcome, row: int) -> str:
+    """Why some seed lacks a row, "" if none does."""
+    return next((seed[row] for seed in outcome.row_reason if seed[row]), "")
 
 
 def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
     """Accuracy of every row of the mixing experiment."""
     found = estimate(outcome.correct, all_points(outcome), bootstrap)
-    size, purity = _mean(outcome.n_train), _mean(outcome.label_accuracy)
+    lacking = np.array([[bool(why) for why in seed] for seed in outcome.row_reason])
+    size = _mean(np.where(lacking, np.nan, outcome.n_train))
+    purity = _mean(np.where(lacking, np.nan, outcome.label_accuracy))
     rows = []
     for i, control in enumerate(outcome.control):
-        if control in ("floor", "w2s", "ceiling"):
+        if control in MODELS:
             continue
-        why = next((seed[i] for seed in outcome.row_reason if seed[i]), "")
         rows.append(
             {
                 **outcome.names,
@@ -123,7 +139,7 @@ def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
                 "label_accuracy": purity[i],
                 "n_seeds": int(found.n_seeds[i]),
                 "n_train": size[i],
-                "reason": why,
+                "reason": _row_reason(outcome, i),
             }
         )
     return rows
@@ -136,15 +152,15 @@ def _value(name: str, found: Estimates, i: int, level: float) -> Row:
 
 def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
     """Accuracy of floor, w2s and ceiling on easy, hard and overlap test points."""
-    models = ("floor", "w2s", "ceiling")
-    correct = outcome.correct[:, [outcome.row(model) for model in models]]
+    positions = [outcome.row(model) for model in MODELS]
+    correct = outcome.correct[:, positions]
     rows = []
     for code, region in enumerate(REGIONS):
         mask = outcome.region == code
         found = estimate(correct, mask, bootstrap)
         seeds_with = mask.any(axis=1)
         size = float(mask.sum(axis=1)[seeds_with].mean()) if seeds_with.any() else math.nan
-        for i, model in enumerate(models):
+        for i, model in enumerate(MODELS):
             rows.append(
                 {
                     **outcome.names,
@@ -153,7 +169,8 @@ def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
                     **_value("accuracy", found, i, level),
                     "n": size,
                     "n_seeds": int(found.n_seeds[i]),
-                    "reason": _missing(outcome, int(found.n_seeds[i]), region),
+                    "reason": _row_reason(outcome, positions[i])
+                    or _missing(outcome, int(found.n_seeds[i]), region),
                 }
             )
     return rows

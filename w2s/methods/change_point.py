@@ -11,7 +11,7 @@ from w2s.errors import DegenerateError
 MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
 
 
-def change_point(values: npt.ArrayLike) -> float:
+def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
     """Threshold that splits values into a low and a high segment with least squared error.
 
     The values are sorted; over all splits that do not separate equal values, the one with the
@@ -20,23 +20,27 @@ def change_point(values: npt.ArrayLike) -> float:
 
     Args:
         values: Finite numbers, shape (n,), in any order.
+        tolerance: Neighbours that differ by no more than this count as equal: for values that
+            carry rounding errors.
 
     Returns:
         First value of the right segment: a value is in the left segment if it is below this.
 
     Raises:
-        DegenerateError: fewer than 4 values, or all equal.
+        DegenerateError: fewer than 4 values, or no two neighbours that differ.
         W2SError: NaN or infinite values, or not one-dimensional.
     """
     ordered = np.sort(finite(values, "change_point values", ndim=1, dtype=np.float64))
     n = len(ordered)
     if n < MIN_VALUES:
         raise DegenerateError(f"change point: found {n} values, expected at least {MIN_VALUES}")
-    if ordered[0] == ordered[-1]:
+    equal = ordered[1:] <= ordered[:-1] + tolerance
+    if equal.all():
         raise DegenerateError(f"change point: found {n} equal values, expected a change")
-    spread = ordered[-1] - ordered[0]
-    centred = (ordered - ordered.mean()) / spread  # scaled, so that squares cannot overflow
+    _, exponent = np.frexp(np.abs(ordered[[0, -1]]).max())
+    unit = np.ldexp(ordered, -exponent)  # exact, and neither sums nor squares can overflow
+    centred = (unit - unit.mean()) / (unit[-1] - unit[0])
     left = np.arange(1, n)  # sizes of the left segment
     gain = np.cumsum(centred)[:-1] ** 2 / (left * (n - left))  # squared error removed, over n
-    gain[ordered[1:] == ordered[:-1]] = -np.inf
+    gain[equal] = -np.inf
     return float(ordered[1:][np.argmax(gain)])

@@ -14,14 +14,19 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.methods.arrays import Backend, backend, positive_inverse
+from w2s.methods.newton import newton_column
 
 TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 MEMORY = 10  # pairs of L-BFGS
 MAX_STEPS = 300
 CURVATURE = 0.15  # typical p (1 - p) of a fitted probe: scale of the first inverse Hessian
 SLOPE = 0.4  # a step is accepted when the slope along it has shrunk to this share
-LINE_STEPS = 3  # corrections of a step; the slope along a line is nearly linear
+LINE_STEPS = 20  # most corrections of a step; nearly always none or one is needed
+BLIND_LINE_STEPS = 2  # corrections where looking waits for the device
+SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
+EPSILON = float(np.finfo(np.float64).eps)
 BIAS_STEPS = 2  # Newton steps in one dimension from a point where the bias is nearly best
+BIAS_ERROR = 1e-9  # slope of the bias, relative to the objective, that counts as none
 BLIND_STEPS = 4  # steps between looks at the gap where looking waits for the device
 
 
@@ -57,6 +62,11 @@ class Problem:
         """Weighted residuals u (p - y), (n, b)."""
         return self.u * (self.ops.sigmoid(logits) - self.y)
 
+    def exact_residual(self, logits: Any) -> Any:
+        """The same without cancellation where p is near y; costs a second sigmoid."""
+        p, q = self.ops.sigmoid(logits), self.ops.sigmoid(-logits)
+        return self.u * ((1 - self.y) * p - self.y * q)
+
     def gradient(self, theta: Any, residual: Any) -> Any:
         """Gradient (d + 1, b) at theta, whose residuals are given."""
         data = self.ops.xp.concatenate([self.x.T @ residual, residual.sum(0)[None]])
@@ -70,7 +80,8 @@ class Problem:
 
     def objective(self, theta: Any, logits: Any) -> Any:
         """Objective of each column, (b,)."""
-        loss = self.ops.softplus(logits) - self.y * logits
+        softplus = self.ops.softplus
+        loss = (1 - self.y) * softplus(logits) + self.y * softplus(-logits)
         return dot(self.u, loss) + self.l2 * dot(theta[:-1], theta[:-1])
 
 
@@ -82,7 +93,8 @@ def dot(a: Any, b: Any) -> Any:
 def solve(x: Array, y: Array, u: Array, l2: float, device: str) -> tuple[Array, Array, Array]:
     """Coefficients (d, b), intercepts (b,) and relative gaps (b,) of columns that have a solution.
 
-    float32 first; columns whose certificate in float64 is not reached go on in float64.
+    float32 first; columns whose certificate in float64 is not reached go on in float64, and what
+    then is left (separable data without much penalty, wild outliers) by Newton's method.
 
     Args:
         x: Rows, (n, d).
@@ -92,35 +104,40 @@ def solve(x: Array, y: Array, u: Array, l2: float, device: str) -> tuple[Array, 
         device: `cpu` (NumPy), or a device of torch.
     """
     ops = backend(device)
-    centre = x.mean(axis=0, dtype=np.float64)
-    rows = x - centre
-    scale = float(np.abs(rows).max(initial=0)) or 1.0  # squares stay finite in float32
-    rows = rows / scale
+    rows, centre, scale = standardised(x)
     penalty = l2 / scale**2
-    inverse = first_inverse(rows, penalty)
-    single, double = (
-        Problem(
-            ops,
-            x=ops.array(rows, double=wide),
-            y=ops.array(y, double=wide),
-            u=ops.array(u, double=wide),
-            inverse=ops.array(inverse, double=wide),
-            l2=penalty,
-        )
-        for wide in (False, True)
-    )
+    inverse = ops.array(first_inverse(rows, penalty), double=True)
+    x64, y64, u64 = (ops.array(side, double=True) for side in (rows, y, u))
+    double = Problem(ops, x64, y64, u64, inverse, penalty)
     mean = (u * y).sum(axis=0)
     start = np.zeros((x.shape[1] + 1, y.shape[1]))
-    start[-1] = np.log(mean) - np.log1p(-mean)
-    theta = ops.array(ops.numpy(minimise(single, ops.array(start, double=False))), double=True)
-    theta, gap = certify(double, theta)
-    left = np.flatnonzero(ops.numpy(gap) > TOLERANCE)
-    if len(left):
-        part = double.select(left)
-        theta[:, left], gap[left] = certify(part, minimise(part, theta[:, left]))
+    start[-1] = np.log(mean) - np.log1p(-np.minimum(mean, 1 - EPSILON))
+    theta = ops.array(start, double=True)
+    gap = np.full(y.shape[1], np.inf)
+    for solver in (minimise_single, minimise, newton):
+        left = np.flatnonzero(~(gap <= TOLERANCE))
+        if len(left) and (solver is not minimise_single or SINGLE[0] < penalty < SINGLE[1]):
+            part = double.select(left)
+            found, bound = certify(part, solver(part, theta[:, left]))
+            better = ops.numpy(bound) < gap[left]  # False for NaN: a runaway is not kept
+            theta[:, left[better]] = found[:, better]
+            gap[left[better]] = ops.numpy(bound)[better]
     solution = ops.numpy(theta)
     coef = solution[:-1] / scale
-    return coef, solution[-1] - centre @ coef, ops.numpy(gap)
+    return coef, solution[-1] - centre @ coef, gap
+
+
+def standardised(x: Array) -> tuple[Array, Array, float]:
+    """Rows with centred columns and entries of at most 1, float64, with the centre and the scale.
+
+    Differences at the level of rounding, as of constant columns, count as none.
+    """
+    centre = x.mean(axis=0, dtype=np.float64)
+    rows = x - centre
+    noise = 8 * EPSILON * np.abs(x).max(axis=0, initial=0)
+    rows[:, np.abs(rows).max(axis=0, initial=0) <= noise] = 0
+    scale = float(np.abs(rows).max(initial=0)) or 1.0
+    return rows / scale, centre, scale
 
 
 def first_inverse(rows: Array, l2: float) -> Array:
@@ -146,15 +163,45 @@ def certify(problem: Problem, theta: Any) -> tuple[Any, Any]:
     logits = problem.logits(theta)
     shift = xp.zeros_like(theta[-1])
     for _ in range(BIAS_STEPS):
+        slope = problem.exact_residual(logits + shift).sum(0)
         p = ops.sigmoid(logits + shift)
         bend = dot(problem.u, p * (1 - p))
-        step = dot(problem.u, p - problem.y) / xp.where(bend > 0, bend, xp.ones_like(bend))
+        step = slope / xp.where(bend > 0, bend, xp.ones_like(bend))
         shift = shift - xp.clip(step, -1, 1)
     theta = xp.concatenate([theta[:-1], (theta[-1] + shift)[None]])
     logits = logits + shift
-    gradient = problem.gradient(theta, problem.residual(logits))[:-1]
-    bound = dot(gradient, gradient) / (4 * problem.l2)
-    return theta, bound / problem.objective(theta, logits)
+    gradient = problem.gradient(theta, problem.exact_residual(logits))
+    bound = dot(gradient[:-1], gradient[:-1]) / (4 * problem.l2)
+    lowest = problem.objective(theta, logits) - bound
+    best_bias = xp.abs(gradient[-1]) <= BIAS_ERROR * lowest
+    return theta, xp.where(best_bias & (lowest > 0), bound / lowest, xp.full_like(bound, xp.inf))
+
+
+def minimise_single(problem: Problem, theta: Any) -> Any:
+    """`minimise` in float32, float64 in and out."""
+    ops = problem.ops
+    x, y, u, inverse, start = (
+        ops.array(ops.numpy(side), double=False)
+        for side in (problem.x, problem.y, problem.u, problem.inverse, theta)
+    )
+    found = minimise(Problem(ops, x, y, u, inverse, problem.l2), start)
+    return ops.array(ops.numpy(found), double=True)
+
+
+def newton(problem: Problem, theta: Any) -> Any:
+    """Newton's method in float64 on one column after another, for what L-BFGS leaves.
+
+    Full Hessian, steps halved until the objective falls enough (Armijo); slow and steady.
+    """
+    ops = problem.ops
+    x = np.column_stack([ops.numpy(problem.x), np.ones(len(problem.y))])
+    penalty = np.full(x.shape[1], 2 * problem.l2)
+    penalty[-1] = 0
+    found = np.array(ops.numpy(theta))
+    for j in range(found.shape[1]):
+        y, u = ops.numpy(problem.y)[:, j], ops.numpy(problem.u)[:, j]
+        found[:, j] = newton_column(x, y, u, penalty, found[:, j])
+    return ops.array(found, double=True)
 
 
 def minimise(problem: Problem, theta: Any) -> Any:
@@ -221,7 +268,7 @@ def _line_search(
     size = xp.ones_like(target)
     low, high = xp.zeros_like(size), xp.full_like(size, xp.inf)
     residual = problem.residual(logits + along)
-    for _ in range(LINE_STEPS):
+    for _ in range(LINE_STEPS if problem.ops.eager else BLIND_LINE_STEPS):
         slope = dot(residual, along) + linear + size * square
         bad = xp.abs(slope) > target
         if problem.ops.eager and not bool(bad.any()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from w2s.methods.change_point import MIN_VALUES, change_point
 from w2s.methods.similarity import max_similarity
 
 REGIONS = ("easy", "hard", "overlap")
+ROUNDING = 1e-6  # relative size below which float32 scores may differ by the order of summation
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 
@@ -56,6 +57,8 @@ class Detector:
         hard: Strong activations of the hard points it was fitted on, shape (k, d).
         similarity: `cosine` or `dot`.
         absolute: Whether absolute similarities are compared.
+        margin: Half the rounding of the scores: a score this little below the threshold is at it,
+            so that a point's region does not depend on the points it is scored together with.
     """
 
     tau_hard: float
@@ -63,6 +66,7 @@ class Detector:
     hard: Array
     similarity: Literal["cosine", "dot"]
     absolute: bool
+    margin: float = 0.0
 
     def apply(self, weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> Regions:
         """Regions of points, by the fitted thresholds and hard points.
@@ -148,10 +152,11 @@ def fit_detector(
         raise DegenerateError(f"overlap: found no hard point (no confidence below {low:g})")
     if hard.all():
         raise DegenerateError(f"overlap: found hard points only (all confidences below {low:g})")
-    partial = Detector(low, np.nan, x[hard], similarity, absolute)
-    score = _scores(x, ~hard, partial)
-    high = _threshold(tau_overlap, score[~hard], "overlap scores")
-    return Detector(low, high, x[hard], similarity, absolute)
+    unfinished = Detector(low, np.nan, x[hard], similarity, absolute)
+    score = _scores(x, ~hard, unfinished)[~hard]
+    rounding = ROUNDING * float(np.abs(score).max())
+    high = _threshold(tau_overlap, score, "overlap scores", tolerance=rounding)
+    return replace(unfinished, tau_overlap=high, margin=rounding / 2)
 
 
 def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Array, Array]:
@@ -161,13 +166,13 @@ def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Arra
     return 2 * np.abs(proba - 0.5), x
 
 
-def _threshold(rule: Threshold, values: Array, what: str) -> float:
+def _threshold(rule: Threshold, values: Array, what: str, *, tolerance: float = 0.0) -> float:
     if isinstance(rule, Mapping):
         return float(np.quantile(values, rule["quantile"]))
     if rule != "change_point":
         return float(rule)
     try:
-        return change_point(values)
+        return change_point(values, tolerance=tolerance)
     except DegenerateError as error:
         raise DegenerateError(f"overlap: {what}: {error}") from None
 
@@ -183,6 +188,6 @@ def _scores(x: Array, scored: Array, detector: Detector) -> Array:
 
 def _regions(confidence: Array, score: Array, detector: Detector) -> Regions:
     region = np.full(len(confidence), "easy", dtype=object)
-    region[score >= detector.tau_overlap] = "overlap"
+    region[score >= detector.tau_overlap - detector.margin] = "overlap"
     region[confidence < detector.tau_hard] = "hard"
     return Regions(region, confidence, score, detector.tau_hard, detector.tau_overlap)

@@ -9,6 +9,7 @@ the objective of the paper's code. `w2s.methods.logistic` solves all columns tog
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,17 +82,29 @@ def fit_probes(
         DegenerateError: no column has a solution.
         W2SError: shapes that do not fit, or values out of range.
     """
+    probes = fit_columns(x, targets, weights=weights, l2=l2, device=device)
+    if all(probes.reason):
+        raise DegenerateError(f"probes: {probes.reason[0]}")
+    return probes
+
+
+def fit_columns(
+    x: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    l2: float = 1e-3,
+    device: str = "cpu",
+) -> Probes:
+    """The same as `fit_probes`, but without an error where no column has a solution."""
     rows, y, u, single = _inputs(x, targets, weights, l2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        u = u / u.sum(axis=0)
-        mean = (u * y).sum(axis=0)
-    reason = tuple(_reason(value) for value in mean)
+    reason = tuple(_reasons(y, u))
     good = np.array([not why for why in reason])
-    if not good.any():
-        raise DegenerateError(f"probes: {reason[0]}")
     coef = np.full((rows.shape[1], y.shape[1]), np.nan)
     intercept, gap = np.full((2, y.shape[1]), np.nan)
-    coef[:, good], intercept[good], gap[good] = solve(rows, y[:, good], u[:, good], l2, device)
+    if good.any():
+        share = u[:, good] / u[:, good].sum(axis=0)
+        coef[:, good], intercept[good], gap[good] = solve(rows, y[:, good], share, l2, device)
     return Probes(coef, intercept, gap, reason, single)
 
 
@@ -105,7 +118,9 @@ def _inputs(x: Any, targets: Any, weights: Any, l2: float) -> tuple[Array, Array
     )
     same_length("targets", y, "activations", len(rows))
     same_length("weights", u, "activations", len(rows))
-    if not len(rows) or y.min() < 0 or y.max() > 1:
+    if 1 not in (y.shape[1], u.shape[1]) and y.shape[1] != u.shape[1]:
+        raise W2SError(f"weights: found {u.shape[1]} columns, expected {y.shape[1]} as in targets")
+    if not y.size or y.min() < 0 or y.max() > 1:
         raise W2SError("targets: found none, or values outside [0, 1]; expected soft labels")
     if u.min() < 0:
         raise W2SError(f"weights: found {u.min():g}, expected values of 0 or more")
@@ -115,9 +130,14 @@ def _inputs(x: Any, targets: Any, weights: Any, l2: float) -> tuple[Array, Array
     return rows, y, u, single
 
 
-def _reason(mean: float) -> str:
-    if np.isnan(mean):
-        return "found no row with a weight above 0"
-    if mean in (0, 1):
-        return f"found only targets equal to {mean:g}, expected both classes"
-    return ""
+def _reasons(y: Array, u: Array) -> Iterator[str]:
+    """Why each column has no solution, "" if it has one."""
+    counts = u > 0
+    for j in range(y.shape[1]):
+        used = y[counts[:, j], j]
+        if not used.size:
+            yield "found no row with a weight above 0"
+        elif used.max() == 0 or used.min() == 1:
+            yield f"found only targets equal to {used[0]:g}, expected both classes"
+        else:
+            yield ""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s.checks import Array
-from w2s.errors import DegenerateError
 from w2s.methods.mixing import Mix, Strata, draw_mixes, draw_random, mix_size, no_strata
-from w2s.methods.probes import fit_probes
+from w2s.methods.probes import fit_columns
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,7 @@ def train(
         weights = np.zeros(targets.shape)  # (n, b)
         for column, i in enumerate(numbers):
             weights[runs[i].mix.rows, column] = 1
-        try:
-            probes = fit_probes(x, targets, weights=weights, l2=l2)
-        except DegenerateError as error:
-            for i in numbers:
-                reason[i] = str(error)
-            continue
+        probes = fit_columns(x, targets, weights=weights, l2=l2)
         proba[numbers] = probes.predict_proba(x_test).T
         gap[numbers] = probes.gap
         for i, why in zip(numbers, probes.reason, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transformers.utils import logging
 
-from w2s.data.hashes import sha256_of
+from w2s.data.hashes import check_fetched, sha256_of
 from w2s.errors import DataError
 
 
@@ -30,7 +30,8 @@ def parse_source(reference: str) -> Source:
     """Read `FOLDER` or `hub:REPOSITORY@REVISION`.
 
     Raises:
-        DataError: no such folder, no config.json in it, or a hub reference without a revision.
+        DataError: no such folder, no config.json in it, a fetched folder that has changed since, or
+            a hub reference without a revision.
     """
     if reference.startswith("hub:"):
         name, _, revision = reference.removeprefix("hub:").partition("@")
@@ -39,6 +40,7 @@ def parse_source(reference: str) -> Source:
         return Source(name, revision)
     if not (Path(reference) / "config.json").is_file():
         raise DataError(f"model {reference}: found no config.json, expected a model folder")
+    check_fetched(Path(reference))
     return Source(reference)
 
 

@@ -9,6 +9,7 @@ from w2s.artifacts import Artifact
 from w2s.config_sources import FileDataset, Icwsm14Dataset
 from w2s.data.examples import make_examples
 from w2s.data.files import read_file
+from w2s.data.hashes import check_fetched
 from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
 from w2s.data.rows import Rows
 from w2s.errors import DataError
@@ -33,6 +34,7 @@ def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]
 
 
 def _icwsm14(manifest: Path, data: Icwsm14Dataset) -> Rows:
+    check_fetched(manifest.parent)
     archive = manifest.parent / ARCHIVE
     if not archive.is_file():
         raise DataError(f"{archive}: found no file, expected the fetched texts")

@@ -28,9 +28,12 @@ def figures(
     for found in regions:
         train = found.where(found["part"] == "strong_train")
         curves[found.facts["dataset"]] = {**train.arrays, **found.facts}
-    return {
+    drawn = {
         "mixing": mixing_figure(tables[0].arrays, tables[1].arrays, titles),
         "controls": controls_figure(tables[1].arrays, titles),
         "curves": curves_figure(curves, titles),
         "by_region": regions_figure(tables[2].arrays, titles),
     }
+    for figure in drawn.values():
+        figure.suptitle(settings.title)
+    return drawn

@@ -29,20 +29,21 @@ def overlap(
         "dataset": weak_labels.facts["dataset"],
         "seed": weak_labels.facts["seed"],
     }
+    region = np.full(len(points), "undefined", dtype=object)
+    score = np.full(len(points), np.nan)
     try:
         detector = fit_detector(proba[train], x[train], **settings.overlap.model_dump())
-        found = detector.apply(proba, x)
-        region, score = found.region, found.score
+        for part in (train, ~train):  # apart, so that training points score exactly as in the fit
+            found = detector.apply(proba[part], x[part])
+            region[part], score[part] = found.region, found.score
         facts |= {
-            "tau_hard": found.tau_hard,
-            "tau_overlap": found.tau_overlap,
+            "tau_hard": detector.tau_hard,
+            "tau_overlap": detector.tau_overlap,
             "density": float(np.mean(region[train] == "overlap")),
             "status": "ok",
             "reason": "",
         }
     except DegenerateError as error:
-        region = np.full(len(points), "undefined", dtype=object)
-        score = np.full(len(points), np.nan)
         facts |= dict.fromkeys(("tau_hard", "tau_overlap", "density"))
         facts |= {"status": "degenerate", "reason": str(error)}
     arrays = {

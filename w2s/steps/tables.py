@@ -29,7 +29,7 @@ def tables(
     rows: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("main", "mixing", "regions", "comparisons")
     }
-    with bar("tables", len(outcomes), "rows") as advance:
+    with bar("tables", len(outcomes), "outcomes") as advance:
         for outcome in outcomes:
             seeds, _, points = outcome.correct.shape
             rng = stream(0, "bootstrap", outcome.dataset, outcome.weak, outcome.strong)

@@ -1,0 +1,183 @@
+"""Shared fixtures: tiny models, and every stage of the workflow run once on tiny texts."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch count the cores
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from hypothesis import HealthCheck, settings
+
+from w2s.cli import main, output_option
+from w2s.stages import STAGES
+
+settings.register_profile(  # the machine is shared: no example fails for being slow
+    "w2s", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("w2s")
+
+SEEDS = (0, 1)
+MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
+PAIR = {"weak": "small", "strong": "large"}
+MODELS: dict[str, dict[str, Any]] = {  # and the settings of their activations
+    "small": {"num_layers": 1},
+    "large": {"layers": [0, -1], "pooling": "mean"},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `w2s`: its stage, its settings, and the paths of inputs and outputs by name."""
+
+    stage: str
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    outputs: dict[str, Path]
+
+    def line(self, **changes: Any) -> list[str]:
+        """Arguments of the command line, with some inputs, outputs or settings changed."""
+        line = [self.stage]
+        for name, value in self.inputs.items():
+            value = changes.pop(name, value) if name not in self.outputs else value
+            line += [_option(name), *map(str, value if isinstance(value, list) else [value])]
+        for name, value in self.outputs.items():
+            line += [output_option(STAGES[self.stage], name), str(changes.pop(name, value))]
+        line += ["--settings", json.dumps(changes.pop("settings", self.settings))]
+        assert not changes, f"{self.stage} has no {changes}"
+        return line
+
+    def elsewhere(self, folder: Path) -> dict[str, Path]:
+        """The outputs in another folder: changes for `line`."""
+        return {name: folder / path.name for name, path in self.outputs.items()}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Every artifact of a tiny experiment and the jobs that make them.
+
+    Attributes:
+        inputs: Folder with `texts.csv` and the models `small` and `large`.
+        folder: Where the artifacts are.
+        jobs: In the order of a run; names of jobs of a seed end in `-SEED`, of a model in `-MODEL`.
+    """
+
+    inputs: Path
+    folder: Path
+    jobs: dict[str, Job]
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def copy(self, folder: Path) -> Chain:
+        """All artifacts in another folder, to be changed there."""
+        shutil.copytree(self.folder, folder)
+        return Chain(self.inputs, folder, chain_jobs(self.inputs, folder))
+
+    def run(self, first: str = "") -> None:
+        """Run the jobs, from the first one whose name begins so."""
+        names = list(self.jobs)
+        start = next(i for i, name in enumerate(names) if name.startswith(first))
+        for name in names[start:]:
+            assert main(self.jobs[name].line()) == 0, name
+
+
+def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
+    """The jobs of two seeds of one dataset and pair, from a CSV file to tables and figures."""
+    examples = {"examples": folder / "examples.parquet"}
+    data = {"source": "file", "path": "texts.csv", "val": 0.1, "test": 0.3}
+    jobs = {
+        "examples": Job(
+            "examples",
+            {"dataset": "films", "data": data},
+            {"source": inputs / "texts.csv"},
+            examples,
+        )
+    }
+    for model, chosen in MODELS.items():
+        where = {"model": inputs / model}
+        tokens = {"tokens": folder / f"tokens-{model}.safetensors"}
+        activations = {"activations": folder / f"activations-{model}.safetensors"}
+        jobs[f"tokenize-{model}"] = Job("tokenize", {"max_length": 32}, examples | where, tokens)
+        jobs[f"activations-{model}"] = Job("activations", chosen, tokens | where, activations)
+    for seed in SEEDS:
+        jobs |= _seed_jobs(folder, seed)
+    return jobs | _final_jobs(folder)
+
+
+def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
+    def of(stage: str) -> dict[str, Path]:
+        """Outputs of the stage for this seed."""
+        kinds = {name: kind.suffix for name, kind in STAGES[stage].outputs.items()}  # type: ignore[union-attr]
+        return {name: folder / f"{name}-{seed}{suffix}" for name, suffix in kinds.items()}
+
+    examples = {"examples": folder / "examples.parquet"}
+    small, large = (folder / f"activations-{model}.safetensors" for model in MODELS)
+    plans: dict[str, tuple[dict[str, Any], dict[str, Path]]] = {
+        "split": ({"dataset": "films", "seed": seed}, examples),
+        "weak_labels": ({}, {**examples, **of("split"), "activations": small}),
+        "overlap": ({}, {**of("weak_labels"), "activations": large}),
+        "strong": (
+            {**PAIR, "mixing": MIXING},
+            {
+                **of("weak_labels"),
+                **of("overlap"),
+                "weak_activations": small,
+                "strong_activations": large,
+            },
+        ),
+        "evaluate": ({}, {**examples, **of("weak_labels"), **of("overlap"), **of("strong")}),
+    }
+    return {
+        f"{stage}-{seed}": Job(stage, chosen, inputs, of(stage))
+        for stage, (chosen, inputs) in plans.items()
+    }
+
+
+def _final_jobs(folder: Path) -> dict[str, Job]:
+    tables = {name: folder / f"table-{name}.parquet" for name in STAGES["tables"].outputs}
+    read: dict[str, Any] = {
+        "metrics": [folder / f"metrics-{seed}.parquet" for seed in SEEDS],
+        "correct": [folder / f"correct-{seed}.safetensors" for seed in SEEDS],
+    }
+    drawn = {
+        "main": tables["main"],
+        "mixing_table": tables["mixing"],
+        "region_table": tables["regions"],
+        "regions": [folder / f"regions-{SEEDS[0]}.parquet"],
+    }
+    figures = {name: folder / f"{name}.svg" for name in STAGES["figures"].outputs}
+    return {
+        "tables": Job("tables", {"evaluation": {"bootstrap": 200}}, read, tables),
+        "figures": Job("figures", {**PAIR, "titles": [["films", "Films"]]}, drawn, figures),
+    }
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny model of each family, by name."""
+    folder = tmp_path_factory.mktemp("models")
+    return {family: tiny.write_model(folder / family, family) for family in tiny.FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Every stage run once: treat the files as read-only."""
+    inputs, folder = (tmp_path_factory.mktemp(name) for name in ("inputs", "chain"))
+    tiny.write_dataset(inputs / "texts.csv", n=400)
+    tiny.write_model(inputs / "small", "bert")
+    tiny.write_model(inputs / "large", "llama")
+    made = Chain(inputs, folder, chain_jobs(inputs, folder))
+    made.run()
+    return made

@@ -1,0 +1,1 @@
+"""Slow, plain, independent implementations that the library is compared with."""

@@ -1,0 +1,180 @@
+"""The single change point: by hand, by brute force, against ruptures, planted, and at limits."""
+
+import numpy as np
+import pytest
+import ruptures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.change_point import change_point as brute_force
+from reference.change_point import split_costs
+
+from w2s.errors import DegenerateError, W2SError
+from w2s.methods.change_point import change_point
+
+LIGHT = settings(max_examples=150)
+small_integers = st.lists(st.integers(0, 12), min_size=4, max_size=12).filter(
+    lambda values: min(values) < max(values)
+)
+any_floats = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=4, max_size=12).filter(
+    lambda values: max(values) - min(values) > 1e-3
+)
+
+
+def excess_cost(values, threshold):
+    """Cost of a threshold above the least one, relative to the cost without a split."""
+    costs = split_costs(values)
+    unsplit = np.var(values) * len(values)
+    return (
+        float(costs[min(costs, key=lambda t: abs(t - threshold))] - min(costs.values())) / unsplit
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold"),
+    [
+        ([0, 0, 0, 1, 1, 1], 1),
+        ([0, 1, 10, 11], 10),  # 0.5 + 0.5, against 61.x for the other splits
+        ([0, 1, 2, 9], 9),  # 2, against 38 and 25
+        ([0, 7, 8, 9], 7),
+        ([0.05, 0.1, 0.2, 0.8, 0.9, 0.95, 1.0], 0.8),
+        ([-3, -2, 5, 6, 6, 6], 5),
+        ([1, 0, 1, 0], 1),
+    ],
+)
+def test_by_hand(values, threshold):
+    assert change_point(values) == threshold
+
+
+def test_of_two_equally_good_splits_the_first_is_taken():
+    assert change_point([0, 0, 1, 1, 2, 2]) == 1
+    assert change_point([0, 1, 2, 3]) == 2
+
+
+def test_order_of_the_values_does_not_matter_and_they_are_not_changed():
+    values = np.array([9.0, 0.0, 2.0, 1.0])
+    before = values.copy()
+    assert change_point(values) == change_point(values[::-1]) == 9
+    np.testing.assert_array_equal(values, before)
+
+
+@LIGHT
+@given(small_integers)
+def test_equals_brute_force_exactly_on_integers(values):
+    assert change_point(values) == brute_force(values)
+
+
+@LIGHT
+@given(any_floats)
+def test_cost_is_the_least_of_all_splits(values):
+    threshold = change_point(values)
+    assert threshold in values
+    assert threshold > min(values)
+    assert excess_cost(values, threshold) < 1e-12
+
+
+@LIGHT
+@given(small_integers, st.randoms(use_true_random=False))
+def test_permutation_and_power_of_two_scale(values, random):
+    shuffled = list(values)
+    random.shuffle(shuffled)
+    assert change_point(shuffled) == change_point(values)
+    assert change_point(np.array(values) * 0.25) == change_point(values) * 0.25
+
+
+@LIGHT
+@given(any_floats, st.floats(-1e3, 1e3), st.floats(0.01, 100))
+def test_shifted_and_scaled_values_are_split_as_well(values, shift, scale):
+    moved = np.array(values) * scale + shift
+    if len(set(moved)) == len(set(values)):
+        assert excess_cost(moved, change_point(moved)) < 1e-9
+
+
+@LIGHT
+@given(small_integers)
+def test_no_split_separates_equal_values(values):
+    threshold = change_point(values)
+    below, above = [v for v in values if v < threshold], [v for v in values if v >= threshold]
+    assert below
+    assert above
+    assert not set(below) & set(above)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_ruptures_on_distinct_values(seed):
+    rng = np.random.default_rng(seed)
+    values = np.sort(rng.beta(0.6, 0.5, size=int(rng.integers(10, 120))))
+    assert len(set(values)) == len(values)
+    fitted = ruptures.Binseg(model="l2", jump=1, min_size=1).fit(values)
+    assert change_point(values) == values[fitted.predict(n_bkps=1)[0]]
+
+
+@pytest.mark.parametrize(("n_low", "n_high"), [(50, 50), (5, 200), (200, 5), (1, 30), (30, 1)])
+def test_planted_gap_is_found(n_low, n_high):
+    rng = np.random.default_rng(n_low)
+    low, high = 0.1 * rng.random(n_low), 0.9 + 0.1 * rng.random(n_high)
+    threshold = change_point(rng.permutation(np.concatenate([low, high])))
+    assert threshold == high.min()
+
+
+def test_fault_thresholds_are_not_on_multiples_of_five():
+    values = np.concatenate([np.linspace(0, 0.1, 7), np.linspace(0.9, 1, 9)])
+    original = ruptures.Binseg(model="l2").fit(values).predict(n_bkps=1)[0]
+    assert original % 5 == 0
+    assert change_point(values) == values[7] != values[original]
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0, 1], [0, 0, 1]])
+def test_fault_short_signals_say_that_they_are_short(values):
+    with pytest.raises(DegenerateError, match=f"found {len(values)} values, expected at least 4"):
+        change_point(values)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 9])
+def test_fault_short_signals_from_four_values_on_are_split(n):
+    assert change_point([0.1, *[0.9] * (n - 1)]) == 0.9
+
+
+def test_fault_saturated_values_stay_together():
+    assert change_point([0.2, 0.7, 0.9, *[1.0] * 100]) == 0.7
+    assert change_point([*[0.0] * 100, 0.1, 1.0]) == 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 1e6, 1e-6, -3.0])
+def test_equal_values_have_no_change_point(value):
+    with pytest.raises(DegenerateError, match="found 10 equal values, expected a change"):
+        change_point([value] * 10)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(bad):
+    with pytest.raises(W2SError, match="found 1 values that are NaN or infinite"):
+        change_point([0, 1, 2, bad])
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 4)), 3.0])
+def test_values_that_are_not_one_dimensional_are_refused(values):
+    with pytest.raises(W2SError, match="dimensions"):
+        change_point(values)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-6, 1e6, 1e150, 1e300, 2.0**1019])
+def test_any_scale(scale):
+    values = np.array([1.0, 2.0, 3.0, 9.0, 11.0]) * scale
+    assert change_point(values) == values[3]
+
+
+def test_values_as_large_as_float64_holds():
+    assert change_point([1e308, 1.1e308, 1.2e308, 1.7e308]) == 1.7e308
+    assert change_point([-1.7e308, -1.6e308, 1.6e308, 1.7e308]) == 1.6e308
+
+
+def test_small_differences_on_a_large_common_value():
+    steps = np.array([0, 1, 2, 3, 9, 10, 11, 12, 12, 13]) * 2.0**-20
+    assert change_point(steps + 2.0**20) == 2.0**20 + 9 * 2.0**-20
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_dtypes(dtype):
+    found = change_point(np.array([0, 1, 8, 9], dtype=dtype))
+    assert found == 8
+    assert isinstance(found, float)

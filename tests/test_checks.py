@@ -1,0 +1,116 @@
+"""Checks on arrays: what passes, and what each message says was found and expected."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s.checks import finite, probabilities, rows_of, same_length
+from w2s.errors import ArtifactError, ConfigError, DataError, DegenerateError, W2SError
+
+ids = st.lists(st.integers(-(2**62), 2**62), unique=True, min_size=1, max_size=40)
+
+
+def test_every_error_of_a_user_is_a_w2s_error():
+    for error in (ConfigError, DataError, ArtifactError, DegenerateError):
+        assert issubclass(error, W2SError)
+    assert not issubclass(W2SError, ValueError)
+
+
+def test_finite_returns_the_values_in_the_wanted_dtype():
+    values = [[1, 2], [3, 4]]
+    np.testing.assert_array_equal(finite(values, "x", ndim=2), values)
+    assert finite(values, "x", ndim=2, dtype=np.float32).dtype == np.float32
+    assert finite(np.ones(3, np.float16), "x", ndim=1).dtype == np.float16
+    assert finite([], "x", ndim=1).shape == (0,)
+    assert finite(np.empty((0, 5)), "x", ndim=2).shape == (0, 5)
+    assert finite([1e308, -1e308, 5e-324], "x", ndim=1).max() == 1e308
+
+
+def test_finite_does_not_copy_or_change_what_fits():
+    values = np.arange(4.0)
+    assert finite(values, "x", ndim=1, dtype=np.float64) is values
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_finite_counts_what_is_not(bad):
+    message = "^weights: found 2 values that are NaN or infinite, expected none$"
+    with pytest.raises(W2SError, match=message):
+        finite([1, bad, 3, bad], "weights", ndim=1)
+
+
+def test_values_too_large_for_the_wanted_dtype_are_not_finite():
+    with pytest.raises(W2SError, match="found 1 values"), np.errstate(over="ignore"):
+        finite([1.0, 1e300], "x", ndim=1, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("values", "ndim"), [(3.0, 1), ([1.0], 2), ([[1.0]], 1), ([[1.0]], 3)])
+def test_finite_wants_its_dimensions(values, ndim):
+    shape = np.shape(values)
+    with pytest.raises(W2SError) as caught:
+        finite(values, "x", ndim=ndim)
+    assert str(caught.value) == f"x: found {len(shape)} dimensions {shape}, expected {ndim}"
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_probabilities_pass_as_float64(values):
+    found = probabilities(values, "p")
+    assert found.dtype == np.float64
+    assert found.tolist() == values
+    assert probabilities(np.float32(values), "p").dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.5, 1.25], r"p: found values in \[0.5, 1.25\], expected \[0, 1\]"),
+        ([-0.5, 0.5], r"p: found values in \[-0.5, 0.5\], expected \[0, 1\]"),
+        ([0.5, np.nan], "p: found 1 values that are NaN or infinite"),
+        ([[0.5]], "p: found 2 dimensions"),
+        ([1 + 1e-9], "p: found values in"),
+    ],
+)
+def test_values_that_are_not_probabilities_are_refused(values, message):
+    with pytest.raises(W2SError, match=message):
+        probabilities(values, "p")
+
+
+@pytest.mark.parametrize("n", [0, 2, 4])
+def test_same_length(n):
+    same_length("targets", np.ones((3, 2)), "activations", 3)
+    same_length("targets", [], "activations", 0)
+    with pytest.raises(W2SError) as caught:
+        same_length("targets", [1] * n, "activations", 3)
+    assert str(caught.value) == f"targets: found {n} rows, expected 3 as in activations"
+
+
+def test_rows_of_by_hand():
+    available = np.array([30, 10, 20])
+    np.testing.assert_array_equal(rows_of(np.array([20, 30, 20]), available, what="x"), [2, 0, 2])
+    assert rows_of(np.array([10]), available, what="x").dtype == np.int64
+
+
+@given(ids, st.data())
+def test_fault_rows_are_matched_by_id_never_by_position(available, data):
+    available = np.array(available, dtype=np.int64)
+    wanted = np.array(data.draw(st.lists(st.sampled_from(available.tolist()))), dtype=np.int64)
+    np.testing.assert_array_equal(available[rows_of(wanted, available, what="x")], wanted)
+
+
+@given(ids, st.integers(-(2**62), 2**62))
+def test_an_id_without_a_row_is_refused(available, missing):
+    if missing in available:
+        available.remove(missing)
+    wanted = np.array([*available[:1], missing], dtype=np.int64)
+    with pytest.raises(ArtifactError) as caught:
+        rows_of(wanted, np.array(available, dtype=np.int64), what="regions")
+    expected = f"regions: found no row for 1 of {len(wanted)} example ids (first: {missing}), "
+    assert str(caught.value).startswith(expected)
+
+
+def test_rows_of_nothing():
+    nothing = np.empty(0, dtype=np.int64)
+    assert rows_of(nothing, np.array([1, 2]), what="x").shape == (0,)
+    assert rows_of(nothing, nothing, what="x").shape == (0,)
+    with pytest.raises(ArtifactError, match="found no row for 2 of 2 example ids"):
+        rows_of(np.array([1, 2]), nothing, what="x")

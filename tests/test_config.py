@@ -1,0 +1,288 @@
+"""The configuration: defaults, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from w2s import config, config_sources, settings
+from w2s.config import Config, parse, parse_as
+from w2s.config_sources import ICWSM14, PackageFile
+from w2s.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[1]
+SHA = "0" * 64
+
+
+def example() -> dict[str, Any]:
+    return {
+        "results": "results",
+        "seeds": [0, 1],
+        "datasets": {
+            "films": {"source": "file", "path": "films.csv"},
+            "tweets": {"source": "icwsm14", "part": "tweets"},
+        },
+        "models": {
+            "small": {"source": "local", "path": "models/small"},
+            "large": {"source": "hub", "id": "a/b", "revision": "main"},
+            "packed": {
+                "source": "package",
+                "package": {"name": "p", "version": "1.0", "sha256": SHA},
+            },
+        },
+        "pairs": [{"weak": "small", "strong": "large"}],
+    }
+
+
+REMOVED = object()
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The example with one setting changed, added or (REMOVED) removed."""
+    result = example()
+    node: Any = result
+    *above, last = path.split(".")
+    for key in above:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    if value is REMOVED:
+        del node[last]
+    else:
+        node[last] = value
+    return result
+
+
+def lines_for(data: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(data)
+    return str(caught.value).split("\n")
+
+
+def test_embedded_configuration_parses() -> None:
+    text = (REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8")
+    parsed = parse(yaml.safe_load(text))
+    assert list(parsed.datasets) == ["movies", "amazon", "nyt", "tweets"]
+    assert [pair.name for pair in parsed.pairs] == ["minilm-1--minilm-6"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_every_configuration_file_parses(path: Path) -> None:
+    assert parse(yaml.safe_load(path.read_text(encoding="utf-8"))).seeds
+
+
+def test_defaults_are_those_of_the_method() -> None:
+    parsed = parse(example())
+    assert parsed.probe.l2 == 1e-3
+    assert parsed.overlap.model_dump() == {
+        "similarity": "cosine",
+        "absolute": True,
+        "tau_hard": "change_point",
+        "tau_overlap": "change_point",
+    }
+    assert parsed.mixing.proportions == (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+    assert set(parsed.mixing.controls) == {
+        *("plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels")
+    }
+    assert (parsed.evaluation.bootstrap, parsed.evaluation.level) == (2000, 0.95)
+    assert parsed.resources == "resources"
+    assert parsed.models["small"].layers == (-1,)
+    assert parsed.models["small"].pooling == "last"
+    assert parsed.datasets["films"].grouped
+    assert parsed.datasets["tweets"].model_dump()["package"] == ICWSM14.model_dump()
+
+
+MISTAKES = [
+    ("overlap.similarty", "dot", "did you mean 'similarity'?"),
+    ("seed", [1], "did you mean 'seeds'?"),
+    ("nonsense", 1, "expected one of results, resources, seeds"),
+    ("datasets.films.tilte", "x", "did you mean 'title'?"),
+    ("models.small.poling", "mean", "did you mean 'pooling'?"),
+    ("models.small.revision", "main", "expected one of"),
+    ("pairs.0.weak_layers", 1, "did you mean 'weak_layer'?"),
+    ("models.packed.package.sha", SHA, "did you mean 'sha256'?"),
+    ("mixing.seeds", [1], "expected one of proportions, repeats, controls"),
+    ("overlap.datasets", {}, "expected one of similarity"),
+    ("overlap.similarity", "euclid", "'cosine' or 'dot'"),
+    ("overlap.tau_hard", "high", "'change_point'"),
+    ("overlap.tau_hard", [1], "'change_point'"),
+    ("overlap.tau_hard", {"quantile": 2}, "less than or equal to 1"),
+    ("overlap.tau_overlap", {"quantil": 0.2}, "did you mean 'quantile'?"),
+    ("overlap.tau_hard", float("nan"), "found nan"),
+    ("pairs.0.weak", "smal", "'smal' is not a model; did you mean 'small'?"),
+    ("pairs.0.strong", "zzz", "'zzz' is not a model; expected one of small, large, packed"),
+    ("pairs.0.strong_layer", 3, "found 3, expected one of the layers [-1]"),
+    ("mixing.proportions", [0, 1.5], "found 1.5"),
+    ("mixing.proportions", [-0.1, 1], "found -0.1"),
+    ("mixing.proportions", [1.1], "found 1.1"),
+    ("mixing.proportions", [], "at least 1 item"),
+    ("mixing.proportions", [0.1, 0.1], "found a value twice"),
+    ("mixing.proportions", 0.3, "found 0.3"),
+    ("mixing.controls", ["plan", "plain"], "'plain'"),
+    ("mixing.controls", ["plain", "plain"], "found a value twice"),
+    ("mixing.repeats", 0, "found 0"),
+    ("seeds", [], "at least 1 item"),
+    ("seeds", [1, 1], "found a seed twice in [1, 1], expected once"),
+    ("seeds", [-1], "found -1"),
+    ("seeds", 3, "found 3"),
+    ("pairs", [], "at least 1 item"),
+    ("pairs", [{"weak": "small", "strong": "large"}] * 2, "found a pair twice"),
+    ("models.packed.package.sha256", "xyz", "found 'xyz'"),
+    ("models.packed.package.sha256", "A" * 64, "[0-9a-f]{64}"),
+    ("models.packed.package.name", "../p", "found '../p'"),
+    ("models.packed.package.version", ">=1", "found '>=1'"),
+    ("models.packed.package.format", "egg", "'wheel' or 'sdist'"),
+    ("models.large.revision", REMOVED, "expected a value"),
+    ("models.small.path", REMOVED, "expected a value"),
+    ("models.packed.package", REMOVED, "expected a value"),
+    ("models.small.num_layers", 0, "found 0"),
+    ("models.small.pooling", "max", "'last', 'mean' or 'first'"),
+    ("models.small.dtype", "int8", "'float32', 'bfloat16' or 'float16'"),
+    ("models.small.layers", [], "at least 1 item"),
+    ("models.small.max_length", 0, "found 0"),
+    ("models.a/b", {"source": "local", "path": "x"}, "pattern"),
+    ("datasets.tables", {"source": "file", "path": "x"}, "choose another"),
+    ("datasets.logs", {"source": "file", "path": "x"}, "choose another"),
+    ("datasets.a--b", {"source": "file", "path": "x"}, "pattern"),
+    ("datasets.two words", {"source": "file", "path": "x"}, "pattern"),
+    ("datasets", {}, "at least 1 item"),
+    ("datasets", REMOVED, "expected a value"),
+    ("datasets.films", None, "found None"),
+    ("datasets.films.path", REMOVED, "expected a value"),
+    ("datasets.films.test", 1.5, "found 1.5"),
+    ("datasets.films.test", 1, "found 1"),
+    ("datasets.films.val", 0.0, "found 0.0"),
+    ("datasets.films.pool", "many", "found 'many'"),
+    ("datasets.tweets.part", "books", "'tweets'"),
+    ("datasets.tweets.part", REMOVED, "expected a value"),
+    ("datasets.tweets.min_rating", 5, "less than 4"),
+    ("probe.l2", 0, "greater than 0"),
+    ("evaluation.level", 1.2, "less than 1"),
+    ("evaluation.bootstrap", 5, "greater than or equal to 100"),
+    ("runtime.device", "gpu", "found 'gpu'"),
+    ("runtime.batch_tokens", 0, "found 0"),
+    ("results", REMOVED, "expected a value"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), MISTAKES)
+def test_mistake_is_one_line_that_names_the_setting(path: str, value: Any, expected: str) -> None:
+    lines = lines_for(changed(path, value))
+    assert len(lines) == 1
+    where = "datasets: 'tables'" if path == "datasets.tables" else path
+    where = "datasets: 'logs'" if path == "datasets.logs" else where
+    assert lines[0].startswith(where)
+    assert expected in lines[0]
+
+
+@pytest.mark.parametrize(("section", "tag"), [("models.large", "hubb"), ("datasets.films", "csv")])
+def test_unknown_source_names_the_entry_and_the_known_sources(section: str, tag: str) -> None:
+    (line,) = lines_for(changed(f"{section}.source", tag))
+    assert line.startswith(section)
+    assert repr(tag) in line
+    assert "'file'" in line or "'hub'" in line
+
+
+@pytest.mark.parametrize("name", ["float", "int", "Quantile"])
+def test_path_keeps_the_name_of_a_dataset_that_looks_like_a_type(name: str) -> None:
+    (line,) = lines_for(changed(f"datasets.{name}", {"source": "icwsm14", "part": "books"}))
+    assert line.startswith(f"datasets.{name}.part: found 'books'")
+
+
+def test_mistakes_in_different_sections_have_a_line_each() -> None:
+    data = changed("overlap.similarty", "dot")
+    data["probe"] = {"l2": -1}
+    data["seeds"] = ["one", 2]
+    starts = [line.split(":")[0].split(" ")[0] for line in lines_for(data)]
+    assert sorted(starts) == ["overlap.similarty", "probe.l2", "seeds.0"]
+
+
+def test_two_unknown_keys_of_a_section_have_a_line_each() -> None:
+    data = changed("overlap.similarty", "dot")
+    data["overlap"]["absolut"] = True
+    starts = [line.split(" ")[0] for line in lines_for(data)]
+    assert sorted(starts) == ["overlap.absolut", "overlap.similarty"]
+
+
+def test_two_unknown_models_of_the_pairs_have_a_line_each() -> None:
+    data = changed("pairs", [{"weak": "a", "strong": "large"}, {"weak": "small", "strong": "b"}])
+    starts = [line.split(":")[0] for line in lines_for(data)]
+    assert sorted(starts) == ["pairs.0.weak", "pairs.1.strong"]
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_something_else_than_a_mapping_is_one_line(data: Any) -> None:
+    (line,) = lines_for(data)
+    assert repr(data) in line
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ),
+    st.sampled_from([*sorted(Config.model_fields), "datasets.films", "models.small", "pairs.0"]),
+)
+def test_no_value_whatever_causes_anything_but_a_config_error(value: Any, path: str) -> None:
+    data = changed(path, value) if path != "pairs.0" else changed("pairs", [value])
+    with suppress(ConfigError):
+        assert isinstance(parse(data), Config)
+
+
+def test_layers_of_a_pair_must_be_cached() -> None:
+    data = changed("models.large.layers", [2, 4])
+    data["pairs"][0]["strong_layer"] = 4
+    assert parse(data).pairs[0].strong_layer == 4
+
+
+def test_settings_cannot_be_changed_after_parsing() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse(example()).probe.l2 = 2
+
+
+def test_package_key_is_a_folder_name() -> None:
+    package = PackageFile(name="a.b-c_d", version="1.0", sha256=SHA)
+    assert package.key == "a.b-c_d-1.0"
+
+
+def test_every_setting_is_documented() -> None:
+    classes = {
+        value
+        for module in (config, config_sources, settings)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, config_sources.Strict)
+    }
+    assert len(classes) > 20
+    for found in classes:
+        assert found.__doc__, found
+        assert found is config_sources.Strict or found.__doc__ != config_sources.Strict.__doc__
+        for name, setting in found.model_fields.items():
+            assert setting.description, f"{found.__name__}.{name}"
+            assert setting.description.endswith("."), f"{found.__name__}.{name}"
+
+
+def test_schema_is_exported_as_json() -> None:
+    schema = Config.model_json_schema()
+    assert json.loads(json.dumps(schema))["additionalProperties"] is False
+
+
+def test_parse_as_reports_mistakes_of_any_settings_class() -> None:
+    with pytest.raises(ConfigError, match=r"^levle is not a setting; did you mean 'level'\?$"):
+        parse_as(config.EvaluationConfig, {"levle": 0.9})
+
+
+def test_round_trip_through_json_changes_nothing() -> None:
+    parsed = parse(example())
+    assert isinstance(parsed, BaseModel)
+    assert parse(json.loads(parsed.model_dump_json())) == parsed

@@ -1,0 +1,223 @@
+"""What the Snakefile asks: every job's settings hold what it depends on, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from w2s import dag, settings
+from w2s.config import Config, parse, parse_as
+from w2s.errors import ConfigError
+from w2s.stages import STAGES
+
+MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
+Job = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def example() -> dict[str, Any]:
+    return {
+        "results": "results",
+        "seeds": [0, 1],
+        "datasets": {
+            "films": {"source": "file", "path": "films.csv", "title": "Films"},
+            "tweets": {"source": "icwsm14", "part": "tweets"},
+        },
+        "models": {
+            "one": {"source": "package", "package": MINILM, "num_layers": 1},
+            "six": {"source": "package", "package": MINILM, "pooling": "mean", "layers": [3, -1]},
+            "here": {"source": "local", "path": "models/here"},
+            "there": {"source": "hub", "id": "a/b", "revision": "0123"},
+        },
+        "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
+    }
+
+
+def jobs(config: Config) -> dict[Job, str]:
+    """Settings of every job of the workflow."""
+    pairs = [{"weak": pair.weak, "strong": pair.strong} for pair in config.pairs]
+    used = {name for pair in pairs for name in pair.values()}
+    per: dict[str, list[dict[str, str]]] = {
+        "fetch": [{"resource": key} for key in dag.packages(config)],
+        "examples": [{"dataset": name} for name in config.datasets],
+        "tables": [{}],
+        "figures": pairs,
+    }
+    per["split"] = [{**d, "seed": str(s)} for d in per["examples"] for s in config.seeds]
+    per["tokenize"] = [{**d, "model": m} for d in per["examples"] for m in sorted(used)]
+    per["activations"] = per["tokenize"]
+    per |= {
+        stage: [{**split, **pair} for split, pair in itertools.product(per["split"], pairs)]
+        for stage in ("weak_labels", "overlap", "strong", "evaluate")
+    }
+    assert set(per) == set(STAGES)
+    return {
+        (stage, tuple(sorted(job.items()))): dag.settings(config, stage, **job)
+        for stage, found in per.items()
+        for job in found
+    }
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    data = copy.deepcopy(example())
+    node: Any = data
+    *above, last = path.split(".")
+    for key in above:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[last] = value
+    return data
+
+
+def affected(path: str, value: Any) -> set[Job]:
+    """Jobs of the example whose settings an edit changes; none may go away."""
+    before, after = jobs(parse(example())), jobs(parse(changed(path, value)))
+    assert set(before) <= set(after)
+    return {job for job, text in before.items() if after[job] != text}
+
+
+def stages(found: set[Job]) -> set[str]:
+    return {stage for stage, _ in found}
+
+
+def test_settings_are_sorted_json_that_the_stage_accepts() -> None:
+    for (stage, _), text in jobs(parse(example())).items():
+        content = json.loads(text)
+        assert text == json.dumps(content, sort_keys=True, ensure_ascii=False)
+        parsed = parse_as(getattr(settings, STAGES[stage].settings), content)
+        again = json.loads(parsed.model_dump_json(exclude_unset=True))
+        assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True), stage
+
+
+def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
+    data = example()
+    turned = {key: data[key] for key in reversed(data)}
+    turned["models"] = {key: data["models"][key] for key in reversed(data["models"])}
+    assert jobs(parse(turned)) == jobs(parse(data))
+
+
+def test_title_of_a_dataset_changes_only_figures() -> None:
+    found = affected("datasets.films.title", "Movies")
+    assert stages(found) == {"figures"}
+    assert len(found) == 2
+
+
+def test_title_of_a_model_changes_only_figures() -> None:
+    assert stages(affected("models.six.title", "MiniLM")) == {"figures"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("mixing.repeats", 7, {"strong"}),
+        ("mixing.controls", ["plain"], {"strong"}),
+        ("mixing.proportions", [0, 1], {"strong"}),
+        ("probe.l2", 0.1, {"weak_labels", "strong"}),
+        ("overlap.similarity", "dot", {"overlap"}),
+        ("overlap.tau_hard", {"quantile": 0.2}, {"overlap"}),
+        ("evaluation.bootstrap", 500, {"tables"}),
+        ("evaluation.level", 0.9, {"tables"}),
+        ("datasets.films.test", 0.3, {"examples"}),
+        ("datasets.films.text", "words", {"examples"}),
+        ("datasets.tweets.min_rating", 1, {"examples"}),
+        ("models.six.max_length", 9, {"tokenize"}),
+        ("models.six.truncation", "left", {"tokenize"}),
+        ("models.six.pooling", "first", {"activations"}),
+        ("models.six.dtype", "bfloat16", {"activations"}),
+        ("models.six.num_layers", 3, {"activations"}),
+        ("pairs.0.strong_layer", 3, {"overlap", "strong"}),
+        ("runtime.device", "cpu", set()),
+        ("runtime.batch_tokens", 7, set()),
+        ("results", "elsewhere", set()),
+        ("resources", "elsewhere", set()),
+        ("datasets.films.path", "moved/films.csv", set()),
+        ("datasets.films.path", "other.csv", {"examples"}),
+        ("models.here.path", "moved", set()),
+        ("models.there.revision", "4567", set()),
+        ("seeds", [0, 1, 2], set()),
+        ("seeds", [5, 1, 0], set()),
+        ("pairs", [*example()["pairs"], {"weak": "here", "strong": "six"}], set()),
+        ("models.new", {"source": "local", "path": "x"}, set()),
+        ("datasets.books", {"source": "file", "path": "books.csv"}, {"figures"}),
+    ],
+)
+def test_edit_changes_the_settings_of_the_stages_it_concerns(
+    path: str, value: Any, expected: set[str]
+) -> None:
+    assert stages(affected(path, value)) == expected
+
+
+def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:
+    assert affected("datasets.films.val", 50) == {("examples", (("dataset", "films"),))}
+    model = affected("models.six.pooling", "last")
+    assert {dict(job)["model"] for _, job in model} == {"six"}
+    pair = affected("pairs.0.strong_layer", 3)
+    assert {dict(job)["strong"] for _, job in pair} == {"six"}
+
+
+def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
+    assert stages(affected("models.six.layers", [-1, 3])) == {"activations", "overlap", "strong"}
+    assert stages(affected("models.six.layers", [0, 3, -1])) == {"activations"}
+
+
+def test_settings_of_a_pair_name_the_layer_that_is_read() -> None:
+    data = example()
+    data["models"]["one"]["layers"] = [0, 1]
+    data["pairs"][0] |= {"weak_layer": 0}
+    config = parse(data)
+    job = {"dataset": "films", "weak": "one", "strong": "six", "seed": "1"}
+    assert json.loads(dag.settings(config, "weak_labels", **job))["layer"] == 0
+    assert json.loads(dag.settings(config, "overlap", **job))["layer"] == -1
+    found = json.loads(dag.settings(config, "strong", **job))
+    assert (found["weak_layer"], found["strong_layer"]) == (0, -1)
+
+
+def test_packages_are_those_in_use_each_once() -> None:
+    assert list(dag.packages(parse(example()))) == ["vaderSentiment-0.5", "minilm-0.1.0"]
+
+
+def test_two_descriptions_of_a_package_are_refused_in_one_line() -> None:
+    data = changed("models.six.package", {**MINILM, "sha256": "b" * 64})
+    with pytest.raises(
+        ConfigError, match=r"package minilm-0\.1\.0: found two descriptions"
+    ) as caught:
+        dag.packages(parse(data))
+    assert "\n" not in str(caught.value)
+
+
+def test_sources_of_datasets_and_models() -> None:
+    config = parse(changed("resources", "downloads"))
+    assert dag.dataset_source(config, "films") == "films.csv"
+    assert dag.dataset_source(config, "tweets") == "downloads/vaderSentiment-0.5/manifest.json"
+    assert dag.model_files(config, "six") == ["downloads/minilm-0.1.0/manifest.json"]
+    assert dag.model_files(config, "there") == []
+    references = {name: dag.model_reference(config, name) for name in config.models}
+    assert references == {
+        "one": "downloads/minilm-0.1.0",
+        "six": "downloads/minilm-0.1.0",
+        "here": "models/here",
+        "there": "hub:a/b@0123",
+    }
+
+
+def test_files_of_a_local_model_are_its_weights_and_tokenizer(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path / "here", "llama")
+    (folder / "README.md").write_text("not read by anything")
+    config = parse(changed("models.here.path", str(folder)))
+    expected = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                "tokenizer_config.json"]  # fmt: skip
+    assert dag.model_files(config, "here") == [str(folder / name) for name in expected]
+
+
+def test_local_model_that_is_not_there_is_refused_with_its_setting(tmp_path: Path) -> None:
+    config = parse(changed("models.here.path", str(tmp_path)))
+    with pytest.raises(ConfigError, match=r"^models\.here\.path: found no .*config\.json"):
+        dag.model_files(config, "here")
+
+
+def test_titles_are_in_the_order_of_the_file_and_default_to_the_name() -> None:
+    assert dag.titles(parse(example())) == [["films", "Films"], ["tweets", "tweets"]]

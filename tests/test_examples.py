@@ -1,0 +1,179 @@
+"""From rows to examples: unique texts, balanced parts, ids by text."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s.data.examples import make_examples
+from w2s.data.rows import Rows, text_id
+from w2s.errors import DataError
+
+SIZES = {"pool": None, "val": 0.1, "test": 0.25}
+
+
+def rows(n: int = 80, **changes: Any) -> Rows:
+    """Rows of n different texts with labels in turns."""
+    content: dict[str, Any] = {
+        "source_id": [f"row {i}" for i in range(n)],
+        "text": [f"text number {i}" for i in range(n)],
+        "label": [i % 2 for i in range(n)],
+        "group": None,
+        "part": None,
+        "dropped": {},
+    }
+    return Rows(**{**content, **changes})
+
+
+def make(found: Rows, seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    options: dict[str, Any] = {"dataset": "films", "sizes": SIZES, "grouped": True}
+    return make_examples(found, **{**options, **changes}, rng=np.random.default_rng(seed))
+
+
+def test_columns_hold_texts_labels_and_ids_in_the_order_of_the_source() -> None:
+    columns, dropped = make(rows())
+    assert columns["id"].tolist() == [text_id(text) for text in columns["text"]]
+    numbers = [int(text.split()[-1]) for text in columns["text"]]
+    assert numbers == sorted(numbers)
+    assert columns["source_id"].tolist() == [f"row {i}" for i in numbers]
+    assert columns["label"].tolist() == [i % 2 for i in numbers]
+    assert columns["label"].dtype == np.int8
+    assert columns["group"].tolist() == columns["source_id"].tolist()
+    assert dropped == {"duplicate": 0, "duplicate with another label": 0, "unbalanced": 0}
+
+
+def test_parts_have_their_sizes_and_equal_classes() -> None:
+    columns, _ = make(rows())
+    found = Counter(zip(columns["part"], columns["label"].tolist(), strict=True))
+    assert found == {
+        **{("pool", 0): 26, ("pool", 1): 26, ("val", 0): 4, ("val", 1): 4},
+        **{("test", 0): 10, ("test", 1): 10},
+    }
+
+
+def test_repeated_texts_are_dropped_and_counted_and_the_first_is_kept() -> None:
+    plain = rows()
+    texts = [*plain.text[:-2], plain.text[0], plain.text[0]]
+    columns, dropped = make(rows(text=texts))
+    assert len(set(columns["text"])) == len(columns["text"])
+    assert len(set(columns["id"])) == len(columns["id"])
+    assert len(columns["id"]) + sum(dropped.values()) == 80
+    assert dict(zip(columns["text"], columns["source_id"], strict=True))[texts[0]] == "row 0"
+
+
+def test_repeated_texts_with_another_label_are_counted_apart() -> None:
+    plain = rows()
+    texts = [*plain.text[:-2], plain.text[0], plain.text[0]]  # labels 0, 1 where the first is 0
+    _, dropped = make(rows(text=texts))
+    assert dropped["duplicate"] == 1
+    assert dropped["duplicate with another label"] == 1
+
+
+def test_a_text_of_two_given_parts_is_only_in_the_first() -> None:
+    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
+    texts = list(rows().text)
+    texts[70] = texts[0]  # a test text that is in the pool
+    columns, dropped = make(rows(text=texts, part=parts))
+    assert dropped["duplicate"] == 1
+    assert columns["part"][list(columns["text"]).index(texts[0])] == "pool"
+
+
+def test_rows_left_out_to_balance_are_counted_with_those_of_the_source() -> None:
+    labels = [0] * 60 + [1] * 20
+    columns, dropped = make(rows(label=labels, dropped={"ambiguous": 5}))
+    assert (dropped["ambiguous"], dropped["duplicate"], dropped["unbalanced"]) == (5, 0, 40)
+    assert len(columns["id"]) == 40
+
+
+@given(st.randoms(use_true_random=False))
+def test_reordering_the_source_changes_no_id_and_no_label(random: random.Random) -> None:
+    plain = rows()
+    order = list(range(80))
+    random.shuffle(order)
+    shuffled = rows(text=[plain.text[i] for i in order], label=[plain.label[i] for i in order])
+    columns = [make(found)[0] for found in (plain, shuffled)]
+    first, second = (dict(zip(c["text"], c["id"].tolist(), strict=True)) for c in columns)
+    assert first == second
+    labels = [dict(zip(c["id"].tolist(), c["label"].tolist(), strict=True)) for c in columns]
+    assert labels[0] == labels[1]
+
+
+def test_groups_are_never_in_two_parts() -> None:
+    groups = [f"doc{i // 5}" for i in range(200)]
+    columns, _ = make(rows(200, group=groups))
+    for group in set(groups):
+        assert len(set(columns["part"][columns["group"] == group])) <= 1
+    assert set(columns["part"]) == {"pool", "val", "test"}
+
+
+def test_groups_are_ignored_where_the_user_says_so() -> None:
+    groups = [f"doc{i // 5}" for i in range(200)]
+    columns, _ = make(rows(200, group=groups), grouped=False)
+    assert columns["group"].tolist() == columns["source_id"].tolist()
+    assert len(columns["id"]) == 200
+
+
+def test_given_parts_are_kept_and_balanced() -> None:
+    parts = ["pool"] * 41 + ["val"] * 20 + ["test"] * 19
+    columns, dropped = make(rows(part=parts))
+    asked = dict(zip(rows().source_id, parts, strict=True))
+    assert all(asked[name] == part for name, part in zip(columns["source_id"], columns["part"],
+                                                         strict=True))  # fmt: skip
+    assert Counter(columns["part"]) == {"pool": 40, "val": 20, "test": 18}
+    assert dropped["unbalanced"] == 2
+
+
+def test_given_parts_that_tear_a_group_apart_are_refused() -> None:
+    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
+    groups = [f"doc{i % 20}" for i in range(80)]  # every document is in pool, val and test
+    with pytest.raises(DataError, match="group"):
+        make(rows(part=parts, group=groups), grouped=True)
+
+
+def test_given_parts_may_tear_groups_where_the_user_says_so() -> None:
+    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
+    groups = [f"doc{i % 20}" for i in range(80)]
+    columns, _ = make(rows(part=parts, group=groups), grouped=False)
+    assert len(columns["id"]) == 80
+
+
+@pytest.mark.parametrize("n", [2, 4, 10, 12])
+def test_too_few_rows_are_refused(n: int) -> None:
+    with pytest.raises(DataError, match=r"^dataset 'films'") as caught:
+        make(rows(n))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["pool", "val", "test"])
+def test_a_given_part_without_rows_or_with_one_class_is_refused(missing: str) -> None:
+    names = [name for name in ("pool", "val", "test") if name != missing]
+    parts = [names[i // 40] for i in range(80)]
+    with pytest.raises(DataError, match=f"part {missing}: found 0 balanced rows"):
+        make(rows(part=parts))
+    labels = [0 if part == names[0] else i % 2 for i, part in enumerate(parts)]
+    with pytest.raises(DataError, match=f"part ({names[0]}|{missing}): found 0 balanced rows"):
+        make(rows(part=parts, label=labels))
+
+
+def test_a_pool_of_one_group_cannot_be_halved_and_is_refused() -> None:
+    groups = ["doc0"] * 60 + [f"doc{i}" for i in range(60, 80)]
+    parts = ["pool"] * 60 + ["val"] * 10 + ["test"] * 10
+    with pytest.raises(DataError, match="pool"):
+        make(rows(group=groups, part=parts))
+
+
+def test_draw_is_repeatable_and_depends_on_the_stream() -> None:
+    drawn = [make(rows(), seed=seed)[0]["part"].tolist() for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_bad_rows_are_refused_before_anything_is_drawn() -> None:
+    with pytest.raises(DataError, match="found label 3, expected 0 or 1"):
+        make(rows(label=[3] * 80))

@@ -1,0 +1,335 @@
+"""Figures: titles, lines, bands and thresholds of every panel, and panels without data."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+
+from w2s.evaluation.figures import (
+    COLORS,
+    controls_figure,
+    curves_figure,
+    mixing_figure,
+    panels,
+    regions_figure,
+)
+
+TITLES = {"films": "Films", "news": "News"}
+PROPORTIONS = (0.0, 0.5, 1.0)
+CURVES = ("plain", "purity_matched", "label_balanced", "same_capacity")
+REASON = "overlap: constant confidences"
+
+
+def columns(rows):
+    """Rows as the columns of a table: numbers as float64, words as objects."""
+    table = {name: [row[name] for row in rows] for name in rows[0]}
+    return {
+        name: np.array(cells, dtype=object if isinstance(cells[0], str) else np.float64)
+        for name, cells in table.items()
+    }
+
+
+def main_table():
+    rows = [
+        {"dataset": dataset, **{
+            f"{name}{part}": value + shift
+            for name, value in (("floor", 0.6), ("w2s", 0.7), ("ceiling", 0.8))
+            for part, shift in (("", 0.0), ("_lo", -0.02), ("_hi", 0.02))
+        }}
+        for dataset in TITLES
+    ]  # fmt: skip
+    return columns(rows)
+
+
+def mixing_table(missing=()):
+    """The curves in scrambled order, `missing` (dataset, control) as NaN with a reason."""
+    rows = []
+    for dataset in TITLES:
+        points = [(control, p) for control in CURVES for p in (1.0, 0.0, 0.5)]
+        for control, p in [*points, ("random", np.nan), ("true_labels", np.nan)]:
+            gone = (dataset, control) in missing
+            value = np.nan if gone else 0.6 + 0.1 * (0.5 if np.isnan(p) else p)
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "control": control,
+                    "proportion": p,
+                    "accuracy": value,
+                    "lo": value - 0.03,
+                    "hi": value + 0.03,
+                    "reason": REASON if gone else "",
+                }
+            )
+    return columns(rows)
+
+
+def regions_table(missing=()):
+    rows = []
+    for dataset in TITLES:
+        for i, region in enumerate(("easy", "hard", "overlap")):
+            for model in ("floor", "w2s", "ceiling"):
+                gone = (dataset, region) in missing
+                value = np.nan if gone else 0.9 - 0.1 * i
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "model": model,
+                        "region": region,
+                        "accuracy": value,
+                        "lo": value - 0.05,
+                        "hi": value + 0.08,
+                        "reason": REASON if gone else "",
+                    }
+                )
+    return columns(rows)
+
+
+def scores():
+    rng = np.random.default_rng(0)
+    confidence = rng.permutation(np.linspace(0, 1, 50))
+    score = np.where(confidence < 0.3, np.nan, rng.random(50))
+    known = {"confidence": confidence, "score": score, "tau_hard": 0.3, "tau_overlap": 0.6}
+    undefined = {
+        "confidence": np.ones(50),
+        "score": np.full(50, np.nan),
+        "tau_hard": None,
+        "tau_overlap": None,
+    }
+    return {"films": {**known, "reason": ""}, "news": {**undefined, "reason": REASON}}
+
+
+def lines(ax):
+    """Label -> x and y of every labelled line of a panel."""
+    found = [line for line in ax.lines if not line.get_label().startswith("_")]
+    return {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in found}
+
+
+def panel(figure, line, column):
+    """The panel at a place of the grid."""
+    places = [ax.get_subplotspec() for ax in figure.axes]
+    return figure.axes[
+        [(place.rowspan.start, place.colspan.start) for place in places].index((line, column))
+    ]
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def assert_drawable(figure):
+    for kind in ("svg", "png"):
+        image = io.BytesIO()
+        figure.savefig(image, format=kind)
+        assert len(image.getvalue()) > 1000
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (4, (1, 4)), (6, (2, 4))])
+def test_panels_come_in_rows_of_four(count, shape):
+    figure, axes = panels(count)
+    assert len(axes) == len(figure.axes) == count
+    assert axes[0].get_gridspec().get_geometry() == shape
+    assert figure.get_figwidth() > 3 * shape[1]
+
+
+def test_mixing_figure_shows_each_curve_in_order_with_its_baselines():
+    figure = mixing_figure(main_table(), mixing_table(), TITLES)
+    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    for ax in figure.axes:
+        assert ax.get_xlabel() == "share of overlap points"
+        assert ax.get_ylabel() == "test accuracy"
+        found = lines(ax)
+        assert set(found) == {"plain", "floor", "w2s", "ceiling"}
+        np.testing.assert_array_equal(found["plain"][0], PROPORTIONS)
+        np.testing.assert_allclose(found["plain"][1], [0.6, 0.65, 0.7])
+        assert [found[name][1][0] for name in ("floor", "w2s", "ceiling")] == [0.6, 0.7, 0.8]
+        assert len(ax.collections) == 1  # the band of the curve
+        heights = [patch.get_extents().height for patch in ax.patches]
+        assert len(heights) == 3  # the bands of the baselines
+        assert min(heights) > 0
+        assert words(ax) == []
+    assert sorted(legend(figure)) == ["ceiling", "floor", "plain", "w2s"]
+    assert_drawable(figure)
+
+
+def test_mixing_figure_bands_are_the_intervals():
+    ax = mixing_figure(main_table(), mixing_table(), TITLES).axes[0]
+    low, high = (ax.collections[0].get_paths()[0].get_extents().get_points()[i, 1] for i in (0, 1))
+    assert (low, high) == pytest.approx((0.57, 0.73))
+
+
+def test_mixing_figure_takes_panels_and_order_from_the_titles():
+    figure = mixing_figure(main_table(), mixing_table(), {"news": "Nachrichten"})
+    assert [ax.get_title() for ax in figure.axes] == ["Nachrichten"]
+
+
+def test_mixing_figure_without_a_curve_says_why_and_keeps_the_baselines():
+    figure = mixing_figure(main_table(), mixing_table({("news", "plain")}), TITLES)
+    films, news = figure.axes
+    assert words(films) == []
+    assert words(news) == [REASON]
+    assert set(lines(news)) == {"floor", "w2s", "ceiling"}
+    assert_drawable(figure)
+
+
+def test_mixing_figure_without_any_row_of_the_curve_says_so():
+    table = mixing_table()
+    others = table["control"] != "plain"
+    figure = mixing_figure(main_table(), {k: v[others] for k, v in table.items()}, TITLES)
+    assert [words(ax) for ax in figure.axes] == [["no data"], ["no data"]]
+
+
+def test_mixing_figure_with_missing_baselines():
+    main = main_table()
+    for name in ("w2s", "w2s_lo", "w2s_hi"):
+        main[name][:] = np.nan
+    assert_drawable(mixing_figure(main, mixing_table(), TITLES))
+
+
+def test_mixing_figure_leaves_missing_proportions_out():
+    table = mixing_table()
+    table["accuracy"][(table["control"] == "plain") & (table["proportion"] == 0.5)] = np.nan
+    x, y = lines(mixing_figure(main_table(), table, TITLES).axes[0])["plain"]
+    np.testing.assert_array_equal(x, [0, 1])
+    np.testing.assert_allclose(y, [0.6, 0.7])
+
+
+def test_controls_figure_shows_every_control():
+    figure = controls_figure(mixing_table(), TITLES)
+    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    for ax in figure.axes:
+        found = lines(ax)
+        assert set(found) == {*CURVES, "random", "true_labels"}
+        for curve in CURVES:
+            np.testing.assert_array_equal(found[curve][0], PROPORTIONS)
+        assert found["random"][1][0] == pytest.approx(0.65)
+        assert len(ax.collections) == len(CURVES)
+    assert len(legend(figure)) == 6
+    assert_drawable(figure)
+
+
+def test_controls_figure_draws_what_there_is():
+    missing = {("news", "purity_matched"), ("news", "random")}
+    films, news = controls_figure(mixing_table(missing), TITLES).axes
+    assert set(lines(films)) - set(lines(news)) == {"purity_matched", "random"}
+
+
+def test_controls_figure_without_any_curve_says_why():
+    controls = (*CURVES, "random", "true_labels")
+    everything = {(dataset, control) for dataset in TITLES for control in controls}
+    figure = controls_figure(mixing_table(everything), TITLES)
+    for ax in figure.axes:
+        assert lines(ax) == {}
+        assert words(ax) == [f"plain: {REASON}"]
+    assert_drawable(figure)
+
+
+def test_curves_figure_shows_sorted_values_split_at_the_thresholds():
+    figure = curves_figure(scores(), TITLES)
+    titles = [panel(figure, *place).get_title() for place in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    assert titles == ["Films", "News", "", ""]
+    top, bottom = panel(figure, 0, 0), panel(figure, 1, 0)
+    for ax, names, tau, n in (
+        (top, ("hard", "not hard"), 0.3, 50),
+        (bottom, ("easy", "overlap"), 0.6, np.isfinite(scores()["films"]["score"]).sum()),
+    ):
+        found = lines(ax)
+        assert tuple(found) == names
+        (x_below, below), (x_above, above) = found.values()
+        assert max(below) < tau <= min(above)
+        assert list(x_below) + list(x_above) == list(range(n))
+        assert np.all(np.diff(np.concatenate([below, above])) >= 0)
+        assert words(ax) == [f"{tau:.3f}"]
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [tau]
+    assert top.get_ylabel() == "confidence"
+    assert bottom.get_ylabel() == "overlap score"
+    assert sorted(legend(figure)) == ["easy", "hard", "not hard", "overlap"]
+    assert_drawable(figure)
+
+
+def test_curves_figure_where_regions_are_undefined_says_why():
+    figure = curves_figure(scores(), TITLES)
+    for ax in (panel(figure, 0, 1), panel(figure, 1, 1)):
+        assert words(ax) == [REASON]
+        assert len(ax.lines) == 0
+
+
+def test_curves_figure_counts_values_at_the_threshold_as_above():
+    data = {**scores()["films"], "confidence": np.repeat([0.0, 0.3, 1.0], 4)}
+    found = lines(curves_figure({"films": data}, {"films": "Films"}).axes[0])
+    assert [len(y) for _, y in found.values()] == [4, 8]
+
+
+def test_regions_figure_shows_each_model_on_each_region():
+    figure = regions_figure(regions_table(), TITLES)
+    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    for ax in figure.axes:
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["easy", "hard", "overlap"]
+        assert len(ax.containers) == 3
+        places = []
+        for container, model in zip(ax.containers, ("floor", "w2s", "ceiling"), strict=True):
+            points, _, (bars,) = container.lines
+            assert container.get_label() == model
+            assert to_hex(points.get_color()) == COLORS[model].lower()
+            np.testing.assert_allclose(points.get_ydata(), [0.9, 0.8, 0.7])
+            np.testing.assert_allclose(np.round(points.get_xdata()), [0, 1, 2])
+            ends = [segment[:, 1] for segment in bars.get_segments()]
+            np.testing.assert_allclose(ends, [[0.85, 0.98], [0.75, 0.88], [0.65, 0.78]])
+            places.append(tuple(points.get_xdata()))
+        assert len(set(places)) == 3  # side by side
+    assert legend(figure) == ["floor", "w2s", "ceiling"]
+    assert_drawable(figure)
+
+
+def test_regions_figure_puts_known_regions_in_their_place():
+    figure = regions_figure(regions_table({("films", "easy")}), TITLES)
+    points = figure.axes[0].containers[1].lines[0]
+    np.testing.assert_allclose(points.get_xdata(), [1, 2])
+    np.testing.assert_allclose(points.get_ydata(), [0.8, 0.7])
+    assert words(figure.axes[0]) == []
+
+
+def test_regions_figure_where_regions_are_undefined_says_why():
+    missing = {("news", region) for region in ("easy", "hard", "overlap")}
+    figure = regions_figure(regions_table(missing), TITLES)
+    assert [words(ax) for ax in figure.axes] == [[], [REASON]]
+    assert_drawable(figure)
+
+
+def test_figures_have_a_panel_per_dataset_whatever_their_number():
+    titles = {f"d{i}": f"Dataset {i}" for i in range(5)}
+    data = {name: scores()["films"] for name in titles}
+    figure = curves_figure(data, titles)
+    assert len(figure.axes) == 10
+    assert panel(figure, 0, 3).get_title() == "Dataset 3"
+    assert panel(figure, 2, 0).get_title() == "Dataset 4"
+    assert panel(figure, 3, 0).get_ylabel() == "overlap score"
+    main, mixing = main_table(), mixing_table()
+    copies = [
+        {name: np.concatenate([table[name][table["dataset"] == "films"]] * 5) for name in table}
+        for table in (main, mixing)
+    ]
+    for table in copies:
+        table["dataset"] = np.repeat(list(titles), len(table["dataset"]) // 5).astype(object)
+    figure = mixing_figure(*copies, titles)
+    assert [ax.get_title() for ax in figure.axes] == list(titles.values())
+
+
+def test_figures_are_not_kept_open():
+    mixing_figure(main_table(), mixing_table(), TITLES)
+    regions_figure(regions_table(), TITLES)
+    assert pyplot.get_fignums() == []
+
+
+def test_the_same_table_gives_the_same_picture():
+    images = []
+    for _ in range(2):
+        image = io.BytesIO()
+        regions_figure(regions_table(), TITLES).savefig(image, format="png")
+        images.append(image.getvalue())
+    assert images[0] == images[1]

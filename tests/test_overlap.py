@@ -1,0 +1,326 @@
+"""Overlap detection: by hand, against the plain Algorithm 2, planted regions, and at limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from reference.overlap import detect_overlap as plain_algorithm
+
+from w2s.errors import DegenerateError, W2SError
+from w2s.methods.overlap import Detector, detect_overlap, fit_detector
+
+LIGHT = settings(max_examples=80)
+
+# confidences .875 0 1 .875 .0625 1 .9375; hard points 1 and 4
+PROBA = np.array([0.9375, 0.5, 0.0, 0.0625, 0.53125, 1.0, 0.96875])
+ACTIVATIONS = np.array([[0, 2], [1, 0], [3, 3], [0, -1], [2, 0], [-4, 3], [1, 10]], dtype=float)
+
+
+@st.composite
+def detectable(draw):
+    """Probabilities on a grid of sixteenths and activations whose regions are defined."""
+    n = draw(st.integers(8, 30))
+    proba = np.array(draw(st.lists(st.integers(0, 16), min_size=n, max_size=n))) / 16
+    seed = draw(st.integers(0, 2**32 - 1))
+    activations = np.random.default_rng(seed).normal(size=(n, 5))
+    try:
+        return proba, activations, detect_overlap(proba, activations)
+    except DegenerateError:
+        reject()
+
+
+def planted(n=900, d=20, seed=0):
+    """Easy and hard patterns in different coordinates; the weak model sees only the easy ones."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(["easy", "hard", "overlap"], size=n, p=[0.4, 0.35, 0.25])
+    sign = rng.choice([-1.0, 1.0], size=(n, 1))
+    activations = 0.15 * rng.normal(size=(n, 2 * d))
+    activations[:, :d] += sign * (truth != "hard")[:, None]
+    activations[:, d:] += sign * (truth != "easy")[:, None]
+    proba = 1 / (1 + np.exp(-0.5 * activations[:, :d].sum(axis=1)))
+    return proba, activations, truth
+
+
+def test_by_hand():
+    found = detect_overlap(PROBA, ACTIVATIONS)
+    expected = ["easy", "hard", "overlap", "easy", "hard", "overlap", "easy"]
+    assert list(found.region) == expected
+    np.testing.assert_array_equal(found.confidence, [0.875, 0, 1, 0.875, 0.0625, 1, 0.9375])
+    scores = [0, np.nan, np.sqrt(0.5), 0, np.nan, 0.8, 1 / np.sqrt(101)]
+    np.testing.assert_allclose(found.score, scores, atol=1e-6)
+    assert found.tau_hard == 0.875
+    assert found.tau_overlap == pytest.approx(np.sqrt(0.5), abs=1e-6)
+    assert found.density == found.share("overlap") == pytest.approx(2 / 7)
+    assert found.share("easy") == pytest.approx(3 / 7)
+
+
+def test_by_hand_signed():
+    found = detect_overlap(PROBA, ACTIVATIONS, absolute=False)
+    assert found.tau_overlap == 0
+    assert found.score[5] == pytest.approx(-0.8, abs=1e-6)
+    expected = ["overlap", "hard", "overlap", "overlap", "hard", "easy", "overlap"]
+    assert list(found.region) == expected
+
+
+def test_by_hand_dot():
+    found = detect_overlap(PROBA, ACTIVATIONS, similarity="dot")
+    np.testing.assert_array_equal(found.score, [0, np.nan, 6, 0, np.nan, 8, 2])
+    assert found.tau_overlap == 6
+    assert list(found.region[[2, 5, 6]]) == ["overlap", "overlap", "easy"]
+
+
+def test_by_hand_thresholds_as_numbers_and_quantiles():
+    found = detect_overlap(PROBA, ACTIVATIONS, tau_hard=0.9, tau_overlap=0.05)
+    assert (found.tau_hard, found.tau_overlap) == (0.9, 0.05)
+    assert list(found.region) == ["hard", "hard", "overlap", "hard", "hard", "overlap", "overlap"]
+    found = detect_overlap(PROBA, ACTIVATIONS, tau_hard={"quantile": 0.5})
+    assert found.tau_hard == 0.875
+    assert found.share("hard") == pytest.approx(2 / 7)
+    found = detect_overlap(PROBA, ACTIVATIONS, tau_overlap={"quantile": 0.75})
+    assert found.tau_overlap == pytest.approx(np.sqrt(0.5), abs=1e-6)
+
+
+@LIGHT
+@given(detectable())
+def test_regions_follow_from_confidence_score_and_thresholds(case):
+    proba, _, found = case
+    np.testing.assert_array_equal(found.confidence, np.abs(2 * proba - 1))
+    hard = found.confidence < found.tau_hard
+    np.testing.assert_array_equal(found.region == "hard", hard)
+    np.testing.assert_array_equal(np.isnan(found.score), hard)
+    np.testing.assert_array_equal(found.region == "overlap", found.score >= found.tau_overlap)
+    assert sum(found.share(name) for name in ("easy", "hard", "overlap")) == pytest.approx(1)
+    assert min(found.share(name) for name in ("easy", "hard", "overlap")) > 0
+
+
+@LIGHT
+@given(detectable())
+def test_swapping_the_classes_changes_nothing(case):
+    proba, activations, found = case
+    swapped = detect_overlap(1 - proba, activations)
+    assert list(swapped.region) == list(found.region)
+
+
+@LIGHT
+@given(detectable(), st.lists(st.sampled_from([-4.0, -0.5, 1.0, 2.0]), min_size=30, max_size=30))
+def test_absolute_cosine_ignores_lengths_and_signs_of_rows(case, factors):
+    proba, activations, found = case
+    scaled = activations * np.array(factors)[: len(proba), None]
+    np.testing.assert_allclose(detect_overlap(proba, scaled).score, found.score, atol=1e-6)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_equals_the_plain_algorithm(similarity, absolute, seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 70))
+    proba, activations = rng.beta(0.5, 0.5, size=n), rng.normal(size=(n, 12)) + 0.3
+    options = {"similarity": similarity, "absolute": absolute}
+    found = detect_overlap(proba, activations, **options)
+    words, score, tau_hard, tau_overlap = plain_algorithm(proba, activations, **options)
+    assert list(found.region) == words
+    np.testing.assert_allclose(found.score, score, rtol=1e-5, atol=1e-5)
+    assert found.tau_hard == pytest.approx(tau_hard, abs=1e-12)
+    assert found.tau_overlap == pytest.approx(tau_overlap, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_regions_are_found(seed):
+    proba, activations, truth = planted(seed=seed)
+    found = detect_overlap(proba, activations)
+    for name in ("easy", "hard", "overlap"):
+        agree = np.sum((found.region == name) & (truth == name))
+        assert agree / np.sum(truth == name) > 0.97
+        assert agree / np.sum(found.region == name) > 0.97
+
+
+def test_planted_regions_of_new_points_are_found():
+    proba, activations, truth = planted()
+    detector = fit_detector(proba[:600], activations[:600])
+    assert np.mean(detector.apply(proba[600:], activations[600:]).region == truth[600:]) > 0.97
+
+
+def test_new_points_are_judged_by_the_fitted_thresholds_and_hard_points():
+    detector = Detector(0.5, 0.9, np.array([[1.0, 0.0]]), "cosine", True)
+    proba = [0.5, 0.7, 0.75, 0.2, 1.0, 0.0]
+    activations = [[1, 0], [1, 0], [1, 0], [-1, 0.1], [1, 1], [0, 0]]
+    found = detector.apply(proba, activations)
+    assert list(found.region) == ["hard", "hard", "overlap", "overlap", "easy", "easy"]
+    assert (found.tau_hard, found.tau_overlap) == (0.5, 0.9)
+
+
+def test_fitting_and_applying_is_detecting():
+    detector = fit_detector(PROBA, ACTIVATIONS)
+    np.testing.assert_array_equal(detector.hard, ACTIVATIONS[[1, 4]])
+    found, again = detect_overlap(PROBA, ACTIVATIONS), detector.apply(PROBA, ACTIVATIONS)
+    assert list(found.region) == list(again.region)
+    assert (found.tau_hard, found.tau_overlap) == (again.tau_hard, again.tau_overlap)
+
+
+def fitted_and_more(seed):
+    """Points of any number and width to fit on, and more points."""
+    rng = np.random.default_rng(seed)
+    n, m, d = (int(rng.integers(low, high)) for low, high in ((50, 300), (1, 200), (2, 300)))
+    activations = (rng.normal(size=(n + m, d)) + rng.normal(size=d)).astype(np.float32)
+    return rng.random(n + m), activations, n, rng.permutation(n + m)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_fitted_points_scored_again_keep_their_regions_exactly(seed):
+    # tau_overlap is some point's own score: any change in rounding moves that point
+    proba, activations, n, _ = fitted_and_more(seed)
+    detector = fit_detector(proba[:n], activations[:n])
+    again = detector.apply(proba[:n], activations[:n])
+    assert np.nanmin(np.abs(again.score - detector.tau_overlap)) == 0
+    assert list(again.region) == list(detect_overlap(proba[:n], activations[:n]).region)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_points_scored_together_with_others_keep_their_regions_beyond_rounding(seed):
+    proba, activations, n, order = fitted_and_more(seed)
+    alone = detect_overlap(proba[:n], activations[:n])
+    found = fit_detector(proba[:n], activations[:n]).apply(proba[order], activations[order])
+    back = np.argsort(order)[:n]
+    np.testing.assert_allclose(found.score[back], alone.score, atol=2e-6)
+    moved = found.region[back] != alone.region
+    assert np.all(np.abs(alone.score[moved] - alone.tau_overlap) < 2e-6)
+
+
+def test_fault_equal_confidences_at_the_threshold_are_not_hard():
+    # the threshold is a confidence that several points have: `<=` would make all of them hard
+    found = detect_overlap(PROBA, ACTIVATIONS)
+    at = found.confidence == found.tau_hard
+    assert at.sum() == 2
+    assert "hard" not in found.region[at]
+
+
+def test_fault_equal_scores_at_the_threshold_are_overlap():
+    found = detect_overlap(PROBA, ACTIVATIONS[[0, 1, 2, 3, 4, 2, 6]])
+    assert found.score[2] == found.score[5] == found.tau_overlap
+    assert list(found.region[[2, 5]]) == ["overlap", "overlap"]
+
+
+def test_fault_saturated_confidences_do_not_make_every_point_hard():
+    proba = np.concatenate([[0.5, 0.6], np.repeat([0.0, 1.0], 50)])
+    activations = np.random.default_rng(0).normal(size=(102, 6))
+    found = detect_overlap(proba, activations)
+    assert found.tau_hard == 1
+    assert list(np.flatnonzero(found.region == "hard")) == [0, 1]
+    with pytest.raises(DegenerateError, match=r"confidences: .*found 100 equal values"):
+        detect_overlap(proba[2:], activations[2:])
+
+
+def test_fault_positions_in_a_subset_do_not_index_the_whole_set():
+    expected = detect_overlap(PROBA, ACTIVATIONS)
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(PROBA))
+        found = detect_overlap(PROBA[order], ACTIVATIONS[order])
+        assert list(found.region) == list(expected.region[order])
+        np.testing.assert_allclose(found.score, expected.score[order], atol=1e-6)
+
+
+def test_fault_similarities_are_absolute_unless_asked_otherwise():
+    opposite = ACTIVATIONS.copy()
+    opposite[[2, 5]] *= -1
+    assert list(detect_overlap(PROBA, opposite).region) == list(
+        detect_overlap(PROBA, ACTIVATIONS).region
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 1.0])
+def test_constant_confidences_are_degenerate(value):
+    with pytest.raises(DegenerateError, match=r"overlap: confidences: .*equal values"):
+        detect_overlap(np.full(7, value), ACTIVATIONS)
+
+
+def test_constant_scores_are_degenerate():
+    with pytest.raises(DegenerateError, match=r"overlap: overlap scores: .*equal values"):
+        detect_overlap(PROBA, np.ones((7, 1)))
+    with pytest.raises(DegenerateError, match=r"overlap: overlap scores: .*equal values"):
+        detect_overlap(PROBA, np.zeros((7, 3)))
+
+
+def test_scores_that_differ_by_rounding_only_are_degenerate():
+    # every point is a copy of a hard point: all cosines are 1, and no score says anything
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=(40, 64))
+    proba = np.concatenate([np.full(40, 0.5), np.full(80, 1.0)])
+    with pytest.raises(DegenerateError, match="overlap scores"):
+        detect_overlap(proba, np.concatenate([hard, 2 * hard, hard]))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_fewer_than_four_points_are_degenerate(n):
+    with pytest.raises(DegenerateError, match=f"found {n} points, expected at least 4"):
+        detect_overlap(PROBA[:n], ACTIVATIONS[:n])
+
+
+def test_too_few_points_that_are_not_hard_are_degenerate():
+    proba = [0.5, 0.5, 0.51, 0.52, 0.99, 0.98, 1.0]
+    with pytest.raises(DegenerateError, match=r"overlap scores: .*found 3 values"):
+        detect_overlap(proba, ACTIVATIONS)
+
+
+def test_thresholds_that_leave_no_hard_or_only_hard_points_are_degenerate():
+    with pytest.raises(DegenerateError, match="no hard point"):
+        detect_overlap(PROBA, ACTIVATIONS, tau_hard=0.0)
+    with pytest.raises(DegenerateError, match="hard points only"):
+        detect_overlap(PROBA, ACTIVATIONS, tau_hard=1.5)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan, np.inf])
+def test_values_that_are_not_probabilities_are_refused(bad):
+    proba = PROBA.copy()
+    proba[2] = bad
+    with pytest.raises(W2SError, match="weak_proba"):
+        detect_overlap(proba, ACTIVATIONS)
+
+
+def test_activations_that_do_not_fit_are_refused():
+    broken = ACTIVATIONS.copy()
+    broken[0, 0] = np.nan
+    detector = fit_detector(PROBA, ACTIVATIONS)
+    for wrong, message in (
+        (broken, "NaN or infinite"),
+        (ACTIVATIONS[:6], "found 6 rows, expected 7"),
+        (ACTIVATIONS[:, 0], "dimensions"),
+    ):
+        with pytest.raises(W2SError, match=f"activations: .*{message}"):
+            detect_overlap(PROBA, wrong)
+        with pytest.raises(W2SError, match=f"activations: .*{message}"):
+            detector.apply(PROBA, wrong)
+    with pytest.raises(W2SError, match="found width 3, expected 2 as fitted"):
+        detector.apply(PROBA, np.ones((7, 3)))
+
+
+def test_one_new_point_and_none():
+    detector = fit_detector(PROBA, ACTIVATIONS)
+    for i, word in enumerate(detect_overlap(PROBA, ACTIVATIONS).region):
+        assert list(detector.apply(PROBA[i : i + 1], ACTIVATIONS[i : i + 1]).region) == [word]
+    nothing = detector.apply([], np.empty((0, 2)))
+    assert nothing.region.shape == nothing.score.shape == nothing.confidence.shape == (0,)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scale_and_dtype_of_the_activations(scale, dtype):
+    expected = detect_overlap(PROBA, ACTIVATIONS)
+    for similarity in ("cosine", "dot"):
+        found = detect_overlap(
+            PROBA.astype(dtype), (ACTIVATIONS * scale).astype(dtype), similarity=similarity
+        )
+        assert list(found.region) == list(expected.region)
+    assert found.confidence.dtype == found.score.dtype == np.float64
+
+
+def test_repeated_points_get_the_same_region():
+    found = detect_overlap(np.tile(PROBA, 3), np.tile(ACTIVATIONS, (3, 1)))
+    assert list(found.region) == 3 * list(detect_overlap(PROBA, ACTIVATIONS).region)
+
+
+def test_constant_coordinates_change_only_the_scores():
+    constant = np.hstack([ACTIVATIONS, np.full((7, 1), 5.0)])
+    found = detect_overlap(PROBA, constant)
+    assert found.tau_hard == 0.875
+    assert np.nanmin(found.score) > np.nanmin(detect_overlap(PROBA, ACTIVATIONS).score)

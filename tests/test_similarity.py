@@ -1,0 +1,140 @@
+"""Largest similarities in blocks: by hand, against the whole matrix, and at limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from reference.overlap import similarity_matrix
+
+from w2s.methods.similarity import max_similarity
+
+LIGHT = settings(max_examples=100)
+ROOT_HALF = np.sqrt(0.5)
+
+
+def matrices(rows):
+    entries = st.integers(-8, 8).map(float)
+    return arrays(np.float32, st.tuples(rows, st.just(3)), elements=entries)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "absolute", "expected"),
+    [
+        ("cosine", True, [1, ROOT_HALF, 1, 0]),
+        ("cosine", False, [0, ROOT_HALF, 1, 0]),
+        ("dot", True, [4, 3, 2, 0]),
+        ("dot", False, [0, 3, 2, 0]),
+    ],
+)
+def test_by_hand(similarity, absolute, expected):
+    points = [[-4, 0], [3, 3], [0, 2], [0, 0]]
+    references = [[1, 0], [0, 1]]
+    found = max_similarity(points, references, similarity=similarity, absolute=absolute)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    assert found.dtype == np.float32
+
+
+def test_signed_similarities_may_all_be_negative():
+    found = max_similarity([[1, 0]], [[-1, 0], [-3, 4]], absolute=False)
+    np.testing.assert_allclose(found, [-0.6], atol=1e-7)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (40, 1, 5), (1, 40, 5), (33, 29, 17)])
+def test_equals_the_whole_matrix_in_float64(similarity, absolute, n, k, d):
+    rng = np.random.default_rng(n + k)
+    points, references = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(k, d))
+    matrix = similarity_matrix(points, references, similarity)
+    expected = (np.abs(matrix) if absolute else matrix).max(axis=1)
+    found = max_similarity(points, references, similarity=similarity, absolute=absolute)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("block", [1, 2, 7, 30, 31, 64])
+def test_size_of_the_blocks_changes_nothing(similarity, absolute, block):
+    rng = np.random.default_rng(0)
+    points, references = rng.normal(size=(31, 8)), rng.normal(size=(30, 8))
+    options = {"similarity": similarity, "absolute": absolute}
+    whole = max_similarity(points, references, **options)
+    parts = max_similarity(points, references, block=block, **options)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+@LIGHT
+@given(matrices(st.integers(1, 9)), matrices(st.integers(1, 9)), st.integers(1, 4))
+def test_equals_the_whole_matrix_on_small_integers(points, references, block):
+    matrix = points @ references.T  # exact in float32
+    signed = max_similarity(points, references, similarity="dot", absolute=False, block=block)
+    np.testing.assert_array_equal(signed, matrix.max(axis=1))
+    absolute = max_similarity(points, references, similarity="dot", block=block)
+    np.testing.assert_array_equal(absolute, np.abs(matrix).max(axis=1))
+
+
+@LIGHT
+@given(matrices(st.integers(1, 9)), matrices(st.integers(1, 9)))
+def test_cosines_are_bounded_and_grow_with_more_references(points, references):
+    all_of_them = max_similarity(points, references)
+    assert np.all((all_of_them >= 0) & (all_of_them <= 1 + 1e-6))
+    assert np.all(max_similarity(points, references[:1]) <= all_of_them + 1e-6)
+    assert np.all(max_similarity(points, references, absolute=False) <= all_of_them + 1e-6)
+
+
+@LIGHT
+@given(
+    matrices(st.integers(1, 6)),
+    matrices(st.integers(1, 6)),
+    st.lists(st.sampled_from([-1.0, 1.0]), min_size=6, max_size=6),
+)
+def test_absolute_similarities_ignore_signs(points, references, signs):
+    flipped = references * np.array(signs)[: len(references), None]
+    np.testing.assert_allclose(
+        max_similarity(-points, flipped), max_similarity(points, references), atol=1e-6
+    )
+
+
+def test_rows_of_zeros_are_similar_to_nothing():
+    rows = np.array([[0.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_allclose(max_similarity(rows, rows), [0, 1], atol=1e-7)
+    np.testing.assert_array_equal(max_similarity(rows, np.zeros((2, 2))), [0, 0])
+    np.testing.assert_array_equal(max_similarity(rows, np.zeros((2, 2)), absolute=False), [0, 0])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-6, 1e6, 1e20, 1e30])
+def test_cosines_of_any_scale(scale):
+    rng = np.random.default_rng(1)
+    points, references = rng.normal(size=(20, 6)), rng.normal(size=(10, 6))
+    expected = max_similarity(points, references)
+    np.testing.assert_allclose(max_similarity(points * scale, references), expected, rtol=1e-5)
+    np.testing.assert_allclose(max_similarity(points, references * scale), expected, rtol=1e-5)
+
+
+def test_planted_copies_have_cosine_one():
+    rng = np.random.default_rng(2)
+    references = rng.normal(size=(50, 20))
+    copies = references[[3, 41]] * [[7.0], [-0.1]]
+    np.testing.assert_allclose(max_similarity(copies, references), 1, atol=1e-6)
+    signed = max_similarity(copies, references, absolute=False)
+    assert signed[0] == pytest.approx(1, abs=1e-6)
+    assert signed[1] < 0.9
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_dtypes_and_no_change_of_the_input(dtype):
+    points = np.array([[3, 4], [0, 0]], dtype=dtype)
+    references = np.array([[4, 3]], dtype=dtype)
+    np.testing.assert_allclose(max_similarity(points, references), [0.96, 0], atol=1e-6)
+    np.testing.assert_array_equal(points, [[3, 4], [0, 0]])
+    np.testing.assert_array_equal(references, [[4, 3]])
+
+
+def test_no_points():
+    assert max_similarity(np.empty((0, 3)), np.ones((2, 3))).shape == (0,)
+
+
+def test_one_dimension():
+    found = max_similarity([[2.0], [-3.0], [0.0]], [[5.0]], absolute=False)
+    np.testing.assert_array_equal(found, [1, -1, 0])

@@ -1,0 +1,209 @@
+"""Balanced parts and halves: exact, never splitting a group, every row equally likely."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s.data.splits import balance_parts, draw_halves, draw_parts, part_sizes
+from w2s.errors import DataError
+
+LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=60).map(np.array)
+GROUPED = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1, max_size=60
+).map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))  # fmt: skip
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def sizes(pool: Any, val: Any, test: Any) -> dict[str, Any]:
+    return {"pool": pool, "val": val, "test": test}
+
+
+def counts(parts: Any, labels: Any) -> Counter[tuple[str, int]]:
+    return Counter(zip(parts.tolist(), labels.tolist(), strict=True))
+
+
+def test_sizes_given_as_rows_become_rows_of_each_class() -> None:
+    found = part_sizes(1000, sizes(400, 100, 300), dataset="films")
+    assert found == {"pool": 200, "val": 50, "test": 150}
+
+
+def test_sizes_given_as_shares_are_of_the_balanced_rows() -> None:
+    found = part_sizes(1000, sizes(None, 0.1, 0.25), dataset="films")
+    assert found == {"pool": None, "val": 50, "test": 125}
+
+
+def test_shares_and_rows_can_be_mixed_and_may_use_everything() -> None:
+    assert part_sizes(100, sizes(0.5, 20, 0.3), dataset="films") == sizes(25, 10, 15)
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted"),
+    [
+        (100, sizes(60, 30, 12)),
+        (100, sizes(None, 50, 48)),
+        (10, sizes(None, 0.1, 0.25)),
+        (0, sizes(None, 0.1, 0.25)),
+        (1000, sizes(0.5, 0.3, 0.3)),
+        (100, sizes(None, 0.001, 0.25)),
+    ],
+)
+def test_too_few_rows_are_refused_with_the_numbers(available: int, wanted: dict[str, Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        part_sizes(available, wanted, dataset="films")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"dataset 'films': found {available} balanced rows, expected")
+
+
+SIZE = st.integers(2, 40) | st.floats(0.01, 0.99)
+
+
+@given(st.integers(0, 60).map(lambda n: 2 * n), st.none() | SIZE, SIZE, SIZE)
+def test_accepted_sizes_never_need_more_rows_than_there_are(
+    available: int, pool: Any, val: Any, test: Any
+) -> None:
+    try:
+        found = part_sizes(available, sizes(pool, val, test), dataset="films")
+    except DataError:
+        return
+    assert sum(2 * size for size in found.values() if size is not None) <= available
+    assert min(size for size in found.values() if size is not None) >= 1
+
+
+@given(LABELS, st.integers(1, 8), st.integers(1, 8), st.integers(0, 5))
+def test_without_groups_parts_have_the_asked_size_and_equal_classes(
+    labels: Any, val: int, test: int, seed: int
+) -> None:
+    available = min(np.bincount(labels, minlength=2))
+    if val + test > available:
+        return
+    parts = draw_parts(labels, np.arange(len(labels)), sizes(None, val, test), rng(seed))
+    rest = available - val - test
+    expected = {"pool": rest, "val": val, "test": test}
+    for part, size in expected.items():
+        assert counts(parts, labels)[part, 0] == counts(parts, labels)[part, 1] == size
+
+
+@given(GROUPED, st.none() | st.integers(1, 8), st.integers(1, 8), st.integers(1, 8))
+def test_parts_are_balanced_and_no_group_is_in_two_of_them(
+    rows: Any, pool: Any, val: int, test: int
+) -> None:
+    labels, groups = rows
+    wanted = sizes(pool, val, test)
+    parts = draw_parts(labels, groups, wanted, rng())
+    found = counts(parts, labels)
+    for part, size in wanted.items():
+        assert found[part, 0] == found[part, 1]
+        assert size is None or found[part, 0] <= size
+    for group in set(groups.tolist()):
+        assert len(set(parts[groups == group]) - {""}) <= 1
+
+
+def test_parts_do_not_depend_on_anything_but_rows_and_seed() -> None:
+    labels, groups = rng().integers(0, 2, 200), rng(1).integers(0, 30, 200)
+    drawn = [
+        draw_parts(labels, groups, sizes(None, 20, 20), rng(seed)).tolist() for seed in (3, 3, 4)
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_every_row_is_equally_likely_in_every_part() -> None:
+    labels = np.array([0, 1] * 6)
+    draws = 3000
+    stream = rng()
+    found = np.zeros((3, 12))
+    for _ in range(draws):
+        parts = draw_parts(labels, np.arange(12), sizes(None, 2, 1), stream)
+        found += np.array([parts == name for name in ("pool", "val", "test")])
+    expected = np.array([3 / 6, 2 / 6, 1 / 6])[:, None]
+    deviation = np.abs(found / draws - expected) / np.sqrt(expected * (1 - expected) / draws)
+    assert deviation.max() < 4.5
+
+
+@given(LABELS, st.integers(0, 5))
+def test_given_parts_are_balanced_by_leaving_rows_out(labels: Any, seed: int) -> None:
+    given_parts = np.array(
+        [("pool", "val", "test")[i % 3] for i in range(len(labels))], dtype=object
+    )
+    parts = balance_parts(labels, given_parts, rng(seed))
+    before, after = counts(given_parts, labels), counts(parts, labels)
+    for part in ("pool", "val", "test"):
+        smaller = min(before[part, 0], before[part, 1])
+        assert after[part, 0] == after[part, 1] == smaller
+    kept = parts != ""
+    assert (parts[kept] == given_parts[kept]).all()
+
+
+@given(LABELS, st.integers(0, 5))
+def test_halves_without_groups_divide_each_class_exactly(labels: Any, seed: int) -> None:
+    halves = draw_halves(labels, np.arange(len(labels)), rng(seed))
+    assert set(halves.tolist()) <= {"weak_train", "strong_train"}
+    found = counts(halves, labels)
+    for label in (0, 1):
+        assert abs(found["weak_train", label] - found["strong_train", label]) <= 1
+
+
+@given(GROUPED, st.integers(0, 5))
+def test_no_group_is_in_both_halves_and_the_imbalance_is_bounded(rows: Any, seed: int) -> None:
+    labels, groups = rows
+    halves = draw_halves(labels, groups, rng(seed))
+    members = [np.flatnonzero(groups == group) for group in sorted(set(groups.tolist()))]
+    assert all(len(set(halves[rows])) == 1 for rows in members)
+    found = counts(halves, labels)
+    ahead = [found["weak_train", c] - found["strong_train", c] for c in (0, 1)]
+    brought = [np.bincount(labels[rows], minlength=2) for rows in members]
+    # each group joins the side that does not lengthen the imbalance but for its own size
+    assert sum(a**2 for a in ahead) <= sum(int((b**2).sum()) for b in brought)
+
+
+def test_every_division_of_a_class_into_halves_is_equally_likely() -> None:
+    labels = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    draws, stream = 3000, rng()
+    zeros = np.flatnonzero(labels == 0)
+    found = Counter(
+        tuple(zeros[draw_halves(labels, np.arange(8), stream)[zeros] == "weak_train"].tolist())
+        for _ in range(draws)
+    )
+    assert set(found) == set(itertools.combinations(zeros.tolist(), 2))
+    deviation = (np.array(list(found.values())) - draws / 6) / np.sqrt(draws * 1 / 6 * 5 / 6)
+    assert np.abs(deviation).max() < 4
+
+
+def test_every_row_is_equally_likely_in_a_half_with_groups_too() -> None:
+    labels = np.array([0, 1, 1, 0, 0, 1, 0, 1, 1, 0])
+    groups = np.array([0, 0, 0, 1, 1, 1, 2, 3, 4, 4])
+    draws, stream = 3000, rng()
+    weak = sum(
+        (draw_halves(labels, groups, stream) == "weak_train").astype(int) for _ in range(draws)
+    )
+    deviation = np.abs(weak / draws - 0.5) / np.sqrt(0.25 / draws)
+    assert deviation.max() < 4
+
+
+def test_the_odd_row_falls_into_either_half() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    stream = rng()
+    sizes_of_weak = Counter(
+        int((draw_halves(labels, np.arange(5), stream) == "weak_train").sum()) for _ in range(400)
+    )
+    assert set(sizes_of_weak) == {2, 3}
+    assert min(sizes_of_weak.values()) > 120
+
+
+def test_text_and_number_groups_work_alike() -> None:
+    labels = np.array([0, 1] * 10)
+    numbers = np.repeat(np.arange(5), 4)
+    words = np.array([f"doc{g}" for g in numbers], dtype=object)
+    halves = [draw_halves(labels, groups, rng(7)).tolist() for groups in (numbers, words)]
+    assert halves[0] == halves[1]

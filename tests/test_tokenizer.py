@@ -1,0 +1,167 @@
+"""Token ids: the model's own tokenizer, cut where asked, independent of padding settings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from transformers import AutoTokenizer
+
+from w2s.errors import DataError
+from w2s.models.source import Source, describe, parse_source
+from w2s.models.tokenizer import CHUNK, tokenize
+
+TEXTS = ["the film was great", "a sad story", "unheardof words and the plot", "film"]
+FAMILIES = pytest.mark.parametrize("family", tiny.FAMILIES)
+
+
+def tokens(folder: Path, texts: list[str], **options: Any) -> tuple[list[list[int]], int]:
+    """Token ids of each text, and how many were cut."""
+    start, token, cut = tokenize(texts, parse_source(str(folder)), **{"max_length": 50, **options})
+    assert start.dtype == np.int64
+    assert token.dtype == np.int32
+    assert start[0] == 0
+    assert start[-1] == len(token)
+    ends = itertools.pairwise(start)
+    return [token[first:end].tolist() for first, end in ends], cut
+
+
+@FAMILIES
+def test_ids_are_those_of_the_models_tokenizer(family: str, models: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(models[family])
+    expected = [tokenizer(text)["input_ids"] for text in TEXTS]
+    assert tokens(models[family], TEXTS) == (expected, 0)
+
+
+def test_special_tokens_of_each_family(models: dict[str, Path]) -> None:
+    word = [tiny.VOCABULARY["film"]]
+    cls, sep, bos = (tiny.VOCABULARY[name] for name in ("[CLS]", "[SEP]", "<s>"))
+    expected = {"bert": [cls, *word, sep], "llama": [bos, *word], "gpt2": word}
+    for family, ids in expected.items():
+        assert tokens(models[family], ["film"])[0] == [ids]
+
+
+@FAMILIES
+def test_texts_of_several_chunks_are_the_same_as_one_by_one(
+    family: str, models: dict[str, Path]
+) -> None:
+    texts = [" ".join(tiny.PLAIN[: 1 + i % 12]) + f" {tiny.GOOD[i % 10]}" for i in range(CHUNK + 3)]
+    told: list[int] = []
+    found, cut = tokens(models[family], texts, max_length=9, on_chunk=told.append)
+    assert told == [CHUNK, 3]
+    some = [0, 1, 11, CHUNK - 1, CHUNK, CHUNK + 2]
+    assert [found[i] for i in some] == [
+        tokens(models[family], [texts[i]], max_length=9)[0][0] for i in some
+    ]
+    assert 0 < cut < len(texts)
+
+
+@FAMILIES
+@pytest.mark.parametrize("max_length", [2, 3, 5, 10])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_long_texts_are_cut_on_the_asked_side_and_counted(
+    family: str, max_length: int, side: str, models: dict[str, Path]
+) -> None:
+    whole, none = tokens(models[family], TEXTS)
+    found, cut = tokens(models[family], TEXTS, max_length=max_length, truncation=side)
+    assert none == 0
+    assert cut == sum(len(ids) > max_length for ids in whole)
+    extra = {"bert": (1, 1), "llama": (1, 0)}.get(family, (0, 0))  # special tokens around a text
+    for long, ids in zip(whole, found, strict=True):
+        inner = long[extra[0] : len(long) - extra[1]]
+        room = max_length - sum(extra)
+        kept = inner[:room] if side == "right" else inner[max(0, len(inner) - room) :]
+        assert ids == long[: extra[0]] + kept + long[len(long) - extra[1] :]
+
+
+@FAMILIES
+@pytest.mark.parametrize("max_length", [1, 2])
+def test_no_text_is_ever_longer_than_max_length(
+    family: str, max_length: int, models: dict[str, Path]
+) -> None:
+    try:
+        found, _ = tokens(models[family], TEXTS, max_length=max_length)
+    except DataError:  # no room beside the special tokens
+        return
+    assert max(map(len, found)) <= max_length
+
+
+@FAMILIES
+def test_pad_token_and_padding_side_do_not_matter(
+    family: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    other = tiny.write_model(tmp_path / "m", family, pad_token=False, padding_side="left")
+    assert AutoTokenizer.from_pretrained(other).pad_token is None
+    expected = tokens(models[family], TEXTS, max_length=4)
+    if family == "qwen2":  # its pad token is in the vocabulary only if it is used
+        assert tokens(other, TEXTS, max_length=4)[1] == expected[1]
+    assert tokens(other, TEXTS, max_length=4) == expected
+
+
+def test_padding_and_truncation_stored_in_the_tokenizer_do_not_matter(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    other = tiny.write_model(tmp_path / "m", "bert")
+    path = other / "tokenizer.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["truncation"] = {
+        "direction": "Left", "max_length": 3, "strategy": "LongestFirst", "stride": 0
+    }  # fmt: skip
+    stored["padding"] = {
+        "strategy": {"Fixed": 20}, "direction": "Left", "pad_to_multiple_of": None,
+        "pad_id": 3, "pad_type_id": 0, "pad_token": "[PAD]",
+    }  # fmt: skip
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    for max_length in (50, 4):
+        expected = tokens(models["bert"], TEXTS, max_length=max_length)
+        assert tokens(other, TEXTS, max_length=max_length) == expected
+
+
+def test_text_without_a_token_is_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(DataError) as caught:
+        tokens(models["gpt2"], ["film", " ", "story"])
+    assert str(caught.value) == "tokenize: found no token in text 1, expected some"
+
+
+def test_text_of_special_tokens_only_is_kept(models: dict[str, Path]) -> None:
+    found, _ = tokens(models["bert"], ["film", " "])
+    assert found[1] == [tiny.VOCABULARY["[CLS]"], tiny.VOCABULARY["[SEP]"]]
+
+
+def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found no config\.json, expected a model folder"):
+        parse_source(str(tmp_path))
+
+
+def test_hub_reference_needs_a_revision() -> None:
+    assert parse_source("hub:a/b@0123") == Source("a/b", "0123")
+    for reference in ("hub:a/b", "hub:a/b@"):
+        with pytest.raises(DataError, match="found no revision"):
+            parse_source(reference)
+
+
+def test_description_of_a_folder_is_its_weights_hash_and_not_its_path(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    elsewhere = tiny.write_model(tmp_path / "elsewhere", "bert")
+    said = describe(parse_source(str(models["bert"])))
+    assert said == describe(parse_source(str(elsewhere)))
+    assert list(said) == ["model.safetensors"]
+    assert said != describe(parse_source(str(models["llama"])))
+    assert describe(Source("a/b", "0123")) == {"id": "a/b", "revision": "0123"}
+
+
+@pytest.mark.parametrize("missing", ["tokenizer.json", "everything but config.json"])
+def test_folder_without_a_tokenizer_is_refused_in_one_line(missing: str, tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path / "m", "bert")
+    for path in folder.iterdir():
+        if path.name == missing or (missing != "tokenizer.json" and path.name != "config.json"):
+            path.unlink()
+    with pytest.raises(DataError) as caught:
+        tokens(folder, TEXTS)
+    assert "\n" not in str(caught.value)
