@@ -12,7 +12,22 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-WORDS = "the same words again and again before anything differs at all in this text".split()
+WORDS = [
+    "the",
+    "same",
+    "words",
+    "again",
+    "and",
+    "again",
+    "before",
+    "anything",
+    "differs",
+    "at",
+    "all",
+    "in",
+    "this",
+    "text",
+]
 
 
 def make_project(folder, *, seeds=(0, 1), **changes):

@@ -26,6 +26,7 @@ LAYERS = [
     {"config"},
     {"settings"},
     {"data", "methods", "models", "evaluation"},
+    {"formats"},
     {"artifacts", "progress"},
     {"steps"},
     {"stages"},

@@ -1,5 +1,7 @@
 """The single change point: by hand, by brute force, against ruptures, planted, and at limits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import ruptures
@@ -97,6 +99,36 @@ def test_no_split_separates_equal_values(values):
     assert below
     assert above
     assert not set(below) & set(above)
+
+
+def test_neighbours_within_the_tolerance_are_not_separated():
+    values = [0, 1, 1.25, 1.5, 3, 3.25]
+    assert change_point(values) == 3
+    assert change_point(values, tolerance=1.25) == 3
+    assert change_point([0, 0, 4, 5, 6, 7], tolerance=1) == 4
+    assert change_point([0, 1, 10, 12, 17], tolerance=8) == 10 == change_point([0, 1, 10, 12, 17])
+    assert change_point([0, 9, 13, 14, 15, 24], tolerance=4) == 9
+    with pytest.raises(DegenerateError, match="equal values"):
+        change_point(values, tolerance=1.5)
+    with pytest.raises(DegenerateError, match="equal values"):
+        change_point([1, 1 + 1e-9, 1 - 1e-9, 1], tolerance=1e-6)
+
+
+@LIGHT
+@given(small_integers, st.integers(0, 3))
+def test_with_a_tolerance_the_best_of_the_allowed_splits_is_taken(values, tolerance):
+    ordered = sorted(values)
+    allowed = {b for a, b in pairwise(ordered) if b - a > tolerance}
+    if not allowed:
+        with pytest.raises(DegenerateError):
+            change_point(values, tolerance=tolerance)
+        return
+    costs = {
+        threshold: cost for threshold, cost in split_costs(values).items() if threshold in allowed
+    }
+    threshold = change_point(values, tolerance=tolerance)
+    assert threshold in allowed
+    assert float(costs[threshold]) == pytest.approx(float(min(costs.values())), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods.probes import fit_probes
+from w2s.methods.probes import fit_columns, fit_probes
 
 LIGHT = settings(max_examples=60)
 TOLERANCE = 1e-6
@@ -410,6 +410,14 @@ def test_columns_of_one_class_are_nan_with_the_reason(n, value):
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_columns_without_a_solution_do_not_warn():
+    y = np.stack([np.ones(120), SOFT[:, 0], SOFT[:, 1]], axis=1)
+    weights = np.stack([np.ones(120), np.zeros(120), np.ones(120)], axis=1)
+    proba = fit_probes(X, y, weights=weights).predict_proba(X)
+    assert np.isnan(proba).all(axis=0).tolist() == [True, True, False]
+
+
 def test_one_class_among_the_rows_that_count_is_nan_with_the_reason():
     weights = np.where(HARD[:, 0] == 1, WEIGHTS[:, 0], 0)
     probes = fit_probes(X, HARD[:, 0], weights=np.stack([weights, WEIGHTS[:, 1]], axis=1))
@@ -430,6 +438,18 @@ def test_no_column_with_a_solution_is_degenerate():
         fit_probes(X[:10], np.ones(10))
     with pytest.raises(DegenerateError, match="found no row with a weight above 0"):
         fit_probes(X, SOFT, weights=np.zeros(120))
+
+
+def test_columns_are_fitted_without_an_error_where_none_has_a_solution():
+    probes = fit_columns(X, np.stack([np.zeros(120), np.ones(120)], axis=1))
+    assert probes.reason == (
+        "found only targets equal to 0, expected both classes",
+        "found only targets equal to 1, expected both classes",
+    )
+    assert np.isnan(probes.coef).all()
+    assert np.isnan(probes.predict_proba(X)).all()
+    same, expected = (fit(X, SOFT, weights=WEIGHTS) for fit in (fit_columns, fit_probes))
+    np.testing.assert_array_equal(same.coef, expected.coef)
 
 
 @pytest.mark.parametrize(

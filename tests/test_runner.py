@@ -20,11 +20,12 @@ from conftest import SEEDS, Chain, chain_jobs
 from safetensors.numpy import load_file, save_file
 
 from w2s import settings as settings_module
-from w2s.artifacts import KEY, Artifact, digest, load, save
+from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
 from w2s.config import RuntimeConfig, parse_as
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
+from w2s.formats import KEY
 from w2s.kinds import EXAMPLES, FORMAT, KINDS, Kind
 from w2s.runner import run
 from w2s.stages import STAGES, ForPeople, Many, Plain

@@ -42,6 +42,10 @@ def test_sizes_given_as_shares_are_of_the_balanced_rows() -> None:
     assert found == {"pool": None, "val": 50, "test": 125}
 
 
+def test_odd_sizes_are_rounded_up_to_equal_classes() -> None:
+    assert part_sizes(100, sizes(31, 5, 7), dataset="films") == sizes(16, 3, 4)
+
+
 def test_shares_and_rows_can_be_mixed_and_may_use_everything() -> None:
     assert part_sizes(100, sizes(0.5, 20, 0.3), dataset="films") == sizes(25, 10, 15)
 

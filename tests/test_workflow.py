@@ -75,7 +75,9 @@ def test_tables_have_the_promised_columns_and_rows(finished):
 
 def test_shares_and_intervals_are_consistent(finished):
     row = pd.read_csv(finished / "results/tables/main.csv").set_index("dataset").loc["plain"]
-    assert row["overlap_density"] + row["easy_share"] + row["hard_share"] == pytest.approx(1, abs=1e-5)
+    assert row["overlap_density"] + row["easy_share"] + row["hard_share"] == pytest.approx(
+        1, abs=1e-5
+    )
     for name in ("floor", "w2s", "ceiling"):
         assert row[f"{name}_lo"] <= row[name] <= row[f"{name}_hi"]
 
@@ -129,7 +131,10 @@ def test_each_text_is_extracted_once_whatever_the_number_of_seeds(finished):
     activations = w2s.load(finished / "results/plain/activations/large.safetensors")
     assert sorted(activations["id"]) == sorted(examples["id"])
     folder = finished / "results/plain/activations"
-    assert sorted(path.name for path in folder.iterdir()) == ["large.safetensors", "small.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "large.safetensors",
+        "small.safetensors",
+    ]
 
 
 def test_a_new_seed_runs_only_its_jobs_and_the_aggregates(project):
@@ -200,7 +205,9 @@ def test_same_bytes_twice_and_with_another_number_of_cores(finished, tmp_path):
 
 
 def test_a_run_killed_during_extraction_ends_like_an_undisturbed_one(finished, tmp_path):
-    slowly = {"batch_tokens": 1}  # a forward pass per text, so that there is a middle to be killed in
+    slowly = {
+        "batch_tokens": 1
+    }  # a forward pass per text, so that there is a middle to be killed in
     folder = make_project(tmp_path / "killed", runtime=slowly)
     log = folder / "results/logs/plain/activations-large.log"
     running = subprocess.Popen(

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from w2s.errors import ArtifactError
+from w2s.formats import READERS, WRITERS
 from w2s.kinds import FORMAT, KINDS, Array, Kind
 
 if TYPE_CHECKING:
     import pandas as pd
-
-KEY = "w2s"
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,16 @@ def load(path: str | Path, kind: Kind | None = None) -> Artifact:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(f"{path}: found no file, expected an artifact; run the stage before")
-    try:
-        arrays, text = _READERS[path.suffix](path)
-    except KeyError:
+    if path.suffix not in READERS:
         raise ArtifactError(
             f"{path}: found the ending '{path.suffix}', expected .parquet or .safetensors"
-        ) from None
+        )
+    try:
+        arrays, text = READERS[path.suffix](path)
+        meta = _metadata(path, text)
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: damaged ({error}); delete it and run again") from None
-    meta = _metadata(path, text)
+        reason = f"{error}.".splitlines()[0].rstrip(".")
+        raise ArtifactError(f"{path}: damaged ({reason}); delete it and run again") from None
     artifact = Artifact(meta["kind"], arrays, meta["facts"], meta["provenance"], meta["digest"])
     if kind is not None and artifact.kind != kind.name:
         raise ArtifactError(f"{path}: found kind '{artifact.kind}', expected '{kind.name}'")
@@ -118,12 +118,12 @@ def save(artifact: Artifact, path: str | Path) -> None:
     }
     text = json.dumps(meta, sort_keys=True, ensure_ascii=False)
     with whole(path) as beside:
-        _WRITERS[kind.suffix](beside, artifact, text)
+        WRITERS[kind.suffix](beside, artifact.arrays, text)
 
 
 def digest(artifact: Artifact) -> str:
-    """SHA-256 of the arrays and facts: names, dtypes, shapes, bytes; not of the file format."""
-    sha = hashlib.sha256()
+    """SHA-256 of kind, arrays, facts and provenance; the file format does not matter."""
+    sha = hashlib.sha256(artifact.kind.encode())
     for name in sorted(artifact.arrays):
         array = artifact.arrays[name]
         sha.update(f"{name}\x1f{_dtype(array)}\x1f{array.shape}\x1e".encode())
@@ -132,7 +132,8 @@ def digest(artifact: Artifact) -> str:
                 sha.update(f"{len(text)}\x1f{text}".encode())
         else:
             sha.update(np.ascontiguousarray(array).data)
-    sha.update(json.dumps(dict(artifact.facts), sort_keys=True).encode())
+    for told in (artifact.facts, artifact.provenance):
+        sha.update(json.dumps(dict(told), sort_keys=True).encode())
     return sha.hexdigest()
 
 
@@ -168,12 +169,19 @@ def _metadata(path: Path, text: str | None) -> Any:
     if text is None:
         raise ArtifactError(f"{path}: found a file without w2s metadata, expected an artifact")
     meta = json.loads(text)
-    if meta.get("format") != FORMAT or meta.get("kind") not in KINDS:
+    if not isinstance(meta, dict) or not {"kind", "format"} <= set(meta):
+        raise ValueError("found other metadata than an artifact's")
+    if meta["format"] != FORMAT or meta["kind"] not in KINDS:
         raise ArtifactError(
-            f"{path}: found kind '{meta.get('kind')}' in format {meta.get('format')}, expected a "
+            f"{path}: found kind '{meta['kind']}' in format {meta['format']}, expected a "
             f"kind of this version in format {FORMAT}; run the stage again"
         )
+    if not set(meta) >= META:
+        raise ValueError("found incomplete metadata")
     return meta
+
+
+META = frozenset({"digest", "facts", "provenance"})  # besides kind and format
 
 
 def check(artifact: Artifact, where: str) -> None:
@@ -193,12 +201,16 @@ def check(artifact: Artifact, where: str) -> None:
         if spec is None:
             raise ArtifactError(f"{where}: found '{name}', which '{kind.name}' does not declare")
         _check_array(artifact.arrays[name], spec, f"{where}: {name}", lengths)
-    missing = {name for name in kind.arrays if not name.endswith("*")} - set(artifact.arrays)
-    missing |= set(kind.facts) - set(artifact.facts)
-    if missing or set(artifact.facts) - set(kind.facts):
-        found = ", ".join(sorted({*artifact.arrays, *artifact.facts}))
-        expected = ", ".join(sorted({*kind.arrays, *kind.facts}))
-        raise ArtifactError(f"{where}: found {found}; '{kind.name}' expects {expected}")
+    wanted = {name for name in kind.arrays if not name.endswith("*")}
+    for what, found, expected in (
+        ("arrays", set(artifact.arrays), wanted),
+        ("facts", set(artifact.facts), set(kind.facts)),
+    ):
+        if expected - found or (what == "facts" and found - expected):
+            names = [", ".join(sorted(side)) or "none" for side in (found, expected)]
+            raise ArtifactError(
+                f"{where}: found {what} {names[0]}; '{kind.name}' expects {names[1]}"
+            )
     if kind.ids and len(np.unique(artifact.arrays["id"])) != len(artifact.arrays["id"]):
         raise ArtifactError(f"{where}: found an example id twice, expected each once")
 
@@ -217,6 +229,8 @@ def _check_array(array: Any, spec: Array, where: str, lengths: dict[str, int]) -
             f"{where}: found {_dtype(array)} of shape {array.shape}, expected "
             f"{spec.dtype} of shape ({shape})"
         )
+    if spec.dtype == "str" and not all(isinstance(word, str) for word in array):
+        raise ArtifactError(f"{where}: found values that are not text, expected text")
     for axis, size in zip(spec.axes, array.shape, strict=True):
         if lengths.setdefault(axis, size) != size:
             raise ArtifactError(
@@ -227,60 +241,3 @@ def _check_array(array: Any, spec: Array, where: str, lengths: dict[str, int]) -
         if bad.any():
             what = "infinite values" if spec.nan else "values that are NaN or infinite"
             raise ArtifactError(f"{where}: found {np.count_nonzero(bad)} {what}, expected none")
-
-
-def _read_parquet(path: Path) -> tuple[dict[str, Any], str | None]:
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetFile(path).read()
-    text = (table.schema.metadata or {}).get(KEY.encode())
-    arrays = {name: _column(table[name]) for name in table.column_names}
-    return arrays, None if text is None else text.decode()
-
-
-def _column(column: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_string(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    return column.combine_chunks().to_numpy(zero_copy_only=False)
-
-
-def _write_parquet(path: Path, artifact: Artifact, text: str) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        name: pa.array(array, type=pa.string() if array.dtype == object else None)
-        for name, array in artifact.arrays.items()
-    }
-    table = pa.table(columns).replace_schema_metadata({KEY: text})
-    pq.write_table(table, path, compression="zstd")
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], str | None]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, text
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
-
-
-def _write_safetensors(path: Path, artifact: Artifact, text: str) -> None:
-    from safetensors.numpy import save_file
-
-    tensors = {name: np.ascontiguousarray(array) for name, array in artifact.arrays.items()}
-    save_file(tensors, path, metadata={KEY: text})
-
-
-_READERS: dict[str, Callable[[Path], tuple[dict[str, Any], str | None]]] = {
-    ".parquet": _read_parquet,
-    ".safetensors": _read_safetensors,
-}
-_WRITERS: dict[str, Callable[[Path, Artifact, str], None]] = {
-    ".parquet": _write_parquet,
-    ".safetensors": _write_safetensors,
-}

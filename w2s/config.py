@@ -7,9 +7,8 @@ reference in `config/README.md` and the JSON schema are generated from these cla
 from __future__ import annotations
 
 import difflib
-import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
@@ -62,7 +61,7 @@ class Quantile(Strict):
     quantile: Share = Field(description="0 to 1.")
 
 
-Threshold = Literal["change_point"] | float | Quantile
+Threshold = Literal["change_point"] | Annotated[float, Field(allow_inf_nan=False)] | Quantile
 
 
 class OverlapConfig(Strict):
@@ -154,21 +153,27 @@ class Config(Strict):
         names = [pair.name for pair in self.pairs]
         if len(set(names)) != len(names):
             raise ValueError(f"pairs: found a pair twice in {names}, expected once")
-        for index, pair in enumerate(self.pairs):
-            for role in ("weak", "strong"):
-                self._check_role(f"pairs.{index}", role, pair)
+        mistakes = [
+            mistake
+            for index, pair in enumerate(self.pairs)
+            for role in ("weak", "strong")
+            for mistake in self._mistakes(f"pairs.{index}", role, pair)
+        ]
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
 
-    def _check_role(self, where: str, role: str, pair: Pair) -> None:
+    def _mistakes(self, where: str, role: str, pair: Pair) -> Iterator[str]:
         name = getattr(pair, role)
         if name not in self.models:
             near = difflib.get_close_matches(name, self.models, n=1)
             hint = f"did you mean '{near[0]}'?" if near else one_of(self.models)
-            raise ValueError(f"{where}.{role}: '{name}' is not a model; {hint}")
+            yield f"{where}.{role}: '{name}' is not a model; {hint}"
+            return
         layer = getattr(pair, f"{role}_layer")
         layers = self.models[name].layers
         if layer is not None and layer not in layers:
-            raise ValueError(
+            yield (
                 f"{where}.{role}_layer: found {layer}, expected one of the layers {list(layers)} "
                 f"cached for '{name}'"
             )
@@ -194,33 +199,45 @@ def parse_as(model: type[S], data: Any) -> S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        items = [(_where(item, data), item) for item in error.errors()]
         found: dict[str, list[str]] = {}  # one line a setting, its alternatives joined by "or"
-        for item in error.errors():
-            head, expected = _describe(item)
-            found.setdefault(head, []).append(expected)
+        for where, item in items:
+            if not any(other.startswith(f"{where}.") for other, _ in items):  # else told there
+                for head, expected in _describe(item, data):
+                    found.setdefault(head, []).append(expected)
         lines = [head + " or ".join(dict.fromkeys(all_)) for head, all_ in found.items()]
         raise ConfigError("\n".join(lines)) from None
 
 
-SOURCES = frozenset({"icwsm14", "file", "package", "local", "hub"})
-VARIANTS = re.compile(r"constrained-|float$|int$|Quantile$|literal\[|function-|tuple\[|\[key\]")
+def _where(error: Any, data: Any) -> str:
+    """The setting an error is about; a mistake inside it is more telling than one of its type."""
+    path = ".".join(_path(error["loc"], data, missing=error["type"] == "missing"))
+    return f"{path}.*" if path and error["type"] == "value_error" else path or "settings"
 
 
-def _describe(error: Any) -> tuple[str, str]:
-    """A pydantic error as "path: found ...; " and what was expected, without tags of unions."""
-    parts = [str(part) for part in error["loc"]]
-    path = ".".join(
-        part
-        for index, part in enumerate(parts)
-        if not (part in SOURCES and index == 2) and not VARIANTS.match(part)
-    )
+def _describe(error: Any, data: Any) -> Iterator[tuple[str, str]]:
+    """A pydantic error as lines of "path: found ...; " and what was expected."""
+    path = ".".join(_path(error["loc"], data, missing=error["type"] == "missing"))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "missing":
-        return f"{path}: ", "found nothing, expected a value"
-    if error["type"] == "value_error":
-        at_root = not path or message.startswith(("pairs", "datasets", "seeds"))
-        return "", message if at_root else f"{path}.{message}"
-    return (
-        f"{path}: found {reprlib.repr(error['input'])}; ",
-        f"{message[0].lower()}{message[1:]}",
-    )
+        yield f"{path}: found nothing, ", "expected a value"
+    elif error["type"] == "value_error":
+        for line in message.splitlines():
+            yield (f"{path}.{line}" if path else line), ""
+    else:
+        where = path or "settings"
+        expected = f"{message[0].lower()}{message[1:]}"
+        yield f"{where}: found {reprlib.repr(error['input'])}; ", expected
+
+
+def _path(loc: Iterable[Any], data: Any, *, missing: bool) -> Iterator[str]:
+    """The parts of a location that are keys of the data; the others name members of unions."""
+    parts = list(loc)
+    for index, part in enumerate(parts):
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            if missing and index == len(parts) - 1:
+                yield str(part)
+        else:
+            yield str(part)

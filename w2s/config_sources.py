@@ -22,12 +22,18 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for key in data:
-                if key not in cls.model_fields:
-                    near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                    hint = f"did you mean '{near[0]}'?" if near else one_of(cls.model_fields)
-                    raise ValueError(f"{key} is not a setting; {hint}")
+        unknown = (
+            [key for key in data if key not in cls.model_fields]
+            if isinstance(data, Mapping)
+            else []
+        )
+        lines = []
+        for key in unknown:
+            near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else one_of(cls.model_fields)
+            lines.append(f"{key} is not a setting; {hint}")
+        if lines:
+            raise ValueError("\n".join(lines))
         return data
 
 

@@ -20,7 +20,16 @@ from w2s.stages import STAGES
 PACKAGE = Path(__file__).parent
 LEFT_OUT = frozenset(
     f"w2s.{name}"
-    for name in ("artifacts", "config", "config_sources", "errors", "kinds", "progress", "settings")
+    for name in (
+        "artifacts",
+        "config",
+        "config_sources",
+        "errors",
+        "formats",
+        "kinds",
+        "progress",
+        "settings",
+    )
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from w2s.artifacts import Artifact, load
 from w2s.errors import W2SError
-from w2s.kinds import EXAMPLES, KINDS
+from w2s.kinds import EXAMPLES, KINDS, Kind
 
 WIDTH = 60  # characters of a text that are shown
 
@@ -70,15 +70,22 @@ def _array(name: str, array: Any) -> str:
 
 def _rows(artifact: Artifact, path: Path, count: int) -> str:
     """The first rows; example ids are followed by their text where the examples are found."""
-    first = next(iter(artifact.arrays.values()))
-    along = [(n, a) for n, a in artifact.arrays.items() if len(a) == len(first)]
-    texts = _texts(path) if artifact.kind != EXAMPLES.name else {}
+    kind = KINDS[artifact.kind]
+    axis = max(kind.arrays.values(), key=lambda array: len(array.axes)).axes[0]
+    along = {n: a for n, a in artifact.arrays.items() if _axis(kind, n) == axis}
+    texts = _texts(path) if "id" in along and kind is not EXAMPLES else {}
     lines = []
-    for i in range(min(count, len(first))):
-        cells = [f"{name}={_cell(array[i])}" for name, array in along]
-        text = texts.get(int(artifact["id"][i])) if "id" in artifact.arrays else None
+    for i in range(min([count, *map(len, along.values())])):
+        cells = [f"{name}={_cell(array[i])}" for name, array in along.items()]
+        text = texts.get(int(along["id"][i])) if texts else None
         lines.append("  " + "  ".join(cells) + (f"  «{_cell(text)}»" if text else ""))
     return "\n".join(lines)
+
+
+def _axis(kind: Kind, name: str) -> str:
+    """The first axis of an array, as declared."""
+    declared = next(d for d in kind.arrays if d == name or name.startswith(d.rstrip("*")))
+    return kind.arrays[declared].axes[0]
 
 
 def _cell(value: Any) -> str:
@@ -87,7 +94,8 @@ def _cell(value: Any) -> str:
         return f"[{head}{', …' if value.size > 4 else ''}]"
     if isinstance(value, float | np.floating):
         return f"{value:.4g}"
-    text = str(value)
+    text = " ".join(str(value).split())
+    text = "".join(sign if sign.isprintable() else "�" for sign in text)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 

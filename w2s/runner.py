@@ -15,9 +15,9 @@ from typing import Any
 from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import RuntimeConfig, parse_as
-from w2s.data.hashes import sha256_of
+from w2s.data.hashes import file_hashes, sha256_of
 from w2s.digest import code_digest
-from w2s.errors import ArtifactError
+from w2s.errors import ArtifactError, DataError
 from w2s.kinds import Kind
 from w2s.stages import STAGES, ForPeople, Input, Many, Output, Plain, Stage
 
@@ -52,7 +52,7 @@ def run(
     provenance = {
         "stage": name,
         "code": code_digest(name),
-        "settings": chosen.model_dump(mode="json"),
+        "settings": _without_folders(chosen.model_dump(mode="json")),
         "inputs": {key: _identity(kind, loaded[key]) for key, kind in stage.inputs.items()},
         "packages": _versions(),
     }
@@ -86,6 +86,16 @@ def _identity(kind: Input, value: Any) -> Any:
     return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
 
 
+def _without_folders(settings: Any) -> Any:
+    """Settings with the names of the user's files, but not the folders they lie in."""
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        key: Path(value).name if key == "path" else _without_folders(value)
+        for key, value in settings.items()
+    }
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for package in PACKAGES:
@@ -108,7 +118,10 @@ def _write(
             ready[key] = result
         _check_ending(stage.outputs[key], Path(outputs[key]))
     for key, output in stage.outputs.items():
-        _write_one(output, ready[key], Path(outputs[key]))
+        try:
+            _write_one(output, ready[key], Path(outputs[key]))
+        except OSError as error:
+            raise ArtifactError(f"{outputs[key]}: cannot be written ({error.strerror})") from None
 
 
 def _check_ending(output: Output, path: Path) -> None:
@@ -150,7 +163,7 @@ def _write_figure(figure: Any, path: Path) -> None:
 
 def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
     """Fill a folder beside the manifest's and put it in its place."""
-    folder = manifest.parent
+    folder = manifest.resolve().parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         filled = Path(temporary) / folder.name
@@ -159,5 +172,8 @@ def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
         text = json.dumps(content, indent=2, sort_keys=True)
         (filled / manifest.name).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
+            strange = sorted(set(file_hashes(folder)) - set(file_hashes(filled)))
+            if strange:  # not an earlier download of the same package: nothing to delete
+                raise DataError(f"{folder}: found {strange[0]}, expected an empty folder")
             shutil.rmtree(folder)
         filled.replace(folder)

@@ -95,5 +95,5 @@ class FiguresSettings(Strict):
     strong: str = Field(description="Strong model of the pair.")
     title: str = Field("", description="Title of the figures: the models of the pair.")
     titles: tuple[tuple[str, str], ...] = Field(
-        description="Name and title of each dataset, in the order of the panels."
+        description="Name and title of each dataset, in the order of the panels.", min_length=1
     )

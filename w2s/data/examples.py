@@ -49,6 +49,11 @@ def make_examples(
         parts = balance_parts(labels, given_parts, rng)
     _check_parts(parts, dataset)
     used = parts != ""
+    if len(set(groups[parts == "pool"])) < 2:
+        raise DataError(
+            f"dataset '{dataset}', part pool: found rows of one group only, expected two or more "
+            f"to make halves of; `grouped: false` divides the group"
+        )
     texts = np.array(rows.text, dtype=object)[keep][used]
     columns = {
         "id": np.array([text_id(text) for text in texts], dtype=np.int64),

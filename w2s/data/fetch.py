@@ -88,6 +88,11 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(archive) as file:
             for member in file:
+                if not (member.isfile() or member.isdir()):
+                    raise DataError(
+                        f"{archive.name}: found the unsafe member '{member.name}', a link or "
+                        f"device, expected files and folders"
+                    )
                 content = file.extractfile(member) if member.isfile() else None
                 if content is not None:
                     yield member.name, content.read()

@@ -47,7 +47,7 @@ def _frame(path: Path) -> Any:
     import pandas as pd
 
     readers: dict[str, Callable[[Path], Any]] = {
-        ".csv": lambda p: pd.read_csv(p, keep_default_na=False),
+        ".csv": lambda p: pd.read_csv(p, keep_default_na=False, dtype=str),
         ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False, convert_dates=False),
         ".parquet": pd.read_parquet,
     }
@@ -67,6 +67,9 @@ def _missing(value: Any) -> bool:
 
 
 def _label(value: Any, path: Path, name: str) -> int:
+    words = {"true": 1, "false": 0}
+    if str(value).lower() in words:
+        return words[str(value).lower()]
     try:
         number = float(value)
         if number == int(number):

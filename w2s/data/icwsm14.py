@@ -8,6 +8,16 @@ from w2s.errors import DataError
 GROUPED = frozenset({"amazonReviewSnippets", "nytEditorialSnippets"})  # ids are DOCUMENT_SENTENCE
 ARCHIVE = "hutto_ICWSM_2014.tar.gz"  # inside the package, holds <part>_GroundTruth.txt
 
+LARGEST = 4  # of the ratings, either way
+
+
+def _rating(text: str) -> float:
+    """The number, or NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
 
 def parse_icwsm14(text: str, *, part: str, min_rating: float) -> Rows:
     """Sentences whose mean rating is clearly positive (label 1) or clearly negative (label 0).
@@ -28,7 +38,11 @@ def parse_icwsm14(text: str, *, part: str, min_rating: float) -> Rows:
         fields = line.removesuffix("\r").split("\t")
         if len(fields) != 3:
             raise DataError(f"{part} line {number}: found {len(fields)} fields, expected 3")
-        rating = float(fields[1])
+        rating = _rating(fields[1])
+        if not abs(rating) <= LARGEST:
+            raise DataError(
+                f"{part} line {number}: found rating '{fields[1]}', expected -4 to {LARGEST}"
+            )
         if abs(rating) < min_rating:
             ambiguous += 1
             continue

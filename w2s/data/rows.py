@@ -46,6 +46,8 @@ def check_rows(rows: Rows, *, dataset: str) -> None:
     for name, text in zip(rows.source_id, rows.text, strict=True):
         if not text.strip():
             raise DataError(f"dataset '{dataset}', row {name}: found an empty text, expected words")
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise DataError(f"dataset '{dataset}', row {name}: found text that is not Unicode")
     for name, label in zip(rows.source_id, rows.label, strict=True):
         if label not in (0, 1):
             raise DataError(

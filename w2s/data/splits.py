@@ -30,7 +30,7 @@ def part_sizes(n_balanced: int, sizes: dict[str, Size], *, dataset: str) -> dict
         part: round(size * n_balanced) if isinstance(size, float) else size
         for part, size in sizes.items()
     }
-    asked = sum(size or 0 for size in rows.values())
+    asked = sum(size + size % 2 for size in rows.values() if size is not None)
     open_parts = sum(size is None for size in rows.values())
     if asked + 4 * open_parts > n_balanced or min(s for s in rows.values() if s is not None) < 2:
         wanted = ", ".join(f"{part} {size or 'rest'}" for part, size in rows.items())

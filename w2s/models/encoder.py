@@ -48,8 +48,8 @@ def load_encoder(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`.
 
     Raises:
-        DataError: more layers asked for than the model has, an encoder-decoder model, or a model
-            that cannot be loaded.
+        DataError: more layers asked for than the model has, an encoder-decoder model, a model that
+            cannot be loaded, or a GPU that is not there.
     """
     with loading(source):
         config = AutoConfig.from_pretrained(source.name, revision=source.revision)
@@ -68,10 +68,20 @@ def load_encoder(
             dtype=getattr(torch, dtype),
             use_safetensors=True,
         )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     pad = config.pad_token_id
-    return Encoder(model.to(device).eval(), config.num_hidden_layers, 0 if pad is None else pad)
+    return Encoder(
+        model.to(_device(device)).eval(), config.num_hidden_layers, 0 if pad is None else pad
+    )
+
+
+def _device(name: str) -> torch.device:
+    """The device of a name; `auto` is a GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DataError(f"device {name}: found {torch.cuda.device_count()} GPUs, expected this one")
+    return device
 
 
 def token_batches(lengths: Array, budget: int) -> Iterator[Array]:
@@ -122,13 +132,19 @@ def extract(
         For each layer float32 of shape (n, d).
 
     Raises:
-        DataError: a layer the model does not have.
+        DataError: a layer the model does not have, or a text longer than it can read.
     """
     depth = encoder.n_layers
     for layer in layers:
         if not -depth - 1 <= layer <= depth:
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
     lengths = np.diff(start)
+    limit = getattr(encoder.model.config, "max_position_embeddings", None)
+    if limit is not None and lengths.max(initial=0) > limit:
+        raise DataError(
+            f"tokens: found a text of {lengths.max()} tokens, expected at most {limit}, which is "
+            f"all the model can read; lower max_length"
+        )
     result: dict[int, Array] = {}
     for rows in token_batches(lengths, batch_tokens):
         hidden = _forward(encoder, [token[start[i] : start[i + 1]] for i in rows], layers)

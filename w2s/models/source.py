@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers.utils import logging
 
 from w2s.data.hashes import check_fetched, sha256_of
@@ -77,8 +78,8 @@ def loading(source: Source) -> Iterator[None]:
     with quiet():
         try:
             yield
-        except OSError as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, ValueError, SafetensorError) as error:  # as transformers tells them
+            reason = " ".join(str(error).split())[:200]
             where = (
                 "the folder" if source.revision is None else "name, revision, access and network"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from w2s.checks import Array
 from w2s.errors import DataError
 from w2s.models.source import Source, loading
 
+FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
 CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
 
 
@@ -40,8 +42,11 @@ def tokenize(
         number of texts that were cut.
 
     Raises:
-        DataError: a text without any token, or a tokenizer that cannot be loaded.
+        DataError: a text without any token, a max_length without room for words, or a tokenizer
+            that cannot be loaded.
     """
+    if source.revision is None and not any((Path(source.name) / name).is_file() for name in FILES):
+        raise DataError(f"model {source.name}: found no tokenizer, expected one of {FILES}")
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source.name, revision=source.revision, truncation_side=truncation
@@ -59,6 +64,10 @@ def tokenize(
         if on_chunk is not None:
             on_chunk(len(chunk))
     lengths = np.array([len(tokens) for tokens in ids], dtype=np.int64)
+    if lengths.max(initial=0) > max_length:
+        raise DataError(
+            f"max_length: found {max_length}, expected more: the special tokens alone take it up"
+        )
     if (lengths == 0).any():
         raise DataError(f"tokenize: found no token in text {np.argmin(lengths)}, expected some")
     start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -8,9 +8,11 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
+from w2s.errors import ArtifactError
 from w2s.evaluation.metrics import METRICS, correct_rows
 from w2s.methods.overlap import REGIONS
 from w2s.settings import EvaluateSettings
+from w2s.steps.inputs import same_job
 
 
 def evaluate(
@@ -24,6 +26,15 @@ def evaluate(
 ) -> dict[str, Artifact]:
     """Score the predictions; a new metric retrains nothing."""
     del settings
+    same_job(
+        examples=examples,
+        weak_labels=weak_labels,
+        regions=regions,
+        runs=runs,
+        predictions=predictions,
+    )
+    if list(runs["run"]) != list(predictions["run"]):
+        raise ArtifactError("predictions: found other runs than in runs, expected the same")
     ids = predictions["id"]
     label = examples["label"][rows_of(ids, examples["id"], what="examples")]
     floor = weak_labels["weak_proba"][rows_of(ids, weak_labels["id"], what="weak_labels")]

@@ -39,9 +39,12 @@ def _icwsm14(manifest: Path, data: Icwsm14Dataset) -> Rows:
     if not archive.is_file():
         raise DataError(f"{archive}: found no file, expected the fetched texts")
     member = f"hutto_ICWSM_2014/{data.part}_GroundTruth.txt"
-    with tarfile.open(archive) as tar:
-        content = tar.extractfile(member)
-        text = "" if content is None else content.read().decode("utf-8")
+    try:
+        with tarfile.open(archive) as tar:
+            content = tar.extractfile(member)
+            text = "" if content is None else content.read().decode("utf-8")
+    except (tarfile.TarError, EOFError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{archive}: cannot read {member} ({error}); fetch it again") from None
     return parse_icwsm14(text, part=data.part, min_rating=data.min_rating)
 
 

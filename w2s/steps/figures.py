@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from w2s.artifacts import Artifact
+from w2s.errors import ArtifactError
 from w2s.evaluation.figures import controls_figure, curves_figure, mixing_figure, regions_figure
 from w2s.settings import FiguresSettings
 
@@ -24,6 +25,13 @@ def figures(
         table.where((table["weak"] == settings.weak) & (table["strong"] == settings.strong))
         for table in (main, mixing_table, region_table)
     ]
+    known = set(tables[0]["dataset"]) & {found.facts["dataset"] for found in regions}
+    missing = [name for name in titles if name not in known]
+    if missing:
+        raise ArtifactError(
+            f"figures: found no rows of {settings.weak}--{settings.strong} for {missing[0]}, "
+            f"expected some in tables and regions"
+        )
     curves = {}
     for found in regions:
         train = found.where(found["part"] == "strong_train")

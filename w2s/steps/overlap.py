@@ -11,6 +11,7 @@ from w2s.checks import rows_of
 from w2s.errors import DegenerateError
 from w2s.methods.overlap import fit_detector
 from w2s.settings import OverlapSettings
+from w2s.steps.inputs import layer_of, same_job
 
 
 def overlap(
@@ -21,7 +22,8 @@ def overlap(
     Input on which regions are undefined is recorded as `degenerate` with its reason.
     """
     points = weak_labels.where(np.isin(weak_labels["part"], ("strong_train", "test")))
-    layer = activations[f"layer_{settings.layer}"]
+    same_job(weak_labels=weak_labels, activations=activations)
+    layer = layer_of(activations, settings.layer)
     x = layer[rows_of(points["id"], activations["id"], what="activations")]
     proba = points["weak_proba"]
     train = points["part"] == "strong_train"

@@ -9,11 +9,11 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.errors import ArtifactError
 from w2s.methods.mixing import Mix
 from w2s.methods.training import Run, Trained, mixing_runs, train, whole_pool_runs
 from w2s.rng import stream
 from w2s.settings import StrongSettings
+from w2s.steps.inputs import layer_of, same_job
 
 
 def strong(
@@ -25,12 +25,15 @@ def strong(
     settings: StrongSettings,
 ) -> dict[str, Artifact]:
     """Ceiling, w2s, all mixes and controls: one problem per activation matrix."""
+    same_job(
+        weak_labels=weak_labels,
+        regions=regions,
+        weak_activations=weak_activations,
+        strong_activations=strong_activations,
+    )
     pool = weak_labels.where(weak_labels["part"] == "strong_train")
     test = weak_labels.where(weak_labels["part"] == "test")
     region = regions["region"][rows_of(pool["id"], regions["id"], what="regions")]
-    same = ("dataset", "seed")
-    if [weak_labels.facts[key] for key in same] != [regions.facts[key] for key in same]:
-        raise ArtifactError("regions: found another dataset or seed than in weak_labels")
     proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
     runs = whole_pool_runs(len(pool)) + _mixing(region, proba, label, regions.facts, settings)
     trained = train(
@@ -88,7 +91,7 @@ def _matrices(
     activations: Artifact, layer: int, pool: Artifact, test: Artifact
 ) -> tuple[Array, Array]:
     """Activations of the training pool and of the test points, rows matched by id."""
-    x, ids = activations[f"layer_{layer}"], activations["id"]
+    x, ids = layer_of(activations, layer), activations["id"]
     pool_rows, test_rows = (rows_of(part["id"], ids, what="activations") for part in (pool, test))
     return x[pool_rows], x[test_rows]
 

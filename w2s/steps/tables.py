@@ -53,12 +53,17 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Artifact:
 
 def _outcomes(metrics: Sequence[Artifact], correct: Sequence[Artifact]) -> list[Outcome]:
     jobs: dict[tuple[str, ...], list[tuple[Artifact, Artifact]]] = {}
+    if len(metrics) != len(correct):
+        raise ArtifactError(f"correct: found {len(correct)} files, expected {len(metrics)}")
     for rows, right in zip(metrics, correct, strict=True):
         if any(rows.facts[key] != right.facts[key] for key in (*KEY, "seed")):
             raise ArtifactError(
                 "tables: found metrics and correct of different jobs, in this order"
             )
-        jobs.setdefault(tuple(rows.facts[key] for key in KEY), []).append((rows, right))
+        seeds = jobs.setdefault(tuple(rows.facts[key] for key in KEY), [])
+        if any(rows.facts["seed"] == other.facts["seed"] for other, _ in seeds):
+            raise ArtifactError(f"tables: found seed {rows.facts['seed']} of a job twice")
+        seeds.append((rows, right))
     return [_outcome(pairs) for pairs in jobs.values()]
 
 

@@ -6,15 +6,18 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
+from w2s.errors import ArtifactError
 from w2s.methods.probes import fit_probes
 from w2s.settings import WeakLabelsSettings
+from w2s.steps.inputs import layer_of, same_job
 
 
 def weak_labels(
     examples: Artifact, split: Artifact, activations: Artifact, *, settings: WeakLabelsSettings
 ) -> dict[str, Artifact]:
     """Fit the weak probe on weak_train (true labels); predict strong_train, val and test."""
-    layer = activations[f"layer_{settings.layer}"]
+    same_job(examples=examples, split=split, activations=activations)
+    layer = layer_of(activations, settings.layer)
     part = _parts(examples, split)
     x = layer[rows_of(examples["id"], activations["id"], what="activations")]
     train = part == "weak_train"
@@ -39,4 +42,9 @@ def _parts(examples: Artifact, split: Artifact) -> Array:
     """Part of each example with the pool told apart into its halves."""
     part: Array = examples["part"].copy()
     part[rows_of(split["id"], examples["id"], what="examples")] = split["half"]
+    lacking = int(np.sum(part == "pool"))
+    if lacking:
+        raise ArtifactError(
+            f"split: found no half for {lacking} examples of the pool, expected one"
+        )
     return part
