@@ -12,22 +12,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-WORDS = [
-    "the",
-    "same",
-    "words",
-    "again",
-    "and",
-    "again",
-    "before",
-    "anything",
-    "differs",
-    "at",
-    "all",
-    "in",
-    "this",
-    "text",
-]
+BEGINNING = "the same words again and again before anything differs at all in this text"
 
 
 def make_project(folder, *, seeds=(0, 1), **changes):
@@ -60,7 +45,7 @@ def make_project(folder, *, seeds=(0, 1), **changes):
 
 def write_flat_dataset(path):
     """Different texts with one beginning: cut to 12 tokens they are the same for any model."""
-    rows = [f'"{" ".join(WORDS)} {i}",{i % 2}' for i in range(60)]
+    rows = [f'"{BEGINNING} {i}",{i % 2}' for i in range(60)]
     path.write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
 
 

@@ -173,7 +173,9 @@ def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
         (filled / manifest.name).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             strange = sorted(set(file_hashes(folder)) - set(file_hashes(filled)))
-            if strange:  # not an earlier download of the same package: nothing to delete
+            if (
+                strange and not (folder / manifest.name).is_file()
+            ):  # not an earlier download of the same package: nothing to delete
                 raise DataError(f"{folder}: found {strange[0]}, expected an empty folder")
             shutil.rmtree(folder)
         filled.replace(folder)
