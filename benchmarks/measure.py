@@ -13,7 +13,7 @@ TABLES = Path(__file__).parent / "tables"
 def alternate(functions, *, repeats=5):
     """Median seconds of each function and its last result, the functions taking turns.
 
-    Taking turns spreads the machine's noise over all of them. Each is called once before, unmeasured.
+    Taking turns spreads the noise of the machine. Each is called once before, unmeasured.
     """
     results = {name: function() for name, function in functions.items()}
     seconds = {name: [] for name in functions}
