@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def test_every_format_gives_the_same_rows(ending: str, tmp_path: Path) -> None:
     assert rows.part == ["pool", "val", "test", "pool"]
     assert rows.source_id == ["row 1", "row 2", "row 3", "row 4"]
     assert rows.dropped == {}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_reading_warns_of_nothing(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path, ending)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_file(path, text="words", label="target").label == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("ending", FORMATS)

@@ -11,6 +11,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import DegenerateError, W2SError
+from w2s.methods.arrays import backend
+from w2s.methods.logistic import Problem, certify
 from w2s.methods.probes import fit_columns, fit_probes
 
 LIGHT = settings(max_examples=60)
@@ -61,6 +63,34 @@ def problems(draw):
         y[0], y[1] = 0, 1
     weights = rng.exponential(size=(n, 2)) ** draw(st.integers(0, 3))
     return x, y, weights, 10.0 ** draw(st.integers(-4, 0))
+
+
+def problem_of(x, y, u, l2):
+    """The solver's problem of one column whose rows are centred and scaled already."""
+    ops = backend("cpu")
+    return Problem(ops, x, y[:, None], u[:, None], np.linalg.inv(x.T @ x + np.eye(x.shape[1])), l2)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 3.0, 100.0]))
+def test_certificates_hold_wherever_the_solver_stops(seed, away):
+    rng = np.random.default_rng(seed)
+    x, y, u = rng.normal(size=(15, 3)), rng.random(15), rng.dirichlet(np.ones(15))
+    x -= x.mean(axis=0)
+    coef, intercept = newton(x, y, u, 0.01)
+    start = (np.append(coef, intercept) + away * rng.normal(size=4))[:, None]
+    theta, gap = certify(problem_of(x, y, u, 0.01), start)
+    np.testing.assert_array_equal(theta[:-1], start[:-1])
+    assert gap[0] >= true_gap(x, y, u, 0.01, theta[:-1, 0], theta[-1, 0]) - ROUNDING
+    if not away:
+        assert gap[0] <= 1e-9
+
+
+@pytest.mark.parametrize("away", [-50.0, -2.02, 0.0, 2.02, 2.2, 3.0, 50.0])
+def test_certificates_hold_where_only_the_bias_is_wrong(away):
+    x, y, u = np.zeros((10, 2)), np.linspace(0.1, 0.8, 10), np.full(10, 0.1)
+    start = np.array([[0.0], [0.0], [logit(y.mean()) + away]])
+    theta, gap = certify(problem_of(x, y, u, 0.01), start)
+    assert gap[0] >= true_gap(x, y, u, 0.01, theta[:-1, 0], theta[-1, 0]) - ROUNDING
 
 
 def test_by_hand_without_information_the_intercept_is_the_logit_of_the_mean():

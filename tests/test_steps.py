@@ -453,6 +453,23 @@ def test_repeats_and_seeds_draw_different_points(chain: Chain) -> None:
     assert np.abs(first["ceiling", -1, 0] - second["ceiling", -1, 0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("change", [{"seed": 7}, {"dataset": "books"}])
+def test_mixes_are_drawn_anew_for_every_seed_and_dataset(
+    change: dict[str, Any], chain: Chain
+) -> None:
+    whole = outcome(load(chain / "runs-0.parquet"), load(chain / "predictions-0.safetensors"))
+    named = [
+        replace(a, facts={**a.facts, **{k: v for k, v in change.items() if k in a.facts}})
+        for a in strong_inputs(chain)
+    ]
+    results = strong(*named, settings=strong_settings())
+    found = outcome(results["runs"], results["predictions"])
+    for key in (("ceiling", -1, 0), ("w2s", -1, 0)):  # the same points and labels
+        np.testing.assert_allclose(found[key], whole[key], atol=5e-3)
+    for key in (("plain", 0.5, 0), ("plain", 0.5, 1), ("random", -1, 0), ("true_labels", -1, 1)):
+        assert np.abs(found[key] - whole[key]).max() > 5e-3, key
+
+
 def test_strong_does_not_depend_on_the_order_of_activations_and_regions(chain: Chain) -> None:
     whole = outcome(load(chain / "runs-0.parquet"), load(chain / "predictions-0.safetensors"))
     for place in (1, 2, 3):

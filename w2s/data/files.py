@@ -48,7 +48,7 @@ def _frame(path: Path) -> Any:
 
     readers: dict[str, Callable[[Path], Any]] = {
         ".csv": lambda p: pd.read_csv(p, keep_default_na=False, dtype=str),
-        ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False, convert_dates=False),
+        ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False),
         ".parquet": pd.read_parquet,
     }
     if not path.is_file():

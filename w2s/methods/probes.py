@@ -52,7 +52,8 @@ class Probes:
         if rows.shape[1] != len(self.coef):
             raise W2SError(f"activations: found width {rows.shape[1]}, expected {len(self.coef)}")
         logits = rows.astype(np.float64) @ self.coef + self.intercept
-        proba = np.exp(-np.logaddexp(0, -logits))
+        with np.errstate(invalid="ignore"):  # columns without a solution are NaN
+            proba = np.exp(-np.logaddexp(0, -logits))
         return proba[:, 0] if self.single else proba
 
 
