@@ -163,6 +163,17 @@ def test_fitting_and_applying_is_detecting():
     assert (found.tau_hard, found.tau_overlap) == (again.tau_hard, again.tau_overlap)
 
 
+def test_many_scores_closer_to_each_other_than_rounding_still_have_a_change_point():
+    # 400,000 scores from .978 to .980: neighbours differ by 5e-9, the ends by 2e-3
+    angles = np.linspace(0.2, 0.21, 400_000)
+    activations = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    activations[0] = [1, 0]
+    proba = np.ones(400_000)
+    proba[0] = 0.5
+    found = detect_overlap(proba, activations, tau_hard=0.5)
+    assert found.density == pytest.approx(0.5, abs=0.02)
+
+
 def fitted_and_more(seed):
     """Points of any number and width to fit on, and more points, in one random order."""
     rng = np.random.default_rng(seed)
