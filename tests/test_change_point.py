@@ -1,7 +1,5 @@
 """The single change point: by hand, by brute force, against ruptures, planted, and at limits."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import ruptures
@@ -108,8 +106,9 @@ def test_neighbours_within_the_tolerance_are_not_separated():
     assert change_point([0, 0, 4, 5, 6, 7], tolerance=1) == 4
     assert change_point([0, 1, 10, 12, 17], tolerance=8) == 10 == change_point([0, 1, 10, 12, 17])
     assert change_point([0, 9, 13, 14, 15, 24], tolerance=4) == 9
+    assert change_point(values, tolerance=1.5) == 3  # 3 is more than 1.5 above 0, its group's first
     with pytest.raises(DegenerateError, match="equal values"):
-        change_point(values, tolerance=1.5)
+        change_point(values, tolerance=3.25)
     with pytest.raises(DegenerateError, match="equal values"):
         change_point([1, 1 + 1e-9, 1 - 1e-9, 1], tolerance=1e-6)
 
@@ -118,7 +117,11 @@ def test_neighbours_within_the_tolerance_are_not_separated():
 @given(small_integers, st.integers(0, 3))
 def test_with_a_tolerance_the_best_of_the_allowed_splits_is_taken(values, tolerance):
     ordered = sorted(values)
-    allowed = {b for a, b in pairwise(ordered) if b - a > tolerance}
+    first, allowed = ordered[0], set()
+    for value in ordered:
+        if value - first > tolerance:  # a new group of values that count as equal
+            first = value
+            allowed.add(value)
     if not allowed:
         with pytest.raises(DegenerateError):
             change_point(values, tolerance=tolerance)

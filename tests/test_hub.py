@@ -24,7 +24,10 @@ def hub(tmp_path_factory):
     (home / "hub" / "models--tiny--bert" / "refs").mkdir()
     (home / "hub" / "models--tiny--bert" / "refs" / "main").write_text(REVISION, encoding="utf-8")
     tiny.write_dataset(home / "texts.csv", n=60)
-    settings = {"dataset": "texts", "data": {"source": "file", "val": 0.2, "test": 0.3}}
+    settings = {
+        "dataset": "texts",
+        "data": {"source": "file", "path": "texts.csv", "val": 0.2, "test": 0.3},
+    }
     run(home, "examples", "--source", home / "texts.csv", "--examples", home / "examples.parquet",
         "--settings", json.dumps(settings), check=True)  # fmt: skip
     return home, snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,11 @@ def _provenance(artifact: Artifact) -> list[str]:
 def _array(name: str, array: Any) -> str:
     head = f"  · {name:<18} {'str' if array.dtype == object else array.dtype!s:<8} {array.shape}"
     if array.dtype == object:
-        words, counts = np.unique(array.astype(str), return_counts=True)
-        if len(words) > 8:
-            return f"{head}  {len(words)} different"
-        return (
-            head
-            + "  "
-            + ", ".join(f"{w or '(empty)'} {c}" for w, c in zip(words, counts, strict=True))
-        )
+        counted = sorted(Counter(array.tolist()).items())
+        if len(counted) > 8:
+            return f"{head}  {len(counted)} different"
+        shown = ", ".join(f"{word or '(empty)'} {number}" for word, number in counted)
+        return f"{head}  {shown}"
     known = array[np.isfinite(array)]
     missing = array.size - known.size
     nan = f", {missing} NaN" if missing else ""

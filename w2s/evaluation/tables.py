@@ -12,7 +12,7 @@ import numpy as np
 from w2s.checks import Array
 from w2s.evaluation.intervals import DIGITS, Bootstrap, Estimates, estimate, interval
 from w2s.evaluation.metrics import pgr
-from w2s.methods.overlap import REGIONS
+from w2s.methods.regions import REGIONS
 
 MODELS = ("floor", "w2s", "ceiling")
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import finite
+from w2s.checks import Array, finite
 from w2s.errors import DegenerateError
 
 MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
@@ -20,8 +20,8 @@ def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
 
     Args:
         values: Finite numbers, shape (n,), in any order.
-        tolerance: Neighbours that differ by no more than this count as equal: for values that
-            carry rounding errors.
+        tolerance: Values that differ by no more than this count as equal: for values that carry
+            rounding errors.
 
     Returns:
         First value of the right segment: a value is in the left segment if it is below this.
@@ -34,13 +34,35 @@ def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
     n = len(ordered)
     if n < MIN_VALUES:
         raise DegenerateError(f"change point: found {n} values, expected at least {MIN_VALUES}")
-    equal = ordered[1:] <= ordered[:-1] + tolerance
-    if equal.all():
+    differs = _differs(ordered, tolerance)
+    if not differs.any():
         raise DegenerateError(f"change point: found {n} equal values, expected a change")
     _, exponent = np.frexp(np.abs(ordered[[0, -1]]).max())
     unit = np.ldexp(ordered, -exponent)  # exact, and neither sums nor squares can overflow
     centred = (unit - unit.mean()) / (unit[-1] - unit[0])
     left = np.arange(1, n)  # sizes of the left segment
     gain = np.cumsum(centred)[:-1] ** 2 / (left * (n - left))  # squared error removed, over n
-    gain[equal] = -np.inf
+    gain[~differs] = -np.inf
     return float(ordered[1:][np.argmax(gain)])
+
+
+def _differs(ordered: Array, tolerance: float) -> Array:
+    """Whether a value differs from the one before it, bool (n - 1,).
+
+    Values within the tolerance of the first of their group are equal to it; where many values lie
+    closer to each other than the tolerance, a new group begins as soon as it is exceeded.
+    """
+    differs: Array = ordered[1:] > ordered[:-1] + tolerance
+    if tolerance:
+        ends = np.append(np.flatnonzero(differs) + 1, len(ordered))
+        starts = np.append(0, ends[:-1])
+        wide = ordered[ends - 1] > ordered[starts] + tolerance
+        for start, end in zip(starts[wide], ends[wide], strict=True):
+            first = int(start)
+            while first < end:
+                first += int(
+                    np.searchsorted(ordered[first:end], ordered[first] + tolerance, side="right")
+                )
+                if first < end:
+                    differs[first - 1] = True
+    return differs

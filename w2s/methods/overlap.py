@@ -14,8 +14,7 @@ from w2s.errors import DegenerateError, W2SError
 from w2s.methods.change_point import MIN_VALUES, change_point
 from w2s.methods.similarity import max_similarity
 
-REGIONS = ("easy", "hard", "overlap")
-ROUNDING = 1e-6  # relative size below which float32 scores may differ by the order of summation
+ROUNDING = 4e-6  # relative size below which float32 scores may differ by the order of summation
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from w2s.checks import Array, finite, same_length
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods.logistic import solve
+from w2s.methods.logistic import TOLERANCE, solve
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,17 @@ def fit_columns(
 ) -> Probes:
     """The same as `fit_probes`, but without an error where no column has a solution."""
     rows, y, u, single = _inputs(x, targets, weights, l2)
-    reason = tuple(_reasons(y, u))
+    reason = list(_reasons(y, u))
     good = np.array([not why for why in reason])
     coef = np.full((rows.shape[1], y.shape[1]), np.nan)
     intercept, gap = np.full((2, y.shape[1]), np.nan)
     if good.any():
         share = u[:, good] / u[:, good].sum(axis=0)
         coef[:, good], intercept[good], gap[good] = solve(rows, y[:, good], share, l2, device)
-    return Probes(coef, intercept, gap, reason, single)
+    for j in np.flatnonzero(gap > TOLERANCE):
+        reason[j] = f"found no solution within {TOLERANCE:g} of the minimum (gap {gap[j]:.1e})"
+        coef[:, j] = intercept[j] = np.nan
+    return Probes(coef, intercept, gap, tuple(reason), single)
 
 
 def _inputs(x: Any, targets: Any, weights: Any, l2: float) -> tuple[Array, Array, Array, bool]:

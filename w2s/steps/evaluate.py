@@ -10,7 +10,7 @@ from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.evaluation.metrics import METRICS, correct_rows
-from w2s.methods.overlap import REGIONS
+from w2s.methods.regions import REGIONS
 from w2s.settings import EvaluateSettings
 from w2s.steps.inputs import same_job
 
