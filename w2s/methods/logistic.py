@@ -14,7 +14,7 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.methods.arrays import Backend, backend, positive_inverse
-from w2s.methods.newton import newton_column
+from w2s.methods.newton import EPSILON, newton_column
 
 TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 MEMORY = 10  # pairs of L-BFGS
@@ -24,7 +24,6 @@ SLOPE = 0.4  # a step is accepted when the slope along it has shrunk to this sha
 LINE_STEPS = 20  # most corrections of a step; nearly always none or one is needed
 BLIND_LINE_STEPS = 2  # corrections where looking waits for the device
 SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
-EPSILON = float(np.finfo(np.float64).eps)
 BIAS_STEPS = 2  # Newton steps in one dimension from a point where the bias is nearly best
 BIAS_ERROR = 1e-9  # slope of the bias, relative to the objective, that counts as none
 BLIND_STEPS = 4  # steps between looks at the gap where looking waits for the device

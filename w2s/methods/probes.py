@@ -76,8 +76,8 @@ def fit_probes(
         device: Where to compute: `cpu`, `cuda`, or `cuda:N`.
 
     Returns:
-        The probes. A column whose weights are all 0, or whose weighted targets are all 0 or all 1
-        (the bias would be infinite), is NaN with its reason.
+        The probes. A column whose weights are all 0, whose weighted targets are all 0 or all 1 (the
+        bias would be infinite), or that is not certified to 1e-6 is NaN with its reason.
 
     Raises:
         DegenerateError: no column has a solution.
