@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import DegenerateError, W2SError
 from w2s.methods.arrays import backend
-from w2s.methods.logistic import Problem, certify
+from w2s.methods.preconditioner import Dense
 from w2s.methods.probes import fit_columns, fit_probes
+from w2s.methods.problem import Problem, certify
 
 LIGHT = settings(max_examples=60)
 TOLERANCE = 1e-6
@@ -67,8 +68,8 @@ def problems(draw):
 
 def problem_of(x, y, u, l2):
     """The solver's problem of one column whose rows are centred and scaled already."""
-    ops = backend("cpu")
-    return Problem(ops, x, y[:, None], u[:, None], np.linalg.inv(x.T @ x + np.eye(x.shape[1])), l2)
+    inverse = Dense(np.linalg.inv(x.T @ x + np.eye(x.shape[1])))
+    return Problem(backend("cpu"), x, x.astype(np.float32), y[:, None], u[:, None], inverse, l2)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 3.0, 100.0]))
@@ -539,3 +540,26 @@ def test_probes_fit_soft_labels_better_than_hardened_ones():
     )
     assert np.mean((soft - SOFT[:, 0]) ** 2) < np.mean((hardened - SOFT[:, 0]) ** 2)
     assert logit(np.clip(hardened, 1e-9, 1 - 1e-9)).std() > logit(soft).std()
+
+
+def test_more_columns_than_a_chunk_in_any_order():
+    """Columns go to chunks by their rows in use; what comes back is in the order given."""
+    rng = np.random.default_rng(0)
+    sizes = rng.permutation(np.linspace(5, 120, 70).astype(int))
+    weights = (rng.permuted(np.arange(120)[:, None].repeat(70, 1), axis=0) < sizes).astype(float)
+    targets = np.clip(SOFT[:, :1] + rng.normal(scale=0.2, size=(120, 70)), 0, 1)
+    probes = assert_solved(X, targets, weights=weights, l2=1e-2)
+    for j in (0, 31, 32, 69):
+        alone = fit_probes(X, targets[:, j], weights=weights[:, j], l2=1e-2)
+        np.testing.assert_allclose(alone.coef[:, 0], probes.coef[:, j], atol=2e-3)
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
+def test_wide_matrices_with_mixes_of_all_sizes(penalty):
+    rng = np.random.default_rng(0)
+    n, d = 300, 1100
+    x = rng.normal(size=(n, d)) * np.sqrt(100 / np.arange(1, d + 1)) + 3 * rng.normal(size=d)
+    labels = expit((x - x.mean(0)) @ rng.normal(size=d) / 10)
+    weights = rng.random((n, 6)) < np.linspace(0.1, 1, 6)
+    targets = np.column_stack([labels, np.round(labels)] * 3)
+    assert_solved(x.astype(np.float32), targets, weights=weights, l2=penalty)

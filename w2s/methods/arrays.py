@@ -30,8 +30,11 @@ class Backend(Protocol):
     def sigmoid(self, logits: Any) -> Any:
         """1 / (1 + exp(-logits))."""
 
-    def softplus(self, logits: Any) -> Any:
-        """log(1 + exp(logits))."""
+    def loss(self, logits: Any, y: Any) -> Any:
+        """Binary cross-entropy of targets y, without cancellation."""
+
+    def narrow(self, values: Any) -> Any:
+        """The same in float32, for arrays of the library or of NumPy."""
 
     def numpy(self, values: Any) -> Array:
         """Back to NumPy."""
@@ -54,13 +57,18 @@ class NumpyBackend:
         result += 1
         return np.reciprocal(result, out=result)
 
-    def softplus(self, logits: Array) -> Array:
+    def loss(self, logits: Array, y: Array) -> Array:
         """See `Backend`; several times faster than numpy.logaddexp, which is not vectorised."""
-        result = np.abs(logits)
-        np.negative(result, out=result)
+        size = np.abs(logits)
+        result = np.negative(size)
         np.log1p(np.exp(result, out=result), out=result)
-        result += np.maximum(logits, 0)
+        size *= np.where(logits >= 0, 1 - y, y)
+        result += size
         return result
+
+    def narrow(self, values: Array) -> Array:
+        """See `Backend`."""
+        return np.ascontiguousarray(values, dtype=np.float32)
 
     def numpy(self, values: Array) -> Array:
         """See `Backend`."""
@@ -86,33 +94,22 @@ class TorchBackend:
         """See `Backend`."""
         return self.xp.sigmoid(logits)
 
-    def softplus(self, logits: Any) -> Any:
+    def loss(self, logits: Any, y: Any) -> Any:
         """See `Backend`."""
-        return self.xp.logaddexp(self.xp.zeros_like(logits), logits)
+        size = self.xp.abs(logits)
+        wrong = self.xp.where(logits >= 0, 1 - y, y)
+        return self.xp.nn.functional.softplus(-size) + size * wrong
+
+    def narrow(self, values: Any) -> Any:
+        """See `Backend`."""
+        if isinstance(values, np.ndarray):
+            return self.array(values, double=False)
+        return values.to(self.xp.float32)
 
     def numpy(self, values: Any) -> Array:
         """See `Backend`."""
         result: Array = values.cpu().numpy()
         return result
-
-
-def positive_inverse(matrix: Array) -> Array:
-    """Inverse of a symmetric positive definite float64 matrix.
-
-    NumPy has the general inverse only; for wide matrices torch's, by Cholesky factors, takes a
-    third of the time, which is then worth the import.
-    """
-    if len(matrix) <= WIDE:
-        inverse: Array = np.linalg.inv(matrix)
-        return (inverse + inverse.T) / 2
-    import torch
-
-    factor = torch.linalg.cholesky(torch.from_numpy(matrix))
-    result: Array = torch.cholesky_inverse(factor).numpy()
-    return result
-
-
-WIDE = 1024  # columns: below, the general inverse takes less time than importing torch
 
 
 def backend(device: str) -> Backend:

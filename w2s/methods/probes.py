@@ -136,12 +136,13 @@ def _inputs(x: Any, targets: Any, weights: Any, l2: float) -> tuple[Array, Array
 
 def _reasons(y: Array, u: Array) -> Iterator[str]:
     """Why each column has no solution, "" if it has one."""
-    counts = u > 0
-    for j in range(y.shape[1]):
-        used = y[counts[:, j], j]
-        if not used.size:
+    used = u > 0
+    largest = np.where(used, y, -np.inf).max(axis=0)
+    smallest = np.where(used, y, np.inf).min(axis=0)
+    for low, high in zip(smallest, largest, strict=True):
+        if low > high:
             yield "found no row with a weight above 0"
-        elif used.max() == 0 or used.min() == 1:
-            yield f"found only targets equal to {used[0]:g}, expected both classes"
+        elif high == 0 or low == 1:
+            yield f"found only targets equal to {low:g}, expected both classes"
         else:
             yield ""

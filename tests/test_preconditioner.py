@@ -1,0 +1,114 @@
+"""The first inverse Hessian: near the true one, positive, and the sketch's ridge as defined."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s.methods.arrays import backend
+from w2s.methods.preconditioner import WIDE, Dense, Sketched, effective_ridge, first_inverse
+
+CURVATURE, L2 = 0.15, 1e-3
+OPS = backend("cpu")
+
+
+def rows_of(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, d)) * np.sqrt(10 / np.arange(1, d + 1))
+    return (rows - rows.mean(axis=0)).astype(np.float32)
+
+
+def equal_weights(n, *sizes):
+    u = np.zeros((n, len(sizes)))
+    for j, size in enumerate(sizes):
+        u[:size, j] = 1 / size
+    return u
+
+
+def hessian(rows, ridge):
+    wide = rows.astype(np.float64)
+    return CURVATURE / len(rows) * wide.T @ wide + ridge * np.eye(rows.shape[1])
+
+
+def test_narrow_matrices_get_the_inverse():
+    rows = rows_of(200, 30)
+    inverse = first_inverse(OPS, rows, L2, CURVATURE, equal_weights(200, 50, 200))
+    assert isinstance(inverse, Dense)
+    product = inverse.times(hessian(rows, 2 * L2))
+    np.testing.assert_allclose(product, np.eye(30), atol=1e-4)
+    assert inverse.select([1]) is inverse
+    assert inverse.single(OPS).matrix.dtype == np.float32
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A wide matrix, its sketch for columns of 100, 400 and all rows, and its covariance."""
+    rows = rows_of(700, WIDE)
+    inverse = first_inverse(OPS, rows, L2, CURVATURE, equal_weights(700, 100, 400, 700))
+    assert isinstance(inverse, Sketched)
+    return rows, inverse
+
+
+def test_the_sketch_is_its_formula(wide):
+    inverse = wide[1]
+    gradient = np.random.default_rng(1).normal(size=(WIDE, 3))
+    for j in range(3):
+        matrix = inverse.basis @ np.diag(inverse.change[:, j]) @ inverse.basis.T + np.eye(WIDE)
+        expected = matrix @ gradient[:, j] / inverse.ridge[j]
+        np.testing.assert_allclose(inverse.times(gradient)[:, j], expected)
+        assert np.linalg.eigvalsh(matrix).min() > 0
+    part = inverse.select([2, 0])
+    np.testing.assert_allclose(part.times(gradient[:, [2, 0]]), inverse.times(gradient)[:, [2, 0]])
+
+
+def test_the_sketch_inverts_the_leading_directions(wide):
+    rows, inverse = wide
+    value, vector = np.linalg.eigh(hessian(rows, 0))
+    leading = vector[:, -10:]
+    expected = leading[:, :, None] / (value[-10:, None] + inverse.ridge)  # (d, 10, 3)
+    for i in range(10):
+        found = inverse.times(np.repeat(leading[:, i : i + 1], 3, axis=1))
+        assert np.abs(found - expected[:, i]).max() < 0.05 * np.abs(expected[:, i]).max()
+
+
+def test_smaller_samples_get_larger_ridges(wide):
+    ridge = wide[1].ridge
+    assert ridge[0] > ridge[1] > ridge[2] > 2 * L2
+
+
+def test_the_sketch_in_float32_is_the_same_to_rounding(wide):
+    inverse = wide[1]
+    gradient = np.random.default_rng(1).normal(size=(WIDE, 3)).astype(np.float32)
+    single = inverse.single(OPS).times(gradient)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, inverse.times(gradient), rtol=1e-3, atol=1e-2)
+
+
+@given(
+    st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=8),
+    st.floats(0, 1),
+    st.integers(2, 500),
+    st.floats(1e-6, 1),
+)
+def test_the_effective_ridge_solves_its_equation_or_meets_its_cap(value, left, rows, ridge):
+    value, d = np.array(value), len(value) + 5
+    share = np.array([0.0, 1 / rows])
+    found = effective_ridge(value, left, d, ridge, share=share)
+    freedom = (value / (value + found[:, None])).sum(1) + 5 * left / (left + found)
+    assert found[0] == ridge  # the whole matrix is no sample
+    assert found[1] >= ridge
+    if share[1] * freedom[1] < 0.9:  # well away from more directions than rows
+        np.testing.assert_allclose(found, ridge + share * freedom * found, rtol=1e-2)
+
+
+def test_the_effective_ridge_is_that_of_a_sample():
+    """The mean inverse of samples is that of the whole with the effective ridge, times a factor."""
+    rng = np.random.default_rng(0)
+    d, m, ridge = 60, 120, 0.05
+    value = 1 / np.arange(1, d + 1)
+    mean = np.zeros(d)
+    for _ in range(300):
+        x = rng.normal(size=(m, d)) * np.sqrt(value)
+        mean += np.diag(np.linalg.inv(x.T @ x / m + ridge * np.eye(d))) / 300
+    effective = effective_ridge(value, 0.0, d, ridge, share=np.array([1 / m]))[0]
+    np.testing.assert_allclose(mean, effective / ridge / (value + effective), rtol=0.03)
