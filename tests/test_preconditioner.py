@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.methods.arrays import backend
-from w2s.methods.preconditioner import WIDE, Dense, Sketched, effective_ridge, first_inverse
+from w2s.methods.preconditioner import (
+    WIDE,
+    Dense,
+    Preconditioner,
+    Sketched,
+    effective_ridge,
+)
 
 CURVATURE, L2 = 0.15, 1e-3
 OPS = backend("cpu")
@@ -32,7 +38,7 @@ def hessian(rows, ridge):
 
 def test_narrow_matrices_get_the_inverse():
     rows = rows_of(200, 30)
-    inverse = first_inverse(OPS, rows, L2, CURVATURE, equal_weights(200, 50, 200))
+    inverse = Preconditioner(OPS, rows, CURVATURE).inverse(L2, equal_weights(200, 50, 200))
     assert isinstance(inverse, Dense)
     product = inverse.times(hessian(rows, 2 * L2))
     np.testing.assert_allclose(product, np.eye(30), atol=1e-4)
@@ -44,7 +50,7 @@ def test_narrow_matrices_get_the_inverse():
 def wide():
     """A wide matrix, its sketch for columns of 100, 400 and all rows, and its covariance."""
     rows = rows_of(700, WIDE)
-    inverse = first_inverse(OPS, rows, L2, CURVATURE, equal_weights(700, 100, 400, 700))
+    inverse = Preconditioner(OPS, rows, CURVATURE).inverse(L2, equal_weights(700, 100, 400, 700))
     assert isinstance(inverse, Sketched)
     return rows, inverse
 

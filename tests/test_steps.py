@@ -18,12 +18,14 @@ from conftest import MIXING, PAIR, SEEDS, Chain
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.neighbors import KNeighborsRegressor
 
 from w2s import detect_overlap
 from w2s.artifacts import Artifact, load
 from w2s.config import parse_as
 from w2s.data.rows import text_id
 from w2s.errors import ArtifactError, DataError
+from w2s.methods.cross_validation import CANDIDATES
 from w2s.models.encoder import extract, load_encoder
 from w2s.models.source import parse_source
 from w2s.settings import (
@@ -641,3 +643,37 @@ def test_figures_embed_no_date_and_no_random_names(chain: Chain) -> None:
     for name in ("mixing", "curves"):
         text = (chain / f"{name}.svg").read_text(encoding="utf-8")
         assert "<dc:date>" not in text
+
+
+def test_knn_probes_are_sklearns_through_all_stages(chain: Chain) -> None:
+    settings = parse_as(WeakLabelsSettings, {"probe": {"kind": "knn", "neighbors": 7}})
+    found, halves, activations = weak_inputs(chain)
+    weak = weak_labels(found, halves, activations, settings=settings)["weak_labels"]
+    x, label, half = (
+        by_id(*pair) for pair in ((activations, "layer_-1"), (found, "label"), (halves, "half"))
+    )
+    train = [i for i, name in half.items() if name == "weak_train"]
+    peer = KNeighborsRegressor(7, algorithm="brute")
+    peer.fit(np.stack([x[i] for i in train]), [label[i] for i in train])
+    rest = np.stack([x[i] for i in weak["id"].tolist()])
+    np.testing.assert_allclose(weak["weak_proba"], peer.predict(rest), atol=1e-6)
+    assert (weak.facts["gap"], weak.facts["l2"]) == (0, None)
+    own = parse_as(
+        StrongSettings, {**PAIR, "mixing": MIXING, "probe": {"kind": "knn", "neighbors": 7}}
+    )
+    runs = strong(*strong_inputs(chain), settings=own)["runs"]
+    assert (runs["gap"][runs["reason"] == ""] == 0).all()
+    assert np.isnan(runs["l2"]).all()
+
+
+def test_cross_validated_probes_record_their_penalties(chain: Chain) -> None:
+    settings = parse_as(WeakLabelsSettings, {"probe": {"l2": "cv"}})
+    weak = weak_labels(*weak_inputs(chain), settings=settings)["weak_labels"]
+    assert weak.facts["l2"] in CANDIDATES
+    again = weak_labels(*weak_inputs(chain), settings=settings)["weak_labels"]
+    np.testing.assert_array_equal(weak["weak_proba"], again["weak_proba"])
+    own = parse_as(StrongSettings, {**PAIR, "mixing": MIXING, "probe": {"l2": "cv"}})
+    runs = strong(*strong_inputs(chain), settings=own)["runs"]
+    done = runs["reason"] == ""
+    assert set(runs["l2"][done]) <= set(CANDIDATES)
+    assert (runs["gap"][done] <= 1e-6).all()

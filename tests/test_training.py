@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2s.methods.mixing import Mix
-from w2s.methods.probes import fit_probes
+from w2s.methods.probes import fit_columns, fit_probes
 from w2s.methods.training import Run, mixing_runs, train, whole_pool_runs
 from w2s.rng import stream
 
@@ -58,7 +58,7 @@ def train_on(data, runs, l2=1e-2):
         data["label"],
         strong=data["strong"],
         weak=data["weak"],
-        l2=l2,
+        fit=lambda x, y, u: fit_columns(x, y, weights=u, l2=l2),
     )
 
 

@@ -48,11 +48,17 @@ class Pair(Strict):
 
 
 class ProbeConfig(Strict):
-    """The logistic-regression probe."""
+    """What is trained on cached activations."""
 
-    l2: Annotated[float, Field(gt=0)] = Field(
-        1e-3, description="Weight of the squared norm of the coefficients (bias not penalised)."
+    kind: Literal["logistic", "knn"] = Field(
+        "logistic", description="Logistic regression, or the mean label of the nearest neighbors."
     )
+    l2: Annotated[float, Field(gt=0)] | Literal["cv"] = Field(
+        1e-3,
+        description="Weight of the squared norm of the coefficients (bias not penalised); cv "
+        "chooses each probe's own by 5-fold cross-validation on its training rows.",
+    )
+    neighbors: Annotated[int, Field(ge=1)] = Field(10, description="Voters of a knn probe.")
 
 
 class Quantile(Strict):

@@ -110,7 +110,7 @@ WEAK_LABELS = Kind(
         "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
     },
     {**DATASET, "seed": "seed of the halves", "n_train": "rows of weak_train", "gap": "bound on "
-     "the relative optimality gap of the probe"},
+     "the relative optimality gap of the probe", "l2": "its penalty; none for knn"},
 )  # fmt: skip
 REGIONS = Kind(
     "regions",
@@ -142,6 +142,7 @@ RUNS = Kind(
         "n_train": Array("int32", "training points"),
         "label_accuracy": Array("float64", "accuracy of the labels trained on", nan=True),
         "gap": Array("float64", "bound on the relative optimality gap", nan=True),
+        "l2": Array("float64", "penalty of the probe; none for knn", nan=True),
         "reason": Array("str", "why the run has no predictions, if it has none"),
     },
     {**JOB, **STATUS},

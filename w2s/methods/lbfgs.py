@@ -18,7 +18,7 @@ SLOPE = 0.4  # a step is accepted when the slope along it has shrunk to this sha
 LINE_STEPS = 20  # most corrections of a step; nearly always none or one is needed
 BLIND_LINE_STEPS = 2  # corrections where looking waits for the device
 BLIND_STEPS = 4  # steps between looks at the gap where looking waits for the device
-DROP = 0.25  # share of solved columns from which leaving them out pays for the copies
+LANES = 16  # columns of a product that take no longer than one: leaving out fewer saves nothing
 
 
 def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
@@ -38,7 +38,7 @@ def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
             done = _is_done(problem, theta, logits, gradient, tolerance)
             if bool(done.all()):
                 break
-            if problem.ops.eager and done.mean() >= DROP:
+            if problem.ops.eager and _lanes(done.size - done.sum()) < _lanes(done.size):
                 found[:, columns[done]] = theta[:, done]
                 left = ~done
                 columns, problem = columns[left], problem.select(left)
@@ -69,9 +69,14 @@ def _is_done(problem: Problem, theta: Any, logits: Any, gradient: Any, tolerance
     """Whether each column's gap is below half the tolerance, as far as the precision can tell."""
     bound = dot(gradient[:-1], gradient[:-1]) / (4 * problem.l2) + gradient[-1] ** 2 / CURVATURE
     near = bound <= tolerance  # the objective ends below log 2, so none else can be done
-    if problem.ops.eager and near.mean() < DROP:
+    if problem.ops.eager and _lanes(near.size - near.sum()) == _lanes(near.size):
         return near & False
     return bound <= 0.5 * tolerance * problem.objective(theta, logits)
+
+
+def _lanes(columns: int) -> int:
+    """What a product with so many columns costs."""
+    return -(-columns // LANES)
 
 
 def _two_loop(problem: Problem, gradient: Any, pairs: list[tuple[Any, Any, Any]]) -> Any:

@@ -14,17 +14,15 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.methods.arrays import backend
-from w2s.methods.lbfgs import minimise
+from w2s.methods.lbfgs import LANES, minimise
 from w2s.methods.newton import EPSILON, newton_column
 from w2s.methods.parallel import side_by_side
-from w2s.methods.preconditioner import WIDE, first_inverse
+from w2s.methods.preconditioner import Preconditioner
 from w2s.methods.problem import CURVATURE, Problem, certify, dot
 
 TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
-# columns of a chunk: enough for fast products, few enough for the cache and for many threads; each
-# product copies the matrix once, which a wide one repays with more columns only
-CHUNK, WIDE_CHUNK = 32, 64
+CHUNK = 64  # most columns: enough for fast products, few enough for the cache
 SPARSE = 0.8  # share of the rows in use below which copying them pays
 
 
@@ -63,59 +61,93 @@ def standardised(x: Array) -> Matrix:
     return Matrix(exact, exact.astype(np.float32), centre, scale)
 
 
-def solve(x: Array, y: Array, u: Array, l2: float, device: str) -> tuple[Array, Array, Array]:
-    """Coefficients (d, b), intercepts (b,) and relative gaps (b,) of columns that have a solution.
+@dataclass(frozen=True)
+class Solution:
+    """What the solver found.
 
-    Args:
-        x: Rows, (n, d).
-        y: Targets in [0, 1], (n, b), neither all 0 nor all 1 where weighted.
-        u: Weights, (n, b), each column adding up to 1.
-        l2: Penalty of the squared coefficients.
-        device: `cpu` (NumPy), or a device of torch.
+    Attributes:
+        theta: Coefficients and bias in the coordinates of the solver's matrix, (d + 1, b).
+        gap: Bound on the relative gap of each column, (b,); above the tolerance where it failed.
     """
-    ops = backend(device)
-    matrix = standardised(x)
-    penalty = l2 / matrix.scale**2
-    inverse = first_inverse(ops, matrix.narrow, penalty, CURVATURE, u)
-    in_use = u > 0
-    order = np.argsort(in_use.sum(axis=0), kind="stable")
-    chunk = CHUNK if x.shape[1] < WIDE else WIDE_CHUNK
-    chunks = np.array_split(order, -(-len(order) // chunk)) if ops.eager else [order]
 
-    def solve_chunk(columns: Array) -> tuple[Array, Array]:
-        used = in_use[:, columns].any(axis=1)
-        rows = np.flatnonzero(used) if used.mean() < SPARSE else slice(None)
-        sides = (matrix.exact[rows], y[rows][:, columns], u[rows][:, columns])
-        x64, y64, u64 = (ops.array(side, double=True) for side in sides)
-        narrow = ops.array(matrix.narrow[rows], double=False)
-        return _certified(Problem(ops, x64, narrow, y64, u64, inverse.select(columns), penalty))
-
-    theta = np.empty((x.shape[1] + 1, y.shape[1]))
-    gap = np.empty(y.shape[1])
-    for columns, found in zip(chunks, side_by_side(solve_chunk, chunks), strict=True):
-        theta[:, columns], gap[columns] = found
-    coef = theta[:-1] / matrix.scale
-    return coef, theta[-1] - matrix.centre @ coef, gap
+    theta: Array
+    gap: Array
 
 
-def _certified(problem: Problem) -> tuple[Array, Array]:
+class Solver:
+    """A matrix, made ready once for any number of columns and penalties."""
+
+    def __init__(self, x: Array, device: str) -> None:
+        """Take rows (n, d) to a device: `cpu` (NumPy), or one of torch."""
+        self.ops = backend(device)
+        self.matrix = standardised(x)
+        self.preconditioner = Preconditioner(self.ops, self.matrix.narrow, CURVATURE)
+
+    def solve(
+        self,
+        y: Array,
+        u: Array,
+        l2: float,
+        *,
+        tolerance: float = TOLERANCE,
+        start: Array | None = None,
+    ) -> Solution:
+        """Solve columns that have a solution.
+
+        Args:
+            y: Targets in [0, 1], (n, b), neither all 0 nor all 1 where weighted.
+            u: Weights, (n, b), each column adding up to 1.
+            l2: Penalty of the squared coefficients.
+            tolerance: Relative optimality gap to reach.
+            start: Coefficients to start at, as in `Solution.theta`; zeros if not given.
+        """
+        penalty = l2 / self.matrix.scale**2
+        inverse = self.preconditioner.inverse(penalty, u)
+        in_use = u > 0
+        order = np.argsort(in_use.sum(axis=0), kind="stable")
+        parts = 2 * -(-len(order) // (2 * CHUNK)) if len(order) > LANES else 1
+        chunks = np.array_split(order, parts) if self.ops.eager else [order]
+
+        def solve_chunk(columns: Array) -> tuple[Array, Array]:
+            used = in_use[:, columns].any(axis=1)
+            rows = np.flatnonzero(used) if used.mean() < SPARSE else slice(None)
+            sides = (self.matrix.exact[rows], y[rows][:, columns], u[rows][:, columns])
+            x64, y64, u64 = (self.ops.array(side, double=True) for side in sides)
+            narrow = self.ops.array(self.matrix.narrow[rows], double=False)
+            part = Problem(self.ops, x64, narrow, y64, u64, inverse.select(columns), penalty)
+            return _certified(part, None if start is None else start[:, columns], tolerance)
+
+        theta = np.empty((self.matrix.narrow.shape[1] + 1, y.shape[1]))
+        gap = np.empty(y.shape[1])
+        for columns, found in zip(chunks, side_by_side(solve_chunk, chunks), strict=True):
+            theta[:, columns], gap[columns] = found
+        return Solution(theta, gap)
+
+    def coefficients(self, solution: Solution) -> tuple[Array, Array]:
+        """Coefficients (d, b) and intercepts (b,) on the rows as they were given."""
+        coef = solution.theta[:-1] / self.matrix.scale
+        return coef, solution.theta[-1] - self.matrix.centre @ coef
+
+
+def _certified(problem: Problem, start: Array | None, tolerance: float) -> tuple[Array, Array]:
     """Coefficients (d + 1, b) in the problem's coordinates, and gaps (b,).
 
     float32 first; columns whose certificate in float64 is not reached go on in float64, and what
     then is left (separable data without much penalty, wild outliers) by Newton's method.
     """
     ops = problem.ops
-    mean = ops.numpy(dot(problem.u, problem.y))
-    start = np.zeros((problem.x.shape[1] + 1, len(mean)))
-    start[-1] = np.log(mean) - np.log1p(-np.minimum(mean, 1 - EPSILON))
+    if start is None:
+        mean = ops.numpy(dot(problem.u, problem.y))
+        start = np.zeros((problem.x.shape[1] + 1, len(mean)))
+        start[-1] = np.log(mean) - np.log1p(-np.minimum(mean, 1 - EPSILON))
     theta = ops.array(start, double=True)
-    gap = np.full(len(mean), np.inf)
-    for solver in (_single, _double, _newton):
-        left = np.flatnonzero(~(gap <= TOLERANCE))
+    gap = np.full(theta.shape[1], np.inf)
+    for solver in (_single, minimise, _newton):
+        left = np.flatnonzero(~(gap <= tolerance))
         if not len(left) or (solver is _single and not SINGLE[0] < problem.l2 < SINGLE[1]):
             continue
         part = problem if len(left) == len(gap) else problem.select(left)
-        found, bound = certify(part, solver(part, theta[:, left]))
+        found, bound = certify(part, solver(part, theta[:, left], tolerance))
         bound = ops.numpy(bound)
         better = bound < gap[left]  # False for NaN: a runaway is not kept
         theta[:, left[better]] = found[:, better]
@@ -123,20 +155,18 @@ def _certified(problem: Problem) -> tuple[Array, Array]:
     return ops.numpy(theta), gap
 
 
-def _single(problem: Problem, theta: Any) -> Any:
+def _single(problem: Problem, theta: Any, tolerance: float) -> Any:
     """L-BFGS in float32, float64 in and out."""
     ops = problem.ops
-    found = minimise(problem.single(), ops.narrow(theta), TOLERANCE)
+    found = minimise(problem.single(), ops.narrow(theta), tolerance)
     return ops.array(ops.numpy(found), double=True)
 
 
-def _double(problem: Problem, theta: Any) -> Any:
-    """L-BFGS in float64."""
-    return minimise(problem, theta, TOLERANCE)
+def _newton(problem: Problem, theta: Any, tolerance: float) -> Any:
+    """Newton's method in float64 on one column after another, for what L-BFGS leaves.
 
-
-def _newton(problem: Problem, theta: Any) -> Any:
-    """Newton's method in float64 on one column after another, for what L-BFGS leaves."""
+    It ends where float64 does, whatever the tolerance.
+    """
     ops = problem.ops
     x = np.column_stack([ops.numpy(problem.x), np.ones(len(problem.y))])
     penalty = np.full(x.shape[1], 2 * problem.l2)

@@ -8,12 +8,14 @@ ones: the inverse on the leading directions of the rows, found by a randomised s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from w2s.checks import Array
 from w2s.methods.arrays import Backend
+from w2s.rng import stream
 
 WIDE = 1024  # columns: from here on the sketch costs less than the inverse
 RANK = 512  # of the sketch: twice as many saved at most a fifth of the steps (ADR 0014)
@@ -74,43 +76,62 @@ class Sketched:
         return Sketched(*(ops.narrow(side) for side in (self.basis, self.change, self.ridge)))
 
 
-def first_inverse(ops: Backend, rows: Array, l2: float, curvature: float, u: Array) -> Inverse:
-    """The first inverse Hessian of columns with weights `u` (n, b), on rows (n, d) float32."""
-    if rows.shape[1] < WIDE:
-        return Dense(ops.array(_inverse(rows, l2, curvature), double=True))
-    return _sketch(ops, rows, l2, curvature, u)
+class Preconditioner:
+    """First inverse Hessians for any penalty and weights, on rows (n, d) float32."""
 
+    def __init__(self, ops: Backend, rows: Array, curvature: float) -> None:
+        """Keep the rows; what is needed of them is computed once, when first asked for."""
+        self.ops, self.rows, self.curvature = ops, rows, curvature
 
-def _inverse(rows: Array, l2: float, curvature: float) -> Array:
-    """Inverse of H, float64 (d, d).
+    def inverse(self, l2: float, u: Array) -> Inverse:
+        """The first inverse Hessian of columns with weights `u` (n, b), each adding up to 1."""
+        if self.rows.shape[1] < WIDE:
+            return Dense(self.ops.array(self._inverse(l2), double=True))
+        return self._sketch(l2, u)
 
-    The product is taken in float32, so the diagonal is raised by what keeps its rounding errors
-    from making it indefinite.
-    """
-    hessian = (rows.T @ rows).astype(np.float64) * (curvature / len(rows))
-    hessian[np.diag_indices_from(hessian)] += 2 * l2 + 1e-7 * np.trace(hessian) / len(hessian)
-    inverse: Array = np.linalg.inv(hessian)
-    return (inverse + inverse.T) / 2
+    @cached_property
+    def _covariance(self) -> Array:
+        """X'X / n times the curvature, float64 (d, d), with the rounding errors of float32."""
+        scale = self.curvature / len(self.rows)
+        covariance: Array = (self.rows.T @ self.rows).astype(np.float64) * scale
+        return covariance
 
+    def _inverse(self, l2: float) -> Array:
+        """Inverse of H, float64 (d, d).
 
-def _sketch(ops: Backend, rows: Array, l2: float, curvature: float, u: Array) -> Sketched:
-    """The sketch, with each column's own ridge."""
-    n, d = rows.shape
-    wide = ops.narrow(rows)
-    start = np.random.default_rng(0).standard_normal((d, min(RANK, n)))
-    basis = ops.xp.linalg.qr(wide.T @ (wide @ ops.array(start, double=False)))[0]  # (d, k)
-    inner = wide @ basis
-    inner = ops.numpy(inner.T @ inner).astype(np.float64) * (curvature / n)
-    value, turn = np.linalg.eigh(inner)
-    value = np.maximum(value, 0)
-    total = curvature / n * float(np.einsum("ij,ij->", rows, rows, dtype=np.float64))
-    left = max(total - value.sum(), 0) / max(d - len(value), 1)
-    used = 1 / np.square(u).sum(axis=0)
-    ridge = effective_ridge(value, left, d, 2 * l2, share=1 / used - 1 / n)
-    ridge = RIDGES * ridge + left
-    change = ridge / (value[:, None] + ridge) - 1
-    basis = ops.array(ops.numpy(basis), double=True) @ ops.array(turn, double=True)
-    return Sketched(basis, ops.array(change, double=True), ops.array(ridge, double=True))
+        The diagonal is raised by what keeps rounding errors from making it indefinite.
+        """
+        hessian = self._covariance.copy()
+        hessian[np.diag_indices_from(hessian)] += 2 * l2 + 1e-7 * np.trace(hessian) / len(hessian)
+        inverse: Array = np.linalg.inv(hessian)
+        return (inverse + inverse.T) / 2
+
+    @cached_property
+    def _leading(self) -> tuple[Any, Array, float]:
+        """Leading directions (d, k), their eigenvalues (k,), and the mean of the others."""
+        n, d = self.rows.shape
+        rows = self.ops.narrow(self.rows)
+        start = stream(0, "sketch").standard_normal((d, min(RANK, n)))
+        basis = rows.T @ (rows @ self.ops.array(start, double=False))
+        basis = self.ops.xp.linalg.qr(basis)[0]  # (d, k)
+        inner = rows @ basis
+        inner = self.ops.numpy(inner.T @ inner).astype(np.float64) * (self.curvature / n)
+        value, turn = np.linalg.eigh(inner)
+        value = np.maximum(value, 0)
+        square = float(np.einsum("ij,ij->", self.rows, self.rows, dtype=np.float64))
+        left = max(self.curvature / n * square - value.sum(), 0) / max(d - len(value), 1)
+        exact = self.ops.array(self.ops.numpy(basis), double=True)
+        return exact @ self.ops.array(turn, double=True), value, left
+
+    def _sketch(self, l2: float, u: Array) -> Sketched:
+        """The sketch, with each column's own ridge."""
+        n, d = self.rows.shape
+        basis, value, left = self._leading
+        share = np.square(u).sum(axis=0) - 1 / n
+        ridge = RIDGES * effective_ridge(value, left, d, 2 * l2, share=share) + left
+        change = ridge / (value[:, None] + ridge) - 1
+        sides = (self.ops.array(side, double=True) for side in (change, ridge))
+        return Sketched(basis, *sides)
 
 
 def effective_ridge(value: Array, left: float, d: int, ridge: float, *, share: Array) -> Array:

@@ -9,16 +9,18 @@ the objective of the paper's code. `w2s.methods.logistic` solves all columns tog
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from w2s.checks import Array, finite, same_length
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods.logistic import TOLERANCE, solve
+from w2s.methods.columns import Columns, columns_of, lacking
+from w2s.methods.cross_validation import FOLDS, choose_l2
+from w2s.methods.logistic import TOLERANCE, Solver
+from w2s.rng import stream
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Probes:
         coef: float64 (d, b); NaN in columns without a solution.
         intercept: float64 (b,).
         gap: Upper bound on (f - min f) / f by duality, float64 (b,).
+        l2: Penalty of each column, (b,); NaN in columns without a solution.
         reason: Per column why it has no solution, "" if it has one.
         single: Whether targets and weights were one-dimensional.
     """
@@ -36,6 +39,7 @@ class Probes:
     coef: Array
     intercept: Array
     gap: Array
+    l2: Array
     reason: tuple[str, ...]
     single: bool
 
@@ -62,7 +66,8 @@ def fit_probes(
     targets: npt.ArrayLike,
     *,
     weights: npt.ArrayLike | None = None,
-    l2: float = 1e-3,
+    l2: float | Literal["cv"] = 1e-3,
+    folds: npt.ArrayLike | None = None,
     device: str = "cpu",
 ) -> Probes:
     """Fit one probe per column of targets on a shared matrix (objective: see the module).
@@ -72,7 +77,10 @@ def fit_probes(
         targets: Soft or hard labels in [0, 1], shape (n,) or (n, b).
         weights: Non-negative weights of the rows, shape (n,) or (n, b), equal if not given; the
             loss of a column is its weighted mean, so a weight of 0 leaves the row out.
-        l2: Weight of |w|^2, above 0; the bias is not penalised.
+        l2: Weight of |w|^2, above 0; the bias is not penalised. `cv` chooses each column's own, of
+            9 from 1e-5 to 0.1, by 5-fold cross-validation.
+        folds: For `cv` the number of each row's fold, (n,); rows that belong together, as questions
+            on one passage, should share one. At random if not given.
         device: Where to compute: `cpu`, `cuda`, or `cuda:N`.
 
     Returns:
@@ -83,7 +91,7 @@ def fit_probes(
         DegenerateError: no column has a solution.
         W2SError: shapes that do not fit, or values out of range.
     """
-    probes = fit_columns(x, targets, weights=weights, l2=l2, device=device)
+    probes = fit_columns(x, targets, weights=weights, l2=l2, folds=folds, device=device)
     if all(probes.reason):
         raise DegenerateError(f"probes: {probes.reason[0]}")
     return probes
@@ -94,55 +102,45 @@ def fit_columns(
     targets: npt.ArrayLike,
     *,
     weights: npt.ArrayLike | None = None,
-    l2: float = 1e-3,
+    l2: float | Literal["cv"] = 1e-3,
+    folds: npt.ArrayLike | None = None,
     device: str = "cpu",
 ) -> Probes:
     """The same as `fit_probes`, but without an error where no column has a solution."""
-    rows, y, u, single = _inputs(x, targets, weights, l2)
-    reason = list(_reasons(y, u))
+    columns = columns_of(x, targets, weights)
+    if l2 != "cv" and not l2 > 0:
+        raise W2SError(f"l2: found {l2:g}, expected a value above 0, or cv")
+    b = columns.y.shape[1]
+    reason = list(lacking(columns))
+    solver = Solver(columns.x, device)
+    penalty = _chosen(solver, columns, folds, reason) if l2 == "cv" else np.full(b, l2)
+    coef = np.full((columns.x.shape[1], b), np.nan)
+    intercept, gap = np.full((2, b), np.nan)
     good = np.array([not why for why in reason])
-    coef = np.full((rows.shape[1], y.shape[1]), np.nan)
-    intercept, gap = np.full((2, y.shape[1]), np.nan)
-    if good.any():
-        share = u[:, good] / u[:, good].sum(axis=0)
-        coef[:, good], intercept[good], gap[good] = solve(rows, y[:, good], share, l2, device)
+    for value in np.unique(penalty[good]):
+        mine = good & (penalty == value)
+        u = columns.u[:, mine] / columns.u[:, mine].sum(axis=0)
+        found = solver.solve(columns.y[:, mine], u, float(value))
+        coef[:, mine], intercept[mine] = solver.coefficients(found)
+        gap[mine] = found.gap
     for j in np.flatnonzero(gap > TOLERANCE):
         reason[j] = f"found no solution within {TOLERANCE:g} of the minimum (gap {gap[j]:.1e})"
         coef[:, j] = intercept[j] = np.nan
-    return Probes(coef, intercept, gap, tuple(reason), single)
+    penalty = np.where([bool(why) for why in reason], np.nan, penalty)
+    return Probes(coef, intercept, gap, penalty, tuple(reason), columns.single)
 
 
-def _inputs(x: Any, targets: Any, weights: Any, l2: float) -> tuple[Array, Array, Array, bool]:
-    rows = finite(x, "activations", ndim=2)
-    columns = [np.asarray(targets), np.ones(len(rows)) if weights is None else np.asarray(weights)]
-    single = all(column.ndim == 1 for column in columns)
-    y, u = (
-        finite(column[:, None] if column.ndim == 1 else column, name, ndim=2, dtype=np.float64)
-        for column, name in zip(columns, ("targets", "weights"), strict=True)
-    )
-    same_length("targets", y, "activations", len(rows))
-    same_length("weights", u, "activations", len(rows))
-    if 1 not in (y.shape[1], u.shape[1]) and y.shape[1] != u.shape[1]:
-        raise W2SError(f"weights: found {u.shape[1]} columns, expected {y.shape[1]} as in targets")
-    if not y.size or y.min() < 0 or y.max() > 1:
-        raise W2SError("targets: found none, or values outside [0, 1]; expected soft labels")
-    if u.min() < 0:
-        raise W2SError(f"weights: found {u.min():g}, expected values of 0 or more")
-    if not l2 > 0:
-        raise W2SError(f"l2: found {l2:g}, expected a value above 0")
-    y, u = np.broadcast_arrays(y, u)
-    return rows, y, u, single
-
-
-def _reasons(y: Array, u: Array) -> Iterator[str]:
-    """Why each column has no solution, "" if it has one."""
-    used = u > 0
-    largest = np.where(used, y, -np.inf).max(axis=0)
-    smallest = np.where(used, y, np.inf).min(axis=0)
-    for low, high in zip(smallest, largest, strict=True):
-        if low > high:
-            yield "found no row with a weight above 0"
-        elif high == 0 or low == 1:
-            yield f"found only targets equal to {low:g}, expected both classes"
-        else:
-            yield ""
+def _chosen(
+    solver: Solver, columns: Columns, folds: npt.ArrayLike | None, reason: list[str]
+) -> Array:
+    """Penalty of each column by cross-validation; adds the reasons where there is none."""
+    n = len(columns.x)
+    if folds is None:
+        number: Array = stream(0, "folds").permutation(n) % FOLDS
+    else:
+        number = np.asarray(folds)
+        same_length("folds", number, "activations", n)
+    penalty, _ = choose_l2(solver, columns, number)
+    for j in np.flatnonzero(np.isnan(penalty)):
+        reason[j] = reason[j] or "found no fold to cross-validate on, expected both classes twice"
+    return penalty

@@ -31,13 +31,12 @@ def max_similarity(
     Returns:
         float32 of shape (n,); cosines lie in [-1, 1] up to rounding.
     """
-    rows, others = (np.asarray(side, dtype=np.float32) for side in (points, references))
-    if similarity == "cosine":
-        rows, others = _unit(rows), _unit(others)
+    unit = _unit if similarity == "cosine" else _same
+    rows, others = np.asarray(points), unit(np.asarray(references, dtype=np.float32))
     best = np.full(len(rows), 0 if absolute else -np.inf, dtype=np.float32)
     tile = np.empty((min(block, len(rows)), min(block, len(others))), dtype=np.float32)
     for first in range(0, len(rows), block):
-        part = rows[first : first + block]
+        part = unit(rows[first : first + block].astype(np.float32, copy=False))
         running = best[first : first + block]
         for start in range(0, len(others), block):
             other = others[start : start + block]
@@ -46,6 +45,10 @@ def max_similarity(
             if absolute:
                 np.maximum(running, -product.min(axis=1), out=running)
     return best
+
+
+def _same(rows: Array) -> Array:
+    return rows
 
 
 def _unit(rows: Array) -> Array:

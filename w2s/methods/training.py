@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from w2s.checks import Array
 from w2s.methods.mixing import Mix, Strata, draw_mixes, draw_random, mix_size, no_strata
-from w2s.methods.probes import fit_columns
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,28 @@ class Run:
 
 
 Streams = Callable[[str], Callable[[str], np.random.Generator]]
+
+
+class Fitted(Protocol):
+    """Probes fitted together, one per column: `Probes`, or `Neighbors`."""
+
+    @property
+    def gap(self) -> Array:
+        """Bound on the relative optimality gap, (b,)."""
+
+    @property
+    def l2(self) -> Array:
+        """Penalty, (b,)."""
+
+    @property
+    def reason(self) -> tuple[str, ...]:
+        """Why a column has no solution, "" if it has one."""
+
+    def predict_proba(self, x: npt.ArrayLike) -> Array:
+        """P(y = 1), (m, b)."""
+
+
+Fit = Callable[[Array, Array, Array], Fitted]  # of rows (n, d), targets and weights (n, b)
 
 
 def whole_pool_runs(n: int) -> list[Run]:
@@ -96,11 +119,13 @@ class Trained:
     Attributes:
         proba: P(y = 1) on the test points, float32 (runs, n_test), NaN where a run failed.
         gap: Bound on the relative optimality gap, (runs,), NaN where a run failed.
+        l2: Penalty, (runs,), NaN where a run failed or has none.
         reason: Why a run failed, "" if it did not.
     """
 
     proba: Array
     gap: Array
+    l2: Array
     reason: list[str]
 
 
@@ -111,7 +136,7 @@ def train(
     *,
     strong: tuple[Array, Array],
     weak: tuple[Array, Array],
-    l2: float,
+    fit: Fit,
 ) -> Trained:
     """Train all runs, those on the same activations as one problem, and predict the test points.
 
@@ -121,10 +146,10 @@ def train(
         label: True labels of the training pool, (n,).
         strong: Strong activations of the training pool (n, d) and of the test points (n_test, d).
         weak: The same from the weak model, for `same_capacity`.
-        l2: Penalty of the probes.
+        fit: How the probes of a matrix are fitted.
     """
     proba = np.full((len(runs), len(strong[1])), np.nan, dtype=np.float32)
-    gap = np.full(len(runs), np.nan)
+    gap, l2 = np.full((2, len(runs)), np.nan)
     reason = [run.mix.reason for run in runs]
     for on_weak, (x, x_test) in ((False, strong), (True, weak)):
         numbers = [
@@ -136,9 +161,9 @@ def train(
         weights = np.zeros(targets.shape)  # (n, b)
         for column, i in enumerate(numbers):
             weights[runs[i].mix.rows, column] = 1
-        probes = fit_columns(x, targets, weights=weights, l2=l2)
+        probes = fit(x, targets, weights)
         proba[numbers] = probes.predict_proba(x_test).T
-        gap[numbers] = probes.gap
+        gap[numbers], l2[numbers] = probes.gap, probes.l2
         for i, why in zip(numbers, probes.reason, strict=True):
             reason[i] = why
-    return Trained(proba, gap, reason)
+    return Trained(proba, gap, l2, reason)

@@ -14,6 +14,7 @@ from w2s.methods.training import Run, Trained, mixing_runs, train, whole_pool_ru
 from w2s.rng import stream
 from w2s.settings import StrongSettings
 from w2s.steps.inputs import layer_of, same_job
+from w2s.steps.probe import fitter
 
 
 def strong(
@@ -36,20 +37,17 @@ def strong(
     region = regions["region"][rows_of(pool["id"], regions["id"], what="regions")]
     proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
     runs = whole_pool_runs(len(pool)) + _mixing(region, proba, label, regions.facts, settings)
+    dataset, seed = regions.facts["dataset"], regions.facts["seed"]
     trained = train(
         runs,
         proba,
         label,
         strong=_matrices(strong_activations, settings.strong_layer, pool, test),
         weak=_matrices(weak_activations, settings.weak_layer, pool, test),
-        l2=settings.probe.l2,
+        fit=fitter(settings.probe, stream(seed, "folds", dataset, "strong")),
     )
-    facts = {
-        "dataset": regions.facts["dataset"],
-        "weak": settings.weak,
-        "strong": settings.strong,
-        "seed": regions.facts["seed"],
-    }
+    names = {"weak": settings.weak, "strong": settings.strong}
+    facts = {"dataset": dataset, **names, "seed": seed}
     status = {key: regions.facts[key] for key in ("status", "reason")}
     arrays = _describe(runs, trained, (proba >= 0.5) == (label == 1))
     predictions = {"id": test["id"], "run": arrays["run"], "proba": trained.proba}
@@ -110,5 +108,6 @@ def _describe(runs: list[Run], trained: Trained, right: Array) -> dict[str, Arra
         "n_train": np.array([len(run.mix.rows) for run in runs], dtype=np.int32),
         "label_accuracy": np.array(purity, dtype=np.float64),
         "gap": trained.gap,
+        "l2": trained.l2,
         "reason": np.array(trained.reason, dtype=object),
     }

@@ -6,10 +6,11 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.errors import ArtifactError
-from w2s.methods.probes import fit_probes
+from w2s.errors import ArtifactError, DegenerateError
+from w2s.rng import stream
 from w2s.settings import WeakLabelsSettings
 from w2s.steps.inputs import layer_of, same_job
+from w2s.steps.probe import fitter
 
 
 def weak_labels(
@@ -21,19 +22,24 @@ def weak_labels(
     part = _parts(examples, split)
     x = layer[rows_of(examples["id"], activations["id"], what="activations")]
     train = part == "weak_train"
-    probe = fit_probes(x[train], examples["label"][train], l2=settings.probe.l2)
+    dataset, seed = examples.facts["dataset"], split.facts["seed"]
+    fit = fitter(settings.probe, stream(seed, "folds", dataset, "weak"))
+    probe = fit(x[train], examples["label"][train, None], np.ones((train.sum(), 1)))
+    if probe.reason[0]:
+        raise DegenerateError(f"weak probe: {probe.reason[0]}")
     rest = ~train
     arrays = {
         "id": examples["id"][rest],
         "part": part[rest],
         "label": examples["label"][rest],
-        "weak_proba": probe.predict_proba(x[rest]).astype(np.float32),
+        "weak_proba": probe.predict_proba(x[rest])[:, 0].astype(np.float32),
     }
     facts = {
-        "dataset": examples.facts["dataset"],
-        "seed": split.facts["seed"],
+        "dataset": dataset,
+        "seed": seed,
         "n_train": int(train.sum()),
         "gap": float(probe.gap[0]),
+        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" else None,
     }
     return {"weak_labels": Artifact("weak_labels", arrays, facts)}
 

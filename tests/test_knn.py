@@ -1,0 +1,105 @@
+"""Nearest-neighbour probes: by hand, against scikit-learn, and at the limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsRegressor
+
+from w2s.errors import DegenerateError, W2SError
+from w2s.methods import knn
+from w2s.methods.knn import fit_neighbors, neighbor_columns
+
+LINE = np.arange(6.0)[:, None]
+
+
+def problem(seed=0, n=80, m=30, d=5, b=3):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) + 100, rng.random((n, b)), rng.normal(size=(m, d)) + 100
+
+
+def test_by_hand():
+    probe = fit_neighbors(LINE, [0, 0, 1, 1, 0.5, 1], neighbors=2)
+    np.testing.assert_allclose(probe.predict_proba([[0.4], [2.6], [9.0]]), [0, 1, 0.75])
+
+
+def test_by_hand_weights_count_and_zero_leaves_out():
+    probe = fit_neighbors(LINE, [0, 0, 1, 1, 0.5, 1], weights=[0, 3, 1, 0, 0, 1], neighbors=2)
+    np.testing.assert_allclose(probe.predict_proba([[0.0], [4.0]]), [0.25, 1])
+
+
+def test_rows_as_near_as_the_last_vote_too():
+    probe = fit_neighbors(LINE, [0, 0, 1, 0, 0, 1], neighbors=2)
+    np.testing.assert_allclose(probe.predict_proba([[2.0]]), [1 / 3])  # 1 and 3 are as near
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_it_is_scikit_learns_on_the_rows_in_use(seed, neighbors):
+    x, y, points = problem(seed)
+    weights = np.random.default_rng(seed).random((80, 3)) < 0.4
+    found = fit_neighbors(x, y, weights=weights, neighbors=neighbors).predict_proba(points)
+    assert found.shape == (30, 3)
+    assert 0 <= found.min() <= found.max() <= 1
+    for j in range(3):
+        used = weights[:, j]
+        peer = KNeighborsRegressor(neighbors, algorithm="brute").fit(x[used], y[used, j])
+        np.testing.assert_allclose(found[:, j], peer.predict(points), atol=1e-9)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    x, y, points = problem()
+    probe = fit_neighbors(x, y)
+    whole = probe.predict_proba(points)
+    monkeypatch.setattr(knn, "BLOCK", 3 * 80)
+    np.testing.assert_allclose(probe.predict_proba(points), whole, rtol=1e-12)
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    x, y, points = problem()
+    x = np.round(x)  # many ties
+    turn = np.random.default_rng(1).permutation(80)
+    first, second = fit_neighbors(x, y), fit_neighbors(x[turn], y[turn])
+    np.testing.assert_allclose(first.predict_proba(points), second.predict_proba(points))
+
+
+def test_a_planted_boundary_is_found():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 2))
+    ring = np.linalg.norm(x, axis=1) > 1.2  # no line separates a ring from its middle
+    proba = fit_neighbors(x[:400], ring[:400]).predict_proba(x[400:])
+    assert np.mean((proba >= 0.5) == ring[400:]) > 0.9
+
+
+def test_the_gap_is_zero_and_there_is_no_penalty():
+    probe = neighbor_columns(LINE, np.zeros((6, 2)), weights=[[1, 0]] * 6, neighbors=2)
+    np.testing.assert_array_equal(probe.gap, [0, np.nan])
+    assert np.isnan(probe.l2).all()
+
+
+def test_too_few_rows_are_nan_with_the_reason():
+    probe = neighbor_columns(LINE, np.ones((6, 2)), weights=[[1, 0], [1, 1]] + [[1, 0]] * 4)
+    assert probe.reason == tuple(
+        f"found {n} rows with a weight above 0, expected 10" for n in (6, 1)
+    )
+    assert np.isnan(probe.predict_proba(LINE)).all()
+    with pytest.raises(DegenerateError, match="found 6 rows with a weight above 0, expected 10"):
+        fit_neighbors(LINE, np.ones(6))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": np.zeros(6), "neighbors": 0}, "neighbors: found 0, expected at least 1"),
+        ({"targets": np.zeros(5)}, "targets: found 5 rows, expected 6"),
+        ({"targets": np.full(6, 2.0)}, "targets: found none, or values outside"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message):
+    with pytest.raises(W2SError, match=message):
+        fit_neighbors(LINE, **arguments)
+
+
+def test_points_of_another_width_are_refused():
+    with pytest.raises(W2SError, match="found width 2, expected 1"):
+        fit_neighbors(LINE, np.zeros(6), neighbors=1).predict_proba(np.zeros((2, 2)))
