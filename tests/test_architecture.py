@@ -26,11 +26,12 @@ LAYERS = [
     {"config"},
     {"settings"},
     {"data", "methods", "models", "evaluation"},
+    {"spool"},
     {"formats"},
     {"artifacts", "progress"},
     {"steps"},
     {"stages"},
-    {"digest", "inspect", "dag"},
+    {"digest", "inspect", "dag", "work"},
     {"runner"},
     {"cli"},
 ]

@@ -18,11 +18,12 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from w2s import artifacts
+from w2s import artifacts, spool
 from w2s.artifacts import Artifact, digest, load, save, whole
 from w2s.errors import ArtifactError
 from w2s.formats import KEY
 from w2s.kinds import EXAMPLES, FORMAT, KINDS, PREDICTIONS, REGIONS, SPLIT, Kind
+from w2s.spool import RowFile
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -203,7 +204,7 @@ def test_provenance_names_stage_code_settings_inputs_and_versions(chain: Any) ->
     made_by = load(chain / "weak_labels-0.parquet").provenance
     assert made_by["stage"] == "weak_labels"
     assert re.fullmatch("[0-9a-f]{16}", made_by["code"])
-    assert made_by["settings"]["probe"] == {"l2": 0.001}
+    assert made_by["settings"]["probe"]["l2"] == 0.001
     assert made_by["inputs"]["examples"] == load(chain / "examples.parquet").checksum
     assert {"numpy", "torch", "w2s"} <= set(made_by["packages"])
 
@@ -499,3 +500,58 @@ def test_round_trip_does_not_depend_on_memory_layout(tmp_path: Path) -> None:
     assert digest(turned) == digest(plain)
     save(turned, tmp_path / "a.safetensors")
     assert equal(load(tmp_path / "a.safetensors", PREDICTIONS), plain)
+
+
+def on_disk(artifact: Artifact, path: Path) -> Artifact:
+    """The same artifact with its layer in a row file."""
+    values = artifact["layer_-1"]
+    file = RowFile.create(path, values.shape, "")
+    file.write(np.arange(len(values)), values)
+    return with_array(artifact, "layer_-1", file)
+
+
+def activations(n: int = 100, d: int = 6) -> Artifact:
+    values = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    facts = {"dataset": "films", "model": {}}
+    return Artifact("activations", {"id": np.arange(n), "layer_-1": values}, facts)
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 22])
+def test_rows_on_disk_have_the_digest_and_the_bytes_of_their_array(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = activations()
+    expected = digest(memory)
+    save(memory, tmp_path / "a.safetensors")
+    monkeypatch.setattr(spool, "BLOCK", block)
+    disk = on_disk(memory, tmp_path / "a.rows")
+    assert digest(disk) == digest(memory) == expected
+    save(disk, tmp_path / "b.safetensors")
+    assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+    assert equal(load(tmp_path / "b.safetensors"), memory)
+
+
+def test_values_that_are_not_finite_are_counted_over_all_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "BLOCK", 100)
+    memory = activations()
+    memory["layer_-1"][[3, 50, 99], 2] = np.nan
+    for artifact in (memory, on_disk(memory, tmp_path / "a.rows")):
+        with pytest.raises(ArtifactError, match="layer_-1: found 3 values that are NaN or inf"):
+            save(artifact, tmp_path / "a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.rows"]
+
+
+def test_rows_on_disk_of_another_number_are_refused(tmp_path: Path) -> None:
+    disk = on_disk(activations(), tmp_path / "a.rows")
+    with pytest.raises(ArtifactError, match="layer_-1: found 100 along axis n, expected 99"):
+        save(with_array(disk, "id", np.arange(99)), tmp_path / "a.safetensors")
+
+
+def test_row_that_is_missing_on_disk_leaves_no_file(tmp_path: Path) -> None:
+    artifact = activations()
+    file = RowFile.create(tmp_path / "a.rows", artifact["layer_-1"].shape, "")
+    with pytest.raises(ArtifactError, match="row 0 differs from its checksum"):
+        save(with_array(artifact, "layer_-1", file), tmp_path / "a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.rows"]

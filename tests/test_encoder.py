@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from transformers import AutoModel
 
 from w2s.errors import DataError, W2SError
+from w2s.models import prefixes
 from w2s.models.encoder import Encoder, extract, load_encoder, token_batches
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize
@@ -276,3 +277,43 @@ def test_batches_go_from_long_to_short_and_are_as_full_as_possible(
     assert (np.diff(flat) <= 0).all()
     for rows in batches[:-1]:
         assert (len(rows) + 1) * lengths[rows].max() > budget
+
+
+def shared_texts(n: int = 6) -> tuple[Any, Any]:
+    """Texts of 40 common tokens and 5 of their own, in the layout of the tokens artifact."""
+    rng = np.random.default_rng(0)
+    common = rng.integers(5, 30, 40)
+    lists = [np.concatenate([common, rng.integers(5, 30, 5)]) for _ in range(n)]
+    return np.arange(0, 45 * n + 1, 45), np.concatenate(lists)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "first"])
+def test_common_beginnings_are_computed_once(
+    pooling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(parse_source(str(tiny.write_model(tmp_path / "model", "llama"))))
+    start, token = shared_texts()
+    rows: list[int] = []
+    encoder.model.register_forward_hook(
+        lambda _m, _a, kwargs, _o: rows.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    shared = extract(encoder, start, token, pooling=pooling)
+    assert sum(rows) == 40 + 6 * 5
+    monkeypatch.setattr(prefixes, "MIN_SAVING", np.inf)
+    whole = extract(encoder, start, token, pooling=pooling)
+    assert sum(rows) == 40 + 6 * 5 + 6 * 45
+    np.testing.assert_allclose(shared[-1], whole[-1], atol=1e-5)
+
+
+def test_models_that_cannot_share_beginnings_say_so_and_are_right(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = load_encoder(parse_source(str(tiny.write_model(tmp_path / "model", "bert"))))
+    start, token = shared_texts()
+    found = extract(encoder, start, token, pooling="mean")
+    assert "texts share beginnings, but each is computed whole: " in caplog.text
+    alone = extract(encoder, np.array([0, 45]), token[:45], pooling="mean")
+    np.testing.assert_allclose(found[-1][0], alone[-1][0], atol=1e-5)
+    caplog.clear()
+    extract(encoder, np.array([0, 45]), token[:45])
+    assert not caplog.text  # nothing to share, nothing to say

@@ -73,3 +73,15 @@ def test_error_inside_passes_through_and_ends_the_line(monkeypatch: pytest.Monke
 
 def test_nothing_to_do_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(io.StringIO(), monkeypatch, steps=0).endswith("\n")
+
+
+def test_what_was_done_before_is_shown_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with bar("activations films", 40, "tokens", 30) as advance:
+        advance(10)
+    first, *_, last = stream.getvalue().splitlines()
+    assert "30/40" in first
+    assert "40/40" in last

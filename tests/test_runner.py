@@ -80,6 +80,7 @@ def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -
     ]
     chosen = parse_as(getattr(settings_module, stage.settings), job.settings)
     extra = {"runtime": RuntimeConfig()} if stage.runtime else {}
+    extra |= {"work": None} if stage.work else {}
     results = getattr(importlib.import_module(module), function)(*loaded, settings=chosen, **extra)
     assert list(results) == list(stage.outputs)
     for output, path in job.outputs.items():
@@ -342,6 +343,35 @@ def test_all_outputs_are_written_or_none(
     assert main(job.line(**outputs)) == 2
     assert "found the ending '.txt'" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_wrong_ending_is_refused_before_the_work(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.delattr("w2s.steps.activations.extract")
+    line = chain.jobs["activations-small"].line(activations=tmp_path / "out" / "a.txt")
+    message = refused(line, capsys, tmp_path / "out")
+    assert message.endswith("a.txt: found the ending '.txt', expected '.safetensors'")
+
+
+def test_stage_that_works_in_a_folder_gets_one_beside_its_output_that_goes_with_success(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Path] = []
+    real = importlib.import_module("w2s.steps.activations").activations
+
+    def watched(*inputs: Any, work: Path, **options: Any) -> Any:
+        given.append(work)
+        assert work.is_dir()
+        return real(*inputs, work=work, **options)
+
+    monkeypatch.setattr("w2s.steps.activations.activations", watched)
+    path = tmp_path / "a.safetensors"
+    assert main(chain.jobs["activations-small"].line(activations=path)) == 0
+    assert given[0].parent == tmp_path
+    assert path.read_bytes() == (chain / "activations-small.safetensors").read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_output_that_cannot_be_written_is_one_line(

@@ -50,7 +50,8 @@ def test_function_takes_the_inputs_in_order_and_settings(name: str) -> None:
         assert positional == ["folder"]
     else:
         assert positional == list(stage.inputs)
-    assert keywords == ["settings", *(["runtime"] if stage.runtime else [])]
+    extra = ["runtime"] * stage.runtime + ["work"] * stage.work
+    assert keywords == ["settings", *extra]
     assert all(p.default is p.empty for p in parameters.values())
     assert found.__doc__
 

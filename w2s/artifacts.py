@@ -23,6 +23,7 @@ import numpy as np
 from w2s.errors import ArtifactError
 from w2s.formats import READERS, WRITERS
 from w2s.kinds import FORMAT, KINDS, Array, Kind
+from w2s.spool import blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Arrays and facts of one kind, in memory.
+    """Arrays and facts of one kind.
 
     Attributes:
         kind: Name of the kind.
-        arrays: Columns or tensors by name.
+        arrays: Columns or tensors by name, in memory; `save` also takes a `w2s.spool.RowFile`.
         facts: JSON values about the whole: thresholds, status, counts.
         provenance: Stage, settings, input digests and versions; empty before it is saved.
         checksum: Digest of the content as read from the file; empty before it is saved.
@@ -131,7 +132,8 @@ def digest(artifact: Artifact) -> str:
             for text in array:
                 sha.update(f"{len(text)}\x1f{text}".encode())
         else:
-            sha.update(np.ascontiguousarray(array).data)
+            for block in blocks(array):
+                sha.update(block.data)
     for told in (artifact.facts, artifact.provenance):
         sha.update(json.dumps(dict(told), sort_keys=True).encode())
     return sha.hexdigest()
@@ -237,7 +239,8 @@ def _check_array(array: Any, spec: Array, where: str, lengths: dict[str, int]) -
                 f"{where}: found {size} along axis {axis}, expected {lengths[axis]} as elsewhere"
             )
     if array.dtype.kind == "f":
-        bad = np.isinf(array) if spec.nan else ~np.isfinite(array)
-        if bad.any():
+        wrong = np.isinf if spec.nan else lambda block: ~np.isfinite(block)
+        bad = sum(int(np.count_nonzero(wrong(block))) for block in blocks(array))
+        if bad:
             what = "infinite values" if spec.nan else "values that are NaN or infinite"
-            raise ArtifactError(f"{where}: found {np.count_nonzero(bad)} {what}, expected none")
+            raise ArtifactError(f"{where}: found {bad} {what}, expected none")

@@ -3,7 +3,7 @@
 It covers the stage's module and every module of the project it imports, directly or not, as syntax
 trees without docstrings and comments: an edit of those reruns nothing. Left out are declarations of
 settings (their values are compared themselves), of kinds and artifacts (files are checked on load;
-the format version is in), and errors and progress bars, which change no number.
+the format version is in), and errors, progress bars and rows on disk, which change no number.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ LEFT_OUT = frozenset(
         "kinds",
         "progress",
         "settings",
+        "spool",
     )
 )
 

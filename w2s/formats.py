@@ -1,15 +1,20 @@
 """The two file formats of artifacts: Parquet for rows, safetensors for tensors.
 
 Both hold named arrays and one metadata key with text. What the arrays must be is checked elsewhere.
+Safetensors is written here block by block, to the same bytes as by its own library, which wants all
+tensors in memory; and its tensors are read rather than mapped, so that they are in memory once.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from w2s.spool import blocks
 
 KEY = "w2s"  # of the metadata; several keys would make the bytes of safetensors vary
 
@@ -32,39 +37,106 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], str | None]:
 def _column(column: Any) -> Any:
     import pyarrow as pa
 
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return np.array(column.to_pylist(), dtype=object)
-    return column.combine_chunks().to_numpy(zero_copy_only=False)
+    array, name = column.combine_chunks(), str(column.type)
+    dtype = np.dtype(FLOATS.get(name, name if name in DTYPES else object))
+    if dtype.kind in "biufc" and name != "bool" and not array.null_count:
+        # what to_numpy does, without its import of pandas in every job
+        at = array.offset * dtype.itemsize
+        return np.frombuffer(array.buffers()[1], dtype, len(array), at)
+    return array.to_numpy(zero_copy_only=False)
 
 
 def _write_parquet(path: Path, arrays: Mapping[str, Any], text: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {
-        name: pa.array(array, type=pa.string() if array.dtype == object else None)
-        for name, array in arrays.items()
-    }
+    columns = {name: _arrow(np.ascontiguousarray(array)) for name, array in arrays.items()}
     table = pa.table(columns).replace_schema_metadata({KEY: text})
     pq.write_table(table, path, compression="zstd")
+
+
+def _arrow(array: Any) -> Any:
+    """An Arrow array from its buffers: `pyarrow.array` would import pandas, in every job."""
+    import pyarrow as pa
+
+    if array.dtype == bool:
+        return pa.array(array)
+    if array.dtype != object:
+        kind = pa.from_numpy_dtype(array.dtype)
+        return pa.Array.from_buffers(kind, len(array), [None, pa.py_buffer(array)])
+    words = [word.encode() for word in array]
+    ends = np.cumsum([0, *map(len, words)])
+    whole = pa.py_buffer(b"".join(words))
+    kind, offsets = (
+        (pa.string(), ends.astype(np.int32)) if ends[-1] < 2**31 else (pa.large_string(), ends)
+    )
+    return pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(offsets), whole])
+
+
+# by name in NumPy, in the order in which safetensors' library writes them: largest elements first
+DTYPES = {
+    "uint64": "U64",
+    "int64": "I64",
+    "float64": "F64",
+    "complex64": "C64",
+    "float32": "F32",
+    "uint32": "U32",
+    "int32": "I32",
+    "float16": "F16",
+    "uint16": "U16",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # as Arrow calls them
+LENGTH = 8  # bytes of the header's length, little-endian; tensors begin at a multiple of it
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], str | None]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, text
+        with safe_open(path, framework="numpy") as file:  # checks the whole header
+            names, text = sorted(file.keys()), (file.metadata() or {}).get(KEY)
     except SafetensorError as error:
         raise ValueError(str(error)) from None
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(LENGTH), "little")
+        header = json.loads(raw.read(length))
+        return {name: _tensor(raw, LENGTH + length, header[name]) for name in names}, text
+
+
+def _tensor(file: Any, data: int, spec: Mapping[str, Any]) -> Any:
+    """Read one tensor of the file, whose data begins at that byte."""
+    names = {code: name for name, code in DTYPES.items()}
+    if spec["dtype"] not in names:
+        raise ValueError(f"found a tensor of {spec['dtype']}, which NumPy does not have")
+    dtype = np.dtype(names[spec["dtype"]]).newbyteorder("<")
+    begin, end = spec["data_offsets"]
+    file.seek(data + begin)
+    values = np.fromfile(file, dtype, (end - begin) // dtype.itemsize)
+    return values.reshape(spec["shape"]).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _write_safetensors(path: Path, arrays: Mapping[str, Any], text: str) -> None:
-    from safetensors.numpy import save_file
-
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(tensors, path, metadata={KEY: text})
+    ranks = {name: rank for rank, name in enumerate(DTYPES)}
+    names = sorted(arrays, key=lambda name: (ranks[str(arrays[name].dtype)], name))
+    header: dict[str, Any] = {"__metadata__": {KEY: text}}
+    end = 0
+    for name in names:
+        shape, dtype = list(arrays[name].shape), arrays[name].dtype
+        begin, end = end, end + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        header[name] = {"dtype": DTYPES[str(dtype)], "shape": shape, "data_offsets": [begin, end]}
+    line = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    line += b" " * (-len(line) % LENGTH)
+    with path.open("wb") as file:
+        file.write(len(line).to_bytes(LENGTH, "little") + line)
+        for name in names:
+            for block in blocks(arrays[name]):
+                file.write(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
 
 
 READERS: dict[str, Callable[[Path], tuple[dict[str, Any], str | None]]] = {

@@ -28,13 +28,14 @@ class _Lines:
 
 
 @contextmanager
-def bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+def bar(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], object]]:
     """Show how much is done, the rate and the time left, on standard error.
 
     Args:
         what: What is done, e.g. "activations movies".
         total: How many units there are.
         unit: Their name.
+        done: How many were done before; they do not count in the rate.
 
     Yields:
         A function to call with the number of units just finished.
@@ -42,6 +43,7 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
     terminal = sys.stderr.isatty()
     with tqdm(
         total=total,
+        initial=done,
         desc=what,
         unit=f" {unit}",
         unit_scale=total >= 1000,

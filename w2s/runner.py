@@ -7,7 +7,8 @@ import importlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
 from w2s.kinds import Kind
 from w2s.stages import STAGES, ForPeople, Input, Many, Output, Plain, Stage
+from w2s.work import work_folder
 
 PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "torch", "transformers")
 
@@ -46,7 +48,6 @@ def run(
     stage = STAGES[name]
     chosen = parse_as(getattr(settings_module, stage.settings), settings)
     loaded = {key: _load(kind, inputs[key]) for key, kind in stage.inputs.items()}
-    extra = {"runtime": runtime or RuntimeConfig()} if stage.runtime else {}
     module, function = stage.function.split(":")
     call = getattr(importlib.import_module(module), function)
     provenance = {
@@ -59,8 +60,26 @@ def run(
     if Plain.MANIFEST in stage.outputs.values():
         _write_folder(call, chosen, Path(outputs["manifest"]))
         return
-    results = call(*loaded.values(), settings=chosen, **extra)
-    _write(stage, results, outputs, provenance)
+    for key, output in stage.outputs.items():
+        _check_ending(output, Path(outputs[key]))
+    with _extra(stage, outputs, provenance, runtime or RuntimeConfig()) as extra:
+        results = call(*loaded.values(), settings=chosen, **extra)
+        _write(stage, results, outputs, provenance)
+
+
+@contextmanager
+def _extra(
+    stage: Stage, outputs: Mapping[str, str], provenance: Any, runtime: RuntimeConfig
+) -> Iterator[dict[str, Any]]:
+    """What a stage is given beside inputs and settings: the runtime, and a folder to work in."""
+    extra: dict[str, Any] = {"runtime": runtime} if stage.runtime else {}
+    if not stage.work:
+        yield extra
+        return
+    # batches move results within rounding: work done in others would give other bytes
+    identity = {"provenance": provenance, "runtime": runtime.model_dump(mode="json")}
+    with work_folder(Path(next(iter(outputs.values()))), identity) as folder:
+        yield {**extra, "work": folder}
 
 
 def _load(kind: Input, value: Any) -> Any:
@@ -116,7 +135,6 @@ def _write(
             check(ready[key], f"{key} (not written)")
         else:
             ready[key] = result
-        _check_ending(stage.outputs[key], Path(outputs[key]))
     for key, output in stage.outputs.items():
         try:
             _write_one(output, ready[key], Path(outputs[key]))

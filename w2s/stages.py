@@ -53,6 +53,8 @@ class Stage:
         settings: Name of its settings class in `w2s.settings`.
         inputs, outputs: By name; each is an option of the command line.
         runtime: Whether the function also takes `runtime=` (device, batches).
+        work: Whether the function also takes `work=`: a folder for unfinished work, from which a
+            job goes on that was killed; None to work in memory.
     """
 
     summary: str
@@ -62,6 +64,7 @@ class Stage:
     inputs: Mapping[str, Input]
     outputs: Mapping[str, Output]
     runtime: bool = False
+    work: bool = False
 
     @property
     def module(self) -> str:
@@ -110,6 +113,7 @@ STAGES: dict[str, Stage] = {
         inputs={"tokens": kinds.TOKENS, "model": Plain.MODEL},
         outputs={"activations": kinds.ACTIVATIONS},
         runtime=True,
+        work=True,
     ),
     "weak_labels": Stage(
         summary="fit the weak model on weak_train and label the other points with it",

@@ -1,8 +1,14 @@
-"""Activations of texts: one forward pass per text, batched by a token budget."""
+"""Activations of texts: one forward pass per text, batched by a token budget.
+
+Here is what one pass computes; `w2s.models.passes` says which texts share one and where the result
+goes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,9 +18,13 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.checks import Array
 from w2s.errors import DataError
+from w2s.models import prefixes
+from w2s.models.passes import Memory, Sink, passes
+from w2s.models.passes import token_batches as token_batches  # for those who import it from here
 from w2s.models.source import Source, loading
 
 Pooling = Literal["last", "mean", "first"]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,24 +94,6 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def token_batches(lengths: Array, budget: int) -> Iterator[Array]:
-    """Positions of the texts of each forward pass: longest first, so that memory peaks at once.
-
-    Args:
-        lengths: Tokens of each text, shape (n,).
-        budget: Most padded tokens of a batch; a longer text makes a batch of its own.
-
-    Yields:
-        Positions, in batches whose size times their longest text is at most `budget`.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    first = 0
-    while first < len(order):
-        size = max(1, budget // int(lengths[order[first]]))
-        yield order[first : first + size]
-        first += size
-
-
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def extract(
     encoder: Encoder,
@@ -112,11 +104,14 @@ def extract(
     pooling: Pooling = "last",
     batch_tokens: int = 2048,
     on_batch: Callable[[Array], object] | None = None,
-) -> dict[int, Array]:
+    sink: Sink | None = None,
+) -> dict[int, Any]:
     """One vector per text and layer.
 
-    Texts of like length share a forward pass, padded on the right under a mask; the result does not
-    depend on the batches beyond rounding.
+    Texts of like length share a forward pass, padded on the right under a mask. Where a causal
+    model can, texts with a long common beginning share one row (`w2s.models.prefixes`). The result
+    does not depend on either beyond rounding. Where the device runs out of memory, the pass and
+    those after it are made with half as many tokens.
 
     Args:
         encoder: The model.
@@ -127,36 +122,73 @@ def extract(
         pooling: `last` real token, `mean` over real tokens, or `first` token.
         batch_tokens: Most padded tokens of a forward pass.
         on_batch: Told the positions of the texts after each forward pass.
+        sink: Takes the vectors as they are computed, and says which texts it has already; arrays in
+            memory where not given.
 
     Returns:
-        For each layer float32 of shape (n, d).
+        What the sink returns: for each layer float32 of shape (n, d).
 
     Raises:
-        DataError: a layer the model does not have, or a text longer than it can read.
+        DataError: a layer the model does not have, a text longer than it can read, or one that does
+            not fit into the device's memory alone.
     """
+    lengths = np.diff(start)
+    _check(encoder, lengths, layers)
+
+    def compute(rows: Array) -> dict[int, Array]:
+        return _pooled(encoder, [token[start[i] : start[i + 1]] for i in rows], layers, pooling)
+
+    into: Sink = Memory(len(lengths)) if sink is None else sink
+    shared = _shared(encoder, start, token, batch_tokens)
+    rest = shared.plain
+    options: Any = {"layers": layers, "pooling": pooling, "budget": batch_tokens}
+    packed = prefixes.row_passes(encoder, start, token, shared.rows, done=into.done, **options)
+    plain = passes(
+        lambda at: compute(rest[at]), lengths[rest], batch_tokens, into.done, lambda at: rest[at]
+    )
+    for rows, pooled in itertools.chain(packed, plain):
+        into.write(rows, pooled)
+        if on_batch is not None:
+            on_batch(rows)
+    return into.result()
+
+
+def _shared(encoder: Encoder, start: Array, token: Array, budget: int) -> prefixes.Plan:
+    """Which texts share a row: none where the rows of the model would not be exact."""
+    plan = prefixes.plan(start, token, budget=budget, width=encoder.model.config.hidden_size)
+    if not plan.rows:
+        return plan
+    reason = prefixes.refusal(encoder.model, int(np.diff(start).max(initial=0)))
+    if reason:
+        log.warning("texts share beginnings, but each is computed whole: %s", reason)
+        return prefixes.Plan((), np.arange(len(start) - 1), 1.0)
+    log.info("texts share beginnings: about %.1f times less work", plan.saving)
+    return plan
+
+
+def _check(encoder: Encoder, lengths: Array, layers: Sequence[int]) -> None:
     depth = encoder.n_layers
     for layer in layers:
         if not -depth - 1 <= layer <= depth:
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
-    lengths = np.diff(start)
     limit = getattr(encoder.model.config, "max_position_embeddings", None)
     if limit is not None and lengths.max(initial=0) > limit:
         raise DataError(
             f"tokens: found a text of {lengths.max()} tokens, expected at most {limit}, which is "
             f"all the model can read; lower max_length"
         )
-    result: dict[int, Array] = {}
-    for rows in token_batches(lengths, batch_tokens):
-        hidden = _forward(encoder, [token[start[i] : start[i + 1]] for i in rows], layers)
-        sizes = torch.from_numpy(lengths[rows]).to(hidden[layers[0]].device)
-        for layer in layers:
-            pooled = _pool(hidden[layer], sizes, pooling).float().cpu().numpy()  # (batch, d)
-            if layer not in result:
-                result[layer] = np.empty((len(lengths), pooled.shape[1]), dtype=np.float32)
-            result[layer][rows] = pooled
-        if on_batch is not None:
-            on_batch(rows)
-    return result
+
+
+def _pooled(
+    encoder: Encoder, texts: list[Array], layers: Sequence[int], pooling: Pooling
+) -> dict[int, Array]:
+    """One forward pass: of each layer float32 (batch, d)."""
+    hidden = _forward(encoder, texts, layers)
+    sizes = torch.tensor(list(map(len, texts)), device=hidden[layers[0]].device)
+    return {
+        layer: _pool(states, sizes, pooling).float().cpu().numpy()
+        for layer, states in hidden.items()
+    }
 
 
 def _forward(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
