@@ -1,9 +1,10 @@
-"""What every probe is fitted to: rows, and columns of targets and weights, checked."""
+"""What every probe is fitted to, and what comes of it: columns of training sets on one matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,28 @@ class Columns:
     y: Array
     u: Array
     single: bool
+
+
+class Fitted(Protocol):
+    """Probes fitted together, one per column: `Probes`, or `Neighbors`."""
+
+    @property
+    def gap(self) -> Array:
+        """Bound on the relative optimality gap, (b,)."""
+
+    @property
+    def l2(self) -> Array:
+        """Penalty, (b,)."""
+
+    @property
+    def reason(self) -> tuple[str, ...]:
+        """Why a column has no solution, "" if it has one."""
+
+    def predict_proba(self, x: npt.ArrayLike) -> Array:
+        """P(y = 1), (m, b)."""
+
+
+Fit = Callable[[Array, Array, Array], Fitted]  # of rows (n, d), targets and weights (n, b)
 
 
 def columns_of(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike | None) -> Columns:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from w2s.checks import Array
+from w2s.methods.columns import Fit
 from w2s.methods.mixing import Mix, Strata, draw_mixes, draw_random, mix_size, no_strata
 
 
@@ -31,28 +30,6 @@ class Run:
 
 
 Streams = Callable[[str], Callable[[str], np.random.Generator]]
-
-
-class Fitted(Protocol):
-    """Probes fitted together, one per column: `Probes`, or `Neighbors`."""
-
-    @property
-    def gap(self) -> Array:
-        """Bound on the relative optimality gap, (b,)."""
-
-    @property
-    def l2(self) -> Array:
-        """Penalty, (b,)."""
-
-    @property
-    def reason(self) -> tuple[str, ...]:
-        """Why a column has no solution, "" if it has one."""
-
-    def predict_proba(self, x: npt.ArrayLike) -> Array:
-        """P(y = 1), (m, b)."""
-
-
-Fit = Callable[[Array, Array, Array], Fitted]  # of rows (n, d), targets and weights (n, b)
 
 
 def whole_pool_runs(n: int) -> list[Run]:

@@ -6,10 +6,10 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.config import ProbeConfig
+from w2s.methods.columns import Fit
 from w2s.methods.cross_validation import FOLDS
 from w2s.methods.knn import Neighbors, neighbor_columns
 from w2s.methods.probes import Probes, fit_columns
-from w2s.methods.training import Fit
 
 
 def fitter(probe: ProbeConfig, rng: np.random.Generator) -> Fit:
