@@ -29,6 +29,8 @@ rule examples:
         examples="<results>/{dataset}/examples.parquet",
     log:
         "<logs>/{dataset}/examples.log",
+    benchmark:
+        "<benchmarks>/{dataset}/examples.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -50,6 +52,8 @@ rule split:
         split="<results>/{dataset}/splits/seed{seed}.parquet",
     log:
         "<logs>/{dataset}/split-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/split-seed{seed}.tsv"
     conda:
         ENVIRONMENT
     resources:

@@ -66,6 +66,8 @@ rule figures:
         ),
     log:
         "<logs>/figures-{weak}--{strong}.log",
+    benchmark:
+        "<benchmarks>/figures-{weak}--{strong}.tsv"
     conda:
         ENVIRONMENT
     resources:

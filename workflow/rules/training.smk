@@ -98,6 +98,8 @@ rule evaluate:
         correct="<results>/{dataset}/{weak}--{strong}/seed{seed}/correct.safetensors",
     log:
         "<logs>/{dataset}/{weak}--{strong}/evaluate-seed{seed}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{weak}--{strong}/evaluate-seed{seed}.tsv"
     conda:
         ENVIRONMENT
     resources:
