@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+RUN := results/demo
+BENCHMARKS := probes selection extraction seeds prefixes memory scores dag
 
-.PHONY: demo test check docs format
+.PHONY: demo test check docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml requirements.lock
@@ -18,6 +20,11 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "installing the test extras into $(VENV)"
 	@$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo "installing the peers of the benchmarks into $(VENV)"
+	@$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## fetch data and models, run the default experiment, write the report
@@ -44,3 +51,14 @@ format: $(VENV)/.installed-test  ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt workflow
+
+finished-run:
+	@$(if $(wildcard $(RUN)/tables/main.parquet),:,$(error $(RUN): found no finished run, expected that of `make demo`))
+
+bench: finished-run $(VENV)/.installed-bench  ## all benchmarks (an hour or more) into benchmarks/tables; needs the run of `make demo`
+	@set -e; for name in $(BENCHMARKS); do \
+		echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py; \
+	done
+
+bench-quick: finished-run $(VENV)/.installed-bench  ## the key ratios in under a minute, printed and not kept
+	$(BIN)/python benchmarks/quick.py

@@ -12,25 +12,33 @@ from baselines.probes import fit_one
 from measure import alternate, write_table
 
 import w2s
+from w2s.checks import rows_of
 from w2s.methods.probes import fit_probes
 
 L2 = 1e-3
 
 
 def objective(x, y, coef, bias):
-    logits = x @ coef + bias
+    logits = x.astype(np.float64) @ coef + bias
     return np.mean(np.logaddexp(0, logits) - y * logits) + L2 * np.sum(coef**2)
 
 
-def real_matrix(results):
-    """Strong activations and weak labels of the movies' pool, from the finished default run."""
+def real_rows(results):
+    """Strong activations of all movie texts and soft labels, from the finished default run.
+
+    The soft labels are true labels drawn towards 1/2, with noise, as those of a weak model.
+    """
     activations = w2s.load(f"{results}/movies/activations/minilm-6.safetensors")
     examples = w2s.load(f"{results}/movies/examples.parquet")
-    pool = np.isin(activations["id"], examples["id"][examples["part"] == "pool"])
-    x = activations["layer_-1"][pool]
-    rng = np.random.default_rng(0)
-    label = examples["label"][examples["part"] == "pool"]
-    return x, np.clip(0.3 + 0.4 * label + rng.normal(scale=0.15, size=len(x)), 0, 1)
+    label = examples["label"][rows_of(activations["id"], examples["id"], what="examples")]
+    noise = np.random.default_rng(0).normal(scale=0.15, size=len(label))
+    return activations["layer_-1"], np.clip(0.3 + 0.4 * label + noise, 0, 1)
+
+
+def real_matrix(results, n=4000):
+    """The first rows of these: as many as a default pool has."""
+    x, y = real_rows(results)
+    return x[:n], y[:n]
 
 
 def heavy_tailed(n, d):
