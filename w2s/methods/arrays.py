@@ -27,8 +27,14 @@ class Backend(Protocol):
     def array(self, values: Array, *, double: bool) -> Any:
         """A float64 or float32 array of the library."""
 
-    def sigmoid(self, logits: Any) -> Any:
-        """1 / (1 + exp(-logits))."""
+    def sigmoid(self, logits: Any, *, out: Any = None) -> Any:
+        """1 / (1 + exp(-logits)), into an array of that shape where one is given."""
+
+    def dot(self, a: Any, b: Any) -> Any:
+        """Inner product of each column of `a` with that of `b`, (b,)."""
+
+    def columns(self, values: Any, chosen: Array) -> Any:
+        """Columns at some positions, as an array whose rows lie one after another."""
 
     def loss(self, logits: Any, y: Any) -> Any:
         """Binary cross-entropy of targets y, without cancellation."""
@@ -50,12 +56,22 @@ class NumpyBackend:
         """See `Backend`."""
         return np.ascontiguousarray(values, dtype=np.float64 if double else np.float32)
 
-    def sigmoid(self, logits: Array) -> Array:
+    def sigmoid(self, logits: Array, *, out: Array | None = None) -> Array:
         """See `Backend`; overflow of exp gives the right limit 0."""
+        result: Array = np.negative(logits, out=out)
         with np.errstate(over="ignore"):
-            result = np.exp(np.negative(logits))
+            np.exp(result, out=result)
         result += 1
         return np.reciprocal(result, out=result)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """See `Backend`; without an array for the products."""
+        result: Array = np.einsum("ij,ij->j", a, b)
+        return result
+
+    def columns(self, values: Array, chosen: Array) -> Array:
+        """See `Backend`; indexing would lay out the columns one after another."""
+        return np.take(values, chosen, axis=-1)
 
     def loss(self, logits: Array, y: Array) -> Array:
         """See `Backend`; several times faster than numpy.logaddexp, which is not vectorised."""
@@ -90,9 +106,17 @@ class TorchBackend:
         dtype = self.xp.float64 if double else self.xp.float32
         return self.xp.as_tensor(np.ascontiguousarray(values), dtype=dtype, device=self.device)
 
-    def sigmoid(self, logits: Any) -> Any:
+    def sigmoid(self, logits: Any, *, out: Any = None) -> Any:
         """See `Backend`."""
-        return self.xp.sigmoid(logits)
+        return self.xp.sigmoid(logits, out=out)
+
+    def dot(self, a: Any, b: Any) -> Any:
+        """See `Backend`."""
+        return (a * b).sum(0)
+
+    def columns(self, values: Any, chosen: Array) -> Any:
+        """See `Backend`."""
+        return values[..., chosen].contiguous()
 
     def loss(self, logits: Any, y: Any) -> Any:
         """See `Backend`."""

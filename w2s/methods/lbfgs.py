@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s.methods.problem import CURVATURE, Problem, dot
+from w2s.methods.problem import CURVATURE, Problem
 
 MEMORY = 10  # pairs of L-BFGS
 MAX_STEPS = 300
@@ -28,50 +28,19 @@ def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
     """
     found = theta + 0  # a copy
     columns = np.arange(theta.shape[1])
-    known = not bool((theta[:-1] != 0).any())  # no product where the logits are the bias
-    logits = problem.y * 0 + theta[-1] if known else problem.logits(theta)
-    residual = problem.residual(logits)
-    gradient = problem.gradient(theta, residual)
-    pairs: list[tuple[Any, Any, Any]] = []
+    state = _State(problem, theta)
     for step in range(MAX_STEPS):
         if problem.ops.eager or step % BLIND_STEPS == 0:
-            done = _is_done(problem, theta, logits, gradient, tolerance)
+            done = state.done(tolerance)
             if bool(done.all()):
                 break
-            if problem.ops.eager and _lanes(done.size - done.sum()) < _lanes(done.size):
-                found[:, columns[done]] = theta[:, done]
-                left = ~done
-                columns, problem = columns[left], problem.select(left)
-                theta, logits, gradient = theta[:, left], logits[:, left], gradient[:, left]
-                pairs = [(move[:, left], change[:, left], c[left]) for move, change, c in pairs]
-        direction = -_two_loop(problem, gradient, pairs)
-        along = problem.logits(direction)
-        size, residual = _line_search(problem, theta, direction, gradient, logits, along)
-        direction *= size
-        along *= size
-        theta, logits = theta + direction, logits + along
-        new = problem.gradient(theta, residual)
-        pairs = [*pairs[-MEMORY + 1 :], _pair(problem, direction, new - gradient)]
-        gradient = new
-    found[:, columns] = theta
+            if problem.ops.eager and _lanes(np.sum(~done)) < _lanes(done.size):
+                found[:, columns[done]] = state.theta[:, done]
+                left = np.flatnonzero(~done)
+                columns, state = columns[left], state.select(left)
+        state.step()
+    found[:, columns] = state.theta
     return found
-
-
-def _pair(problem: Problem, move: Any, change: Any) -> tuple[Any, Any, Any]:
-    """A step, the change of the gradient, and 1 / their product, 0 where that is not positive."""
-    xp = problem.ops.xp
-    curvature = dot(move, change)
-    usable = curvature > 0
-    return move, change, usable / xp.where(usable, curvature, xp.ones_like(curvature))
-
-
-def _is_done(problem: Problem, theta: Any, logits: Any, gradient: Any, tolerance: float) -> Any:
-    """Whether each column's gap is below half the tolerance, as far as the precision can tell."""
-    bound = dot(gradient[:-1], gradient[:-1]) / (4 * problem.l2) + gradient[-1] ** 2 / CURVATURE
-    near = bound <= tolerance  # the objective ends below log 2, so none else can be done
-    if problem.ops.eager and _lanes(near.size - near.sum()) == _lanes(near.size):
-        return near & False
-    return bound <= 0.5 * tolerance * problem.objective(theta, logits)
 
 
 def _lanes(columns: int) -> int:
@@ -79,46 +48,121 @@ def _lanes(columns: int) -> int:
     return -(-columns // LANES)
 
 
-def _two_loop(problem: Problem, gradient: Any, pairs: list[tuple[Any, Any, Any]]) -> Any:
-    """L-BFGS product with the inverse Hessian; a pair without curvature counts for nothing."""
-    q = gradient + 0  # a copy
-    alphas = []
-    for move, change, inverse in reversed(pairs):
-        alpha = inverse * dot(move, q)
-        q -= alpha * change
-        alphas.append(alpha)
-    r = problem.precondition(q)
-    for (move, change, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
-        r += (alpha - inverse * dot(change, r)) * move
-    return r
+class _State:
+    """Where the columns are, and arrays that every step writes anew.
 
-
-def _line_search(
-    problem: Problem, theta: Any, direction: Any, gradient: Any, logits: Any, along: Any
-) -> tuple[Any, Any]:
-    """Step of each column, (b,), and the residuals there, (n, b).
-
-    The logits move linearly, so this takes no matrix product. Along a line the slope of a convex
-    function only grows, so a slope near 0 is a near-exact minimum; a step of 1 that leaves too much
-    slope is corrected by Newton's method, kept inside the bracket known so far.
+    New arrays of a megabyte cost more than what is computed in them: the system hands them out page
+    by page, and takes them back.
     """
-    xp = problem.ops.xp
-    linear = 2 * problem.l2 * dot(theta[:-1], direction[:-1])
-    square = 2 * problem.l2 * dot(direction[:-1], direction[:-1])
-    target = SLOPE * xp.abs(dot(gradient, direction))
-    size = xp.ones_like(target)
-    low, high = xp.zeros_like(size), xp.full_like(size, xp.inf)
-    residual = problem.residual(logits + along)
-    for _ in range(LINE_STEPS if problem.ops.eager else BLIND_LINE_STEPS):
-        slope = dot(residual, along) + linear + size * square
-        bad = xp.abs(slope) > target
-        if problem.ops.eager and not bool(bad.any()):
-            break
-        low, high = xp.where(slope < 0, size, low), xp.where(slope > 0, size, high)
-        p = problem.ops.sigmoid(logits + size * along)
-        newton = size - slope / (dot(problem.u, p * (1 - p) * along**2) + square)
-        middle = xp.where(xp.isinf(high), 2 * size, (low + high) / 2)
-        better = xp.where((newton > low) & (newton < high), newton, middle)
-        size = xp.where(bad, better, size)
-        residual = problem.residual(logits + size * along)
-    return size, residual
+
+    def __init__(self, problem: Problem, theta: Any) -> None:
+        self.problem, self.theta = problem, theta
+        self.ops, self.xp = problem.ops, problem.ops.xp
+        empty = self.xp.empty_like
+        self.logits, self.residual = empty(problem.y), empty(problem.y)  # (n, b)
+        self._along, self._trial, self._spare = (empty(problem.y) for _ in range(3))
+        self._scratch = empty(theta)  # (d + 1, b)
+        self.pairs: list[tuple[Any, Any, Any]] = []
+        problem.logits(theta, out=self.logits)
+        problem.residual(self.logits, out=self.residual)
+        self.gradient = problem.gradient(theta, self.residual)
+        self.lowest = self.xp.zeros_like(theta[-1])  # bound of the minimum from below, (b,)
+
+    def select(self, columns: Any) -> _State:
+        """The state of some of the columns."""
+        other = object.__new__(_State)
+        other.problem = self.problem.select(columns)
+        other.ops, other.xp = self.ops, self.xp
+        take = self.ops.columns
+        for name in ("theta", "logits", "residual", "gradient", "lowest"):
+            setattr(other, name, take(getattr(self, name), columns))
+        other.pairs = [
+            (take(move, columns), take(change, columns), take(inverse, columns))
+            for move, change, inverse in self.pairs
+        ]
+        empty = self.xp.empty_like
+        other._along, other._trial, other._spare = (empty(other.logits) for _ in range(3))
+        other._scratch = empty(other.theta)
+        return other
+
+    def done(self, tolerance: float) -> Any:
+        """Whether each column's gap is below half the tolerance, as the precision can tell."""
+        gradient, dot = self.gradient, self.ops.dot
+        bound = dot(gradient[:-1], gradient[:-1]) / (4 * self.problem.l2)
+        bound += gradient[-1] ** 2 / CURVATURE
+        near = bound <= tolerance  # the objective ends below log 2, so none else can be done
+        if bool((near & (self.lowest <= 0)).any()):
+            lowest = self.problem.objective(self.theta, self.logits) - bound
+            self.lowest = self.xp.maximum(self.lowest, lowest)
+        return bound <= 0.5 * tolerance * self.lowest
+
+    def step(self) -> None:
+        """One step of every column."""
+        direction = self._two_loop()
+        direction *= -1
+        self.problem.logits(direction, out=self._along)
+        direction *= self._line_search(direction)
+        self.theta = self.theta + direction
+        self.logits, self._trial = self._trial, self.logits  # those at the end of the step
+        gradient = self.problem.gradient(self.theta, self.residual)
+        change = gradient - self.gradient
+        self.gradient = gradient
+        curvature = self.ops.dot(direction, change)
+        usable = curvature > 0  # a pair without curvature counts for nothing
+        inverse = usable / self.xp.where(usable, curvature, self.xp.ones_like(curvature))
+        self.pairs = [*self.pairs[-MEMORY + 1 :], (direction, change, inverse)]
+
+    def _two_loop(self) -> Any:
+        """L-BFGS product of the gradient with the inverse Hessian."""
+        xp, dot, scratch = self.xp, self.ops.dot, self._scratch
+        q = self.gradient + 0  # a copy
+        alphas = []
+        for move, change, inverse in reversed(self.pairs):
+            alpha = inverse * dot(move, q)
+            q -= xp.multiply(change, alpha, out=scratch)
+            alphas.append(alpha)
+        r = self.problem.precondition(q)
+        for (move, change, inverse), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            r += xp.multiply(move, alpha - inverse * dot(change, r), out=scratch)
+        return r
+
+    def _line_search(self, direction: Any) -> Any:
+        """Step of each column, (b,); leaves logits and residuals there.
+
+        The logits move linearly, so this takes no matrix product. Along a line the slope of a
+        convex function only grows, so a slope near 0 is a near-exact minimum; a step of 1 that
+        leaves too much slope is corrected by Newton's method, kept inside the bracket known so far.
+        """
+        xp, dot, problem = self.xp, self.ops.dot, self.problem
+        linear = 2 * problem.l2 * dot(self.theta[:-1], direction[:-1])
+        square = 2 * problem.l2 * dot(direction[:-1], direction[:-1])
+        target = SLOPE * xp.abs(dot(self.gradient, direction))
+        size = xp.ones_like(target)
+        low, high = xp.zeros_like(size), xp.full_like(size, xp.inf)
+        self._move(size)
+        for _ in range(LINE_STEPS if self.ops.eager else BLIND_LINE_STEPS):
+            slope = dot(self.residual, self._along) + linear + size * square
+            bad = xp.abs(slope) > target
+            if self.ops.eager and not bool(bad.any()):
+                break
+            low, high = xp.where(slope < 0, size, low), xp.where(slope > 0, size, high)
+            newton = size - slope / (self._bend() + square)
+            middle = xp.where(xp.isinf(high), 2 * size, (low + high) / 2)
+            better = xp.where((newton > low) & (newton < high), newton, middle)
+            size = xp.where(bad, better, size)
+            self._move(size)
+        return size
+
+    def _move(self, size: Any) -> None:
+        """Trial logits and residuals at a step."""
+        self.xp.multiply(self._along, size, out=self._trial)
+        self._trial += self.logits
+        self.problem.residual(self._trial, out=self.residual)
+
+    def _bend(self) -> Any:
+        """Second derivative of the loss along the step, at the trial, (b,)."""
+        p = self.ops.sigmoid(self._trial, out=self._spare)
+        p -= self.xp.multiply(p, p, out=self.residual)  # which the next trial writes anew
+        p *= self._along
+        p *= self._along
+        return self.ops.dot(self.problem.u, p)

@@ -34,7 +34,7 @@ class Problem:
 
     def select(self, columns: Any) -> Problem:
         """The problem of some of the columns."""
-        y, u = self.y[:, columns], self.u[:, columns]
+        y, u = self.ops.columns(self.y, columns), self.ops.columns(self.u, columns)
         return replace(self, y=y, u=u, inverse=self.inverse.select(columns))
 
     def single(self) -> Problem:
@@ -42,24 +42,26 @@ class Problem:
         y, u = self.ops.narrow(self.y), self.ops.narrow(self.u)
         return replace(self, x=self.narrow, y=y, u=u, inverse=self.inverse.single(self.ops))
 
-    def logits(self, theta: Any) -> Any:
-        """Logits (n, b)."""
-        logits = self.x @ theta[:-1]
+    def logits(self, theta: Any, *, out: Any = None) -> Any:
+        """Logits (n, b), into an array of that shape where one is given."""
+        logits = self.ops.xp.matmul(self.x, theta[:-1], out=out)
         logits += theta[-1]
         return logits
 
-    def residual(self, logits: Any) -> Any:
-        """Weighted residuals u (p - y), (n, b)."""
-        residual = self.ops.sigmoid(logits)
+    def residual(self, logits: Any, *, out: Any = None) -> Any:
+        """Weighted residuals u (p - y), (n, b), likewise."""
+        residual = self.ops.sigmoid(logits, out=out)
         residual -= self.y
         residual *= self.u
         return residual
 
     def gradient(self, theta: Any, residual: Any) -> Any:
         """Gradient (d + 1, b) at theta, whose residuals are given."""
-        data = self.ops.xp.concatenate([self.x.T @ residual, residual.sum(0)[None]])
-        data[:-1] += 2 * self.l2 * theta[:-1]
-        return data
+        xp = self.ops.xp
+        gradient = xp.multiply(theta, 2 * self.l2)
+        gradient[:-1] += self.x.T @ residual
+        gradient[-1] = residual.sum(0)
+        return gradient
 
     def precondition(self, gradient: Any) -> Any:
         """First inverse Hessian times gradient."""
@@ -68,13 +70,8 @@ class Problem:
 
     def objective(self, theta: Any, logits: Any) -> Any:
         """Objective of each column, (b,)."""
-        loss = dot(self.u, self.ops.loss(logits, self.y))
-        return loss + self.l2 * dot(theta[:-1], theta[:-1])
-
-
-def dot(a: Any, b: Any) -> Any:
-    """Inner product of each column of `a` with that of `b`, (b,)."""
-    return (a * b).sum(0)
+        loss = self.ops.dot(self.u, self.ops.loss(logits, self.y))
+        return loss + self.l2 * self.ops.dot(theta[:-1], theta[:-1])
 
 
 def certify(problem: Problem, theta: Any) -> tuple[Any, Any]:
@@ -89,17 +86,21 @@ def certify(problem: Problem, theta: Any) -> tuple[Any, Any]:
     xp = problem.ops.xp
     logits = problem.logits(theta)
     p, q = problem.ops.sigmoid(logits), problem.ops.sigmoid(-logits)
-    residual = problem.u * (
-        (1 - problem.y) * p - problem.y * q
-    )  # no cancellation where p is near y
-    variance = problem.u * p * q
+    variance = p * q
+    variance *= problem.u
+    p *= 1 - problem.y  # u (p - y) without cancellation where p is near y
+    q *= problem.y
+    residual = p
+    residual -= q
+    residual *= problem.u
     slope, bend = residual.sum(0), variance.sum(0)
     shift = -slope / xp.where(bend > 0, bend, xp.full_like(bend, xp.inf))
-    residual += shift * variance
+    variance *= shift
+    residual += variance
     objective = problem.objective(theta, logits)
     theta = xp.concatenate([theta[:-1], (theta[-1] + shift)[None]])
     gradient = problem.gradient(theta, residual)
-    bound = dot(gradient[:-1], gradient[:-1]) / (4 * problem.l2) + bend * shift**4
+    bound = problem.ops.dot(gradient[:-1], gradient[:-1]) / (4 * problem.l2) + bend * shift**4
     lowest = objective + slope * shift - bound
     sound = (xp.abs(shift) < 0.4) & (xp.abs(gradient[-1]) <= FEASIBLE * lowest) & (lowest > 0)
     return theta, xp.where(sound, bound / lowest, xp.full_like(bound, xp.inf))
