@@ -171,8 +171,7 @@ def main():
             "Sums over jobs from Snakemake's benchmark files of the newest run of each job, which "
             "shared the machine with other jobs. The time a job takes to start is in them; CPU is "
             "what Snakemake saw when it last looked, so a little less than was used.",
-            "Rules without a benchmark file (fetch, examples, split, evaluate, figures) are not "
-            "here.",
+            "The downloads (rule fetch) have no benchmark file.",
         ],
     )
 

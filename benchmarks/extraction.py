@@ -130,10 +130,13 @@ def main():
     parser.add_argument("--resources", default="resources", help="downloads of a default run")
     parser.add_argument("--texts", type=int, help="fewer than all")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="tokens a pass")
     options = parser.parse_args()
     problem = load_problem(options.resources, options.texts)
     peer = load_peer(problem.source.name)
-    seconds, results, rate = compare(problem, peer=peer, repeats=options.repeats)
+    seconds, results, rate = compare(
+        problem, budgets=options.budgets, peer=peer, repeats=options.repeats
+    )
     lengths = np.diff(problem.start)
     base_with_tokens = seconds[BASE] + seconds[ALONE]
     write_table(

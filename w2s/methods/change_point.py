@@ -39,10 +39,15 @@ def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
         raise DegenerateError(f"change point: found {n} equal values, expected a change")
     _, exponent = np.frexp(np.abs(ordered[[0, -1]]).max())
     unit = np.ldexp(ordered, -exponent)  # exact, and neither sums nor squares can overflow
-    centred = (unit - unit.mean()) / (unit[-1] - unit[0])
-    left = np.arange(1, n)  # sizes of the left segment
-    gain = np.cumsum(centred)[:-1] ** 2 / (left * (n - left))  # squared error removed, over n
-    gain[~differs] = -np.inf
+    spread = unit[-1] - unit[0]
+    unit -= unit.mean()
+    unit /= spread
+    gain = np.cumsum(unit, out=unit)[:-1]
+    gain *= gain
+    left = np.arange(1, n, dtype=np.float64)  # sizes of the left segment
+    gain /= left
+    gain /= np.subtract(n, left, out=left)  # squared error removed, over n
+    np.copyto(gain, -np.inf, where=~differs)
     return float(ordered[1:][np.argmax(gain)])
 
 
