@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resources", default="resources", help="downloads of a default run")
     parser.add_argument("--texts", type=int, default=600)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     problem = load_problem(options.resources, options.texts)
     seconds, results, _ = compare(problem, budgets=(2048,), repeats=options.repeats)
