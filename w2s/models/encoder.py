@@ -20,7 +20,6 @@ from w2s.checks import Array
 from w2s.errors import DataError
 from w2s.models import prefixes
 from w2s.models.passes import Memory, Sink, passes
-from w2s.models.passes import token_batches as token_batches  # for those who import it from here
 from w2s.models.source import Source, loading
 
 Pooling = Literal["last", "mean", "first"]
