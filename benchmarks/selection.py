@@ -2,10 +2,11 @@
 
 Run `python benchmarks/selection.py` (some minutes; `--narrow` leaves the wide matrix out). A run
 has 3 policies, 50 rounds of 80 points and 2 training sets: all points collected so far, and the
-overlap points among them. Which points are collected is drawn here.
+overlap points among them. The sources are drawn here, the policies choose among them.
 """
 
 import argparse
+from itertools import chain
 
 import numpy as np
 from baselines.probes import fit_one
@@ -13,27 +14,31 @@ from measure import alternate, write_table
 from probes import L2, heavy_tailed, objective, real_rows
 
 from w2s.methods.probes import fit_columns
+from w2s.methods.selection import Plan, collected, simulate
+from w2s.methods.sources import Source, supply
+from w2s.rng import stream
 
 ROUNDS, BATCH, TEST = 50, 80, 500
-POLICIES = {"random": 0.5, "ucb": 0.8, "oracle": 1.0}  # share of the pulls of the denser source
+POLICIES = ("random", "ucb", "oracle")
 DENSITY = (0.6, 0.2)  # of overlap points in the two sources
 
 
-def training_sets(n, rng):
+def training_sets(n):
     """Rows of every policy, round and training set, as masks (n, 300)."""
-    source = rng.random(n) < 0.5  # of the denser source
-    overlap = rng.random(n) < np.where(source, *DENSITY)
-    sets = []
-    for share in POLICIES.values():
-        left = {True: rng.permutation(np.flatnonzero(source)).tolist(),
-                False: rng.permutation(np.flatnonzero(~source)).tolist()}  # fmt: skip
-        taken = np.zeros(n, bool)
-        for _ in range(ROUNDS):
-            wanted = rng.random() < share
-            pulled = wanted if len(left[wanted]) >= BATCH else not wanted
-            taken[[left[pulled].pop() for _ in range(BATCH)]] = True
-            sets += [taken.copy(), taken & overlap]
-    return np.stack(sets, axis=1)
+    rng = stream(0, "benchmark")
+    dense = rng.random(n) < 0.5
+    overlap = rng.random(n) < np.where(dense, *DENSITY)
+    sources = [Source("dense", np.flatnonzero(dense)), Source("sparse", np.flatnonzero(~dense))]
+    market = supply(sources, overlap, overlap)
+    plan = Plan(ROUNDS, BATCH)
+    paths = [
+        simulate(policy, market, plan=plan, repeat=0, streams=lambda *names: stream(0, *names))
+        for policy in POLICIES
+    ]
+    masks = np.zeros((n, 2 * ROUNDS * len(POLICIES)))
+    for column, rows in enumerate(chain(*collected(paths, overlap))):
+        masks[rows, column] = 1
+    return masks
 
 
 def best_known(together, x, y, rows, j):
@@ -44,9 +49,8 @@ def best_known(together, x, y, rows, j):
 
 def compare(name, x, y, every, repeats):
     """One row: all probes together, against every `every`-th one by one."""
-    rng = np.random.default_rng(0)
     test, x, y = x[:TEST], x[TEST:], y[TEST:]
-    masks = training_sets(len(x), rng)
+    masks = training_sets(len(x))
     targets = np.repeat(y[:, None], masks.shape[1], axis=1)
     chosen = np.arange(every // 2, masks.shape[1], every)
     rows = {j: np.flatnonzero(masks[:, j]) for j in chosen}

@@ -71,7 +71,9 @@ that read what it wrote. Everything else stays.
 | `probe` | `weak_labels` |
 | `overlap` | `overlap` |
 | `mixing` | `strong` |
-| `evaluation` | `tables` |
+| `selection.paths`; an experiment's sources | `select` of all; of it |
+| a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |
+| `evaluation` | `tables`, `selection_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
 
 `snakemake -n` (with your `--configfile`) shows what would run, without running it.
@@ -276,6 +278,7 @@ def example(path: str) -> str:
     chosen = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     pair = chosen["pairs"][0]
     names = {"dataset": next(iter(chosen["datasets"])), "seed": chosen["seeds"][0]}
+    names["experiment"] = next(iter(chosen["selection"]["experiments"]))
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
     return path.replace("<results>", chosen["results"]).format(**names)
 

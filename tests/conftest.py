@@ -26,6 +26,12 @@ settings.load_profile("w2s")
 
 SEEDS = (0, 1)
 MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
+FILES = {  # names of outputs that another stage has too
+    ("corpora_labels", "weak_labels"): "corpora-labels",
+    ("select", "predictions"): "selected",
+}
+CUT = {"sources": "partition", "dataset": "films"}
+PATHS = {"rounds": 6, "batch": 4}
 PAIR = {"weak": "small", "strong": "large"}
 MODELS: dict[str, dict[str, Any]] = {  # and the settings of their activations
     "small": {"num_layers": 1},
@@ -120,11 +126,14 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
     def of(stage: str) -> dict[str, Path]:
         """Outputs of the stage for this seed."""
         kinds = {name: kind.suffix for name, kind in STAGES[stage].outputs.items()}  # type: ignore[union-attr]
-        return {name: folder / f"{name}-{seed}{suffix}" for name, suffix in kinds.items()}
+        return {
+            name: folder / f"{FILES.get((stage, name), name)}-{seed}{suffix}"
+            for name, suffix in kinds.items()
+        }
 
     examples = {"examples": folder / "examples.parquet"}
     small, large = (folder / f"activations-{model}.safetensors" for model in MODELS)
-    plans: dict[str, tuple[dict[str, Any], dict[str, Path]]] = {
+    plans: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "split": ({"dataset": "films", "seed": seed}, examples),
         "weak_labels": ({}, {**examples, **of("split"), "activations": small}),
         "overlap": ({}, {**of("weak_labels"), "activations": large}),
@@ -138,6 +147,17 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
             },
         ),
         "evaluate": ({}, {**examples, **of("weak_labels"), **of("overlap"), **of("strong")}),
+        "corpora_labels": (
+            {"experiment": "domains", "targets": ["films"]},
+            {
+                name: [path]
+                for name, path in {**examples, **of("split"), "activations": small}.items()
+            },
+        ),
+        "select": (
+            {**PAIR, "experiment": "cut", "sources": CUT, "paths": PATHS},
+            {**of("weak_labels"), "activations": [large]},
+        ),
     }
     return {
         f"{stage}-{seed}": Job(stage, chosen, inputs, of(stage))
@@ -158,9 +178,27 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "regions": [folder / f"regions-{SEEDS[0]}.parquet"],
     }
     figures = {name: folder / f"{name}.svg" for name in STAGES["figures"].outputs}
+    selected = {
+        name: folder / f"table-selection-{name}.parquet"
+        for name in STAGES["selection_tables"].outputs
+    }
+    paths: dict[str, Any] = {
+        "paths": [folder / f"paths-{seed}.parquet" for seed in SEEDS],
+        "predictions": [folder / f"selected-{seed}.safetensors" for seed in SEEDS],
+    }
+    curves = {name: selected[name] for name in STAGES["selection_figures"].inputs}
     return {
         "tables": Job("tables", {"evaluation": {"bootstrap": 200}}, read, tables),
         "figures": Job("figures", {**PAIR, "titles": [["films", "Films"]]}, drawn, figures),
+        "selection_tables": Job(
+            "selection_tables", {"evaluation": {"bootstrap": 200}}, paths, selected
+        ),
+        "selection_figures": Job(
+            "selection_figures",
+            {**PAIR, "titles": [["cut", "Films, cut"]]},
+            curves,
+            {name: folder / f"{name}.svg" for name in STAGES["selection_figures"].outputs},
+        ),
     }
 
 

@@ -23,6 +23,7 @@ LAYERS = [
     {"errors"},
     {"checks", "rng", "kinds"},
     {"config_sources"},
+    {"config_selection"},
     {"config"},
     {"settings"},
     {"data", "methods", "models", "evaluation"},

@@ -35,6 +35,16 @@ def example() -> dict[str, Any]:
             "there": {"source": "hub", "id": "a/b", "revision": "0123"},
         },
         "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
+        "selection": {
+            "experiments": {
+                "cut": {"sources": "partition", "dataset": "films"},
+                "both": {
+                    "sources": "corpora",
+                    "datasets": ["films", "tweets"],
+                    "targets": ["films"],
+                },
+            }
+        },
     }
 
 
@@ -47,6 +57,8 @@ def jobs(config: Config) -> dict[Job, str]:
         "examples": [{"dataset": name} for name in config.datasets],
         "tables": [{}],
         "figures": pairs,
+        "selection_tables": [{}],
+        "selection_figures": pairs,
     }
     per["split"] = [{**d, "seed": str(s)} for d in per["examples"] for s in config.seeds]
     per["tokenize"] = [{**d, "model": m} for d in per["examples"] for m in sorted(used)]
@@ -55,6 +67,17 @@ def jobs(config: Config) -> dict[Job, str]:
         stage: [{**split, **pair} for split, pair in itertools.product(per["split"], pairs)]
         for stage in ("weak_labels", "overlap", "strong", "evaluate")
     }
+    per |= {
+        stage: [
+            {"experiment": name, "seed": str(seed), **pair}
+            for name, seed, pair in itertools.product(experiments, config.seeds, pairs)
+        ]
+        for stage, experiments in (
+            ("select", list(config.selection.experiments)),
+            ("corpora_labels", [n for n, e in config.selection.experiments.items()
+                                if e.sources == "corpora"]),
+        )
+    }  # fmt: skip
     assert set(per) == set(STAGES)
     return {
         (stage, tuple(sorted(job.items()))): dag.settings(config, stage, **job)
@@ -107,7 +130,7 @@ def test_title_of_a_dataset_changes_only_figures() -> None:
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
-    assert stages(affected("models.six.title", "MiniLM")) == {"figures"}
+    assert stages(affected("models.six.title", "MiniLM")) == {"figures", "selection_figures"}
 
 
 @pytest.mark.parametrize(
@@ -116,11 +139,15 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("mixing.repeats", 7, {"strong"}),
         ("mixing.controls", ["plain"], {"strong"}),
         ("mixing.proportions", [0, 1], {"strong"}),
-        ("probe.l2", 0.1, {"weak_labels", "strong"}),
-        ("overlap.similarity", "dot", {"overlap"}),
-        ("overlap.tau_hard", {"quantile": 0.2}, {"overlap"}),
-        ("evaluation.bootstrap", 500, {"tables"}),
-        ("evaluation.level", 0.9, {"tables"}),
+        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select"}),
+        ("overlap.similarity", "dot", {"overlap", "select"}),
+        ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select"}),
+        ("selection.paths", {"rounds": 7}, {"select"}),
+        ("selection.experiments.cut.counts", "rebalanced", {"select"}),
+        ("selection.experiments.cut.title", "Cut", {"selection_figures"}),
+        ("selection.experiments.both.targets", ["tweets"], {"corpora_labels", "select"}),
+        ("evaluation.bootstrap", 500, {"tables", "selection_tables"}),
+        ("evaluation.level", 0.9, {"tables", "selection_tables"}),
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
@@ -129,7 +156,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.pooling", "first", {"activations"}),
         ("models.six.dtype", "bfloat16", {"activations"}),
         ("models.six.num_layers", 3, {"activations"}),
-        ("pairs.0.strong_layer", 3, {"overlap", "strong"}),
+        ("pairs.0.strong_layer", 3, {"overlap", "strong", "select"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
         ("results", "elsewhere", set()),
@@ -160,7 +187,8 @@ def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
-    assert stages(affected("models.six.layers", [-1, 3])) == {"activations", "overlap", "strong"}
+    readers = {"overlap", "strong", "select"}
+    assert stages(affected("models.six.layers", [-1, 3])) == {"activations", *readers}
     assert stages(affected("models.six.layers", [0, 3, -1])) == {"activations"}
 
 

@@ -58,7 +58,8 @@ def test_rows_with_ids_have_an_id_array(kind: Kind) -> None:
         assert "id" not in kind.arrays
 
 
-def test_every_kind_is_written_by_exactly_one_stage_and_read_only_after_it() -> None:
+def test_every_kind_is_written_by_one_stage_and_read_only_after_it() -> None:
+    twice = {("weak_labels", "corpora_labels")}  # of one dataset, of several
     written: dict[str, str] = {}
     for name, stage in STAGES.items():
         for source in stage.inputs.values():
@@ -68,7 +69,7 @@ def test_every_kind_is_written_by_exactly_one_stage_and_read_only_after_it() -> 
         for output in stage.outputs.values():
             kind = output.kind if isinstance(output, ForPeople) else output
             if isinstance(kind, Kind):
-                assert kind.name not in written
+                assert kind.name not in written or (written[kind.name], name) in twice
                 written[kind.name] = name
     assert set(written) == set(KINDS)
 

@@ -6,7 +6,6 @@ reference in `config/README.md` and the JSON schema are generated from these cla
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -18,10 +17,13 @@ from pydantic import (
     model_validator,
 )
 
-from w2s.config_sources import Dataset, Model, Name, Strict, one_of
+from w2s.config_selection import SelectionConfig
+from w2s.config_sources import Dataset, Model, Name, Strict, nearest_of
 from w2s.errors import ConfigError
 
-RESERVED = frozenset({"tables", "figures", "logs", "benchmarks"})  # folders beside the datasets'
+RESERVED = frozenset(
+    {"tables", "figures", "logs", "benchmarks", "selection"}
+)  # folders beside the datasets'
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Control = Literal[
@@ -147,6 +149,7 @@ class Config(Strict):
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="Overlap detection.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+    selection: SelectionConfig = Field(SelectionConfig(), description="Source selection.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
 
@@ -165,6 +168,13 @@ class Config(Strict):
             for role in ("weak", "strong")
             for mistake in self._mistakes(f"pairs.{index}", role, pair)
         ]
+        mistakes += [
+            f"selection.experiments.{name}: '{dataset}' is not a dataset; "
+            f"{nearest_of(dataset, self.datasets)}"
+            for name, experiment in self.selection.experiments.items()
+            for dataset in experiment.datasets
+            if dataset not in self.datasets
+        ]
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
@@ -172,9 +182,7 @@ class Config(Strict):
     def _mistakes(self, where: str, role: str, pair: Pair) -> Iterator[str]:
         name = getattr(pair, role)
         if name not in self.models:
-            near = difflib.get_close_matches(name, self.models, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else one_of(self.models)
-            yield f"{where}.{role}: '{name}' is not a model; {hint}"
+            yield f"{where}.{role}: '{name}' is not a model; {nearest_of(name, self.models)}"
             return
         layer = getattr(pair, f"{role}_layer")
         layers = self.models[name].layers

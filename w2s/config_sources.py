@@ -29,17 +29,17 @@ class Strict(BaseModel):
         )
         lines = []
         for key in unknown:
-            near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else one_of(cls.model_fields)
-            lines.append(f"{key} is not a setting; {hint}")
+            lines.append(f"{key} is not a setting; {nearest_of(str(key), cls.model_fields)}")
         if lines:
             raise ValueError("\n".join(lines))
         return data
 
 
-def one_of(words: Iterable[str]) -> str:
-    """The end of a message that lists what was expected."""
-    return "expected one of " + ", ".join(words)
+def nearest_of(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    words = list(known)
+    near = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean '{near[0]}'?" if near else "expected one of " + ", ".join(words)
 
 
 class PackageFile(Strict):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config, Pair
+from w2s.config_selection import Partition
 from w2s.config_sources import Icwsm14Dataset, LocalModel, PackageFile, PackageModel
 from w2s.errors import ConfigError
 
@@ -85,6 +86,18 @@ def titles(config: Config) -> list[list[str]]:
     return [[name, data.title or name] for name, data in config.datasets.items()]
 
 
+def experiment_titles(config: Config) -> list[list[str]]:
+    """Name and title of each selection experiment; the name where it has none."""
+    return [[name, item.title or name] for name, item in config.selection.experiments.items()]
+
+
+def experiment_labels(config: Config, *, experiment: str, weak: str, strong: str, seed: str) -> str:
+    """The weak labels that a selection experiment reads: its dataset's, or its own."""
+    chosen = config.selection.experiments[experiment]
+    folder = chosen.dataset if isinstance(chosen, Partition) else f"selection/{experiment}"
+    return f"{config.results}/{folder}/{weak}--{strong}/seed{seed}/weak_labels.parquet"
+
+
 def _pair(config: Config, job: Mapping[str, str]) -> tuple[Pair, int, int]:
     """The job's pair with the layers its weak and its strong probes read."""
     pair = next(p for p in config.pairs if (p.weak, p.strong) == (job["weak"], job["strong"]))
@@ -126,6 +139,29 @@ def _strong(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     return {**names, **_fields(config, "probe", "mixing")}
 
 
+def _corpora_labels(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    name = job["experiment"]
+    targets = list(getattr(config.selection.experiments[name], "targets", ()))
+    return {"experiment": name, "targets": targets, **_weak_labels(config, job)}
+
+
+def _select(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    pair, _, layer = _pair(config, job)
+    names = {"experiment": job["experiment"], "weak": pair.weak, "strong": pair.strong}
+    sources = config.selection.experiments[job["experiment"]]
+    return {
+        **names,
+        "layer": layer,
+        **_fields(config, "probe", "overlap"),
+        "sources": sources.model_dump(mode="json", exclude={"title"}),
+        "paths": config.selection.paths.model_dump(mode="json"),
+    }
+
+
+def _selection_figures(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    return {**_figures(config, job), "titles": experiment_titles(config)}
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
@@ -140,4 +176,8 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "evaluate": lambda c, job: {},
     "tables": lambda c, job: _fields(c, "evaluation"),
     "figures": _figures,
+    "corpora_labels": _corpora_labels,
+    "select": _select,
+    "selection_tables": lambda c, job: _fields(c, "evaluation"),
+    "selection_figures": _selection_figures,
 }

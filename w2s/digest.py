@@ -23,6 +23,7 @@ LEFT_OUT = frozenset(
     for name in (
         "artifacts",
         "config",
+        "config_selection",
         "config_sources",
         "errors",
         "formats",
@@ -53,7 +54,7 @@ def imported_modules(module: str) -> list[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in seen and name not in LEFT_OUT:
+        if name not in seen and ".".join(name.split(".")[:2]) not in LEFT_OUT:
             seen.add(name)
             waiting.extend(_imports(name))
     return sorted(seen)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from w2s.config import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
+from w2s.config_selection import Experiment, PathsConfig
 from w2s.config_sources import Dataset, PackageFile, Strict
 
 
@@ -60,6 +61,13 @@ class WeakLabelsSettings(Strict):
     probe: ProbeConfig = Field(ProbeConfig(), description="The probe.")
 
 
+class CorporaLabelsSettings(WeakLabelsSettings):
+    """How one weak probe is fitted for several datasets."""
+
+    experiment: str = Field(description="Name of the experiment.")
+    targets: tuple[str, ...] = Field(description="Datasets whose weak_train it is fitted on.")
+
+
 class OverlapSettings(Strict):
     """How regions are detected."""
 
@@ -78,6 +86,19 @@ class StrongSettings(Strict):
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
 
 
+class SelectSettings(Strict):
+    """Which sources there are, and how they are selected from."""
+
+    experiment: str = Field(description="Name of the experiment; also names its random streams.")
+    weak: str = Field("", description="Name of the weak model.")
+    strong: str = Field("", description="Name of the strong model.")
+    layer: int = Field(-1, description="Layer of the strong activations.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
+    overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
+    sources: Experiment = Field(description="The sources.")
+    paths: PathsConfig = Field(PathsConfig(), description="Policies, rounds and batches.")
+
+
 class EvaluateSettings(Strict):
     """Nothing to choose: all metrics are computed."""
 
@@ -86,6 +107,10 @@ class TablesSettings(Strict):
     """Intervals of the tables."""
 
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
+
+
+class SelectionTablesSettings(TablesSettings):
+    """Intervals of the tables of source selection."""
 
 
 class FiguresSettings(Strict):
@@ -97,3 +122,7 @@ class FiguresSettings(Strict):
     titles: tuple[tuple[str, str], ...] = Field(
         description="Name and title of each dataset, in the order of the panels.", min_length=1
     )
+
+
+class SelectionFiguresSettings(FiguresSettings):
+    """What the figures of source selection show; the titles are those of the experiments."""

@@ -5,14 +5,14 @@ All draw on matplotlib's object interface, so that nothing is shown or kept open
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2s.checks import Array
+from w2s.evaluation.drawing import Rows, legend, no_data, paired_panels, panels, select
 
 COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
     "floor": "#999999",
@@ -28,41 +28,6 @@ COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
     "hard": "#D55E00",
     "overlap": "#CC79A7",
 }
-COLUMNS = 4  # panels side by side
-Rows = Mapping[str, Any]
-
-
-def panels(count: int, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels in rows of at most four."""
-    columns = min(count, COLUMNS)
-    lines = -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
-    axes = [figure.add_subplot(lines, columns, i + 1) for i in range(count)]
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _select(table: Rows, **wanted: str) -> Array:
-    mask = np.ones(len(next(iter(table.values()))), dtype=bool)
-    for column, value in wanted.items():
-        mask &= table[column] == value
-    return np.flatnonzero(mask)
-
-
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    handles: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False
-    )
-
-
-def _no_data(ax: Axes, reason: str) -> None:
-    ax.text(0.5, 0.5, reason or "no data", ha="center", va="center", wrap=True,
-            transform=ax.transAxes, color="#666666", fontsize=8)  # fmt: skip
 
 
 def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> None:
@@ -87,17 +52,17 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
-        rows = _select(mixing, dataset=dataset, control="plain")
+        rows = select(mixing, dataset=dataset, control="plain")
         known = rows[np.isfinite(mixing["accuracy"][rows])]
         if len(known):
             _curve(ax, mixing, known, "plain", band=True)
         else:
-            _no_data(ax, mixing["reason"][rows[0]] if len(rows) else "")
+            no_data(ax, mixing["reason"][rows[0]] if len(rows) else "")
         for name in ("floor", "w2s", "ceiling"):
-            i = _select(main, dataset=dataset)[0]
+            i = select(main, dataset=dataset)[0]
             ax.axhline(main[name][i], color=COLORS[name], label=name, linewidth=1.2)
             ax.axhspan(main[f"{name}_lo"][i], main[f"{name}_hi"][i], color=COLORS[name], alpha=0.1)
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure
 
 
@@ -106,10 +71,10 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
-        here = _select(mixing, dataset=dataset)
+        here = select(mixing, dataset=dataset)
         reasons = []
         for control in dict.fromkeys(mixing["control"][here]):
-            rows = _select(mixing, dataset=dataset, control=control)
+            rows = select(mixing, dataset=dataset, control=control)
             known = rows[np.isfinite(mixing["accuracy"][rows])]
             if not len(known):
                 reasons.append(f"{control}: {mixing['reason'][rows[0]]}")
@@ -120,8 +85,8 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
                 value = mixing["accuracy"][known[0]]
                 ax.axhline(value, linestyle=style, color=COLORS[control], label=control)
         if reasons and len(reasons) == len(dict.fromkeys(mixing["control"][here])):
-            _no_data(ax, reasons[0])
-    _legend(figure, axes)
+            no_data(ax, reasons[0])
+    legend(figure, axes)
     return figure
 
 
@@ -133,12 +98,7 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
             one seed's training points.
         titles: Title of each dataset, in the order of the panels.
     """
-    columns = min(len(titles), COLUMNS)
-    lines = 2 * -(-len(titles) // columns)  # two for each row of datasets
-    figure = Figure(figsize=(3.6 * columns + 0.6, 2.9 * lines + 0.5), layout="constrained")
-    places = [2 * columns * (i // columns) + i % columns + 1 for i in range(len(titles))]
-    top = [figure.add_subplot(lines, columns, place) for place in places]
-    bottom = [figure.add_subplot(lines, columns, place + columns) for place in places]
+    figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (dataset, title) in zip(top, bottom, titles.items(), strict=True):
         data = scores[dataset]
         score = data["score"][np.isfinite(data["score"])]
@@ -146,14 +106,13 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
             (upper, data["confidence"], data["tau_hard"], "confidence"),
             (lower, score, data["tau_overlap"], "overlap score"),
         ):
-            ax.spines[["top", "right"]].set_visible(False)
             ax.set(xlabel="points, sorted", ylabel=name)
             if tau is None:
-                _no_data(ax, data["reason"])
+                no_data(ax, data["reason"])
             else:
                 _split_curve(ax, np.sort(values), tau, name)
         upper.set_title(title)
-    _legend(figure, [*top, *bottom])
+    legend(figure, [*top, *bottom])
     return figure
 
 
@@ -182,7 +141,7 @@ def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
         ax.set(title=title, ylabel="test accuracy")
         ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
         for k, model in enumerate(("floor", "w2s", "ceiling")):
-            rows = _select(regions, dataset=dataset, model=model)
+            rows = select(regions, dataset=dataset, model=model)
             rows = rows[np.isfinite(regions["accuracy"][rows])]
             value = regions["accuracy"][rows]
             bars = np.abs(np.stack([regions["lo"][rows], regions["hi"][rows]]) - value)
@@ -190,9 +149,9 @@ def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
             place = np.array([("easy", "hard", "overlap").index(name) for name in names])
             ax.errorbar(place + 0.18 * (k - 1), value, yerr=bars, fmt="o", capsize=3, markersize=5,
                         color=COLORS[model], label=model)  # fmt: skip
-        known = _select(regions, dataset=dataset)
+        known = select(regions, dataset=dataset)
         if not np.isfinite(regions["accuracy"][known]).any():
-            _no_data(ax, regions["reason"][known[0]] if len(known) else "")
+            no_data(ax, regions["reason"][known[0]] if len(known) else "")
         ax.set_xticks(range(3), ["easy", "hard", "overlap"])
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure

@@ -146,7 +146,8 @@ class _State:
             if self.ops.eager and not bool(bad.any()):
                 break
             low, high = xp.where(slope < 0, size, low), xp.where(slope > 0, size, high)
-            newton = size - slope / (self._bend() + square)
+            with np.errstate(invalid="ignore", divide="ignore"):  # no bend: the middle is taken
+                newton = size - slope / (self._bend() + square)
             middle = xp.where(xp.isinf(high), 2 * size, (low + high) / 2)
             better = xp.where((newton > low) & (newton < high), newton, middle)
             size = xp.where(bad, better, size)

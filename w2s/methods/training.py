@@ -106,6 +106,18 @@ class Trained:
     reason: list[str]
 
 
+def joined(parts: Sequence[Trained], n_test: int) -> Trained:
+    """The runs of all parts, one after another, with `n_test` test points if there are none."""
+    none = Trained(np.empty((0, n_test), np.float32), np.empty(0), np.empty(0), [])
+    every = [none, *parts]
+    return Trained(
+        np.concatenate([part.proba for part in every]),
+        np.concatenate([part.gap for part in every]),
+        np.concatenate([part.l2 for part in every]),
+        [why for part in every for why in part.reason],
+    )
+
+
 def train(
     runs: Sequence[Run],
     weak_proba: Array,
@@ -134,13 +146,29 @@ def train(
         ]
         if not numbers:
             continue
-        targets = np.stack([label if runs[i].true_labels else weak_proba for i in numbers], 1)
-        weights = np.zeros(targets.shape)  # (n, b)
-        for column, i in enumerate(numbers):
-            weights[runs[i].mix.rows, column] = 1
-        probes = fit(x, targets, weights)
-        proba[numbers] = probes.predict_proba(x_test).T
-        gap[numbers], l2[numbers] = probes.gap, probes.l2
-        for i, why in zip(numbers, probes.reason, strict=True):
+        targets = [label if runs[i].true_labels else weak_proba for i in numbers]
+        found = train_on(x, x_test, targets, [runs[i].mix.rows for i in numbers], fit=fit)
+        proba[numbers], gap[numbers], l2[numbers] = found.proba, found.gap, found.l2
+        for i, why in zip(numbers, found.reason, strict=True):
             reason[i] = why
     return Trained(proba, gap, l2, reason)
+
+
+def train_on(
+    x: Array, x_test: Array, targets: Sequence[Array], rows: Sequence[Array], *, fit: Fit
+) -> Trained:
+    """Train runs on one activation matrix as one problem, and predict the test points.
+
+    Args:
+        x: Activations of the pool, (n, d).
+        x_test: Activations of the test points, (n_test, d).
+        targets: Labels of the pool for each run, each (n,).
+        rows: Training rows of each run.
+        fit: How the probes are fitted.
+    """
+    weights = np.zeros((len(x), len(rows)))
+    for column, mine in enumerate(rows):
+        weights[mine, column] = 1
+    probes = fit(x, np.stack(targets, axis=1), weights)
+    proba = probes.predict_proba(x_test).T.astype(np.float32)
+    return Trained(proba, probes.gap, probes.l2, list(probes.reason))

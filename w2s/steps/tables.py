@@ -24,7 +24,7 @@ def tables(
     metrics: Sequence[Artifact], correct: Sequence[Artifact], *, settings: TablesSettings
 ) -> dict[str, Artifact]:
     """Main, mixing, regions and comparisons table, one bootstrap per dataset and pair."""
-    outcomes = _outcomes(metrics, correct)
+    outcomes = [_outcome(seeds) for seeds in by_seed(metrics, correct, key=KEY)]
     level = settings.evaluation.level
     rows: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("main", "mixing", "regions", "comparisons")
@@ -39,10 +39,10 @@ def tables(
             rows["regions"] += region_rows(outcome, drawn, level)
             rows["comparisons"] += comparison_rows(outcome, drawn, level)
             advance(1)
-    return {name: _table(f"{name}_table", found) for name, found in rows.items()}
+    return {name: table(f"{name}_table", found) for name, found in rows.items()}
 
 
-def _table(kind: str, rows: list[dict[str, Any]]) -> Artifact:
+def table(kind: str, rows: list[dict[str, Any]]) -> Artifact:
     """Rows as columns of the declared dtypes."""
     arrays = {}
     for name, spec in KINDS[kind].arrays.items():
@@ -51,20 +51,35 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Artifact:
     return Artifact(kind, arrays, {})
 
 
-def _outcomes(metrics: Sequence[Artifact], correct: Sequence[Artifact]) -> list[Outcome]:
+def by_seed(
+    first: Sequence[Artifact], second: Sequence[Artifact], *, key: Sequence[str]
+) -> list[list[tuple[Artifact, Artifact]]]:
+    """The seeds of each job: two artifacts of a seed side by side.
+
+    Args:
+        first: An artifact of each seed of each job.
+        second: Another, in the same order.
+        key: The facts that name a job.
+
+    Raises:
+        ArtifactError: artifacts that are not side by side, or a seed twice.
+    """
+    if len(first) != len(second):
+        kinds = " and ".join(sorted({item.kind for item in [*first, *second]}))
+        raise ArtifactError(
+            f"tables: found {len(first)} and {len(second)} files of {kinds}, expected as many"
+        )
     jobs: dict[tuple[str, ...], list[tuple[Artifact, Artifact]]] = {}
-    if len(metrics) != len(correct):
-        raise ArtifactError(f"correct: found {len(correct)} files, expected {len(metrics)}")
-    for rows, right in zip(metrics, correct, strict=True):
-        if any(rows.facts[key] != right.facts[key] for key in (*KEY, "seed")):
+    for one, other in zip(first, second, strict=True):
+        if any(one.facts[name] != other.facts[name] for name in (*key, "seed")):
             raise ArtifactError(
-                "tables: found metrics and correct of different jobs, in this order"
+                f"tables: found {one.kind} and {other.kind} of different jobs, in this order"
             )
-        seeds = jobs.setdefault(tuple(rows.facts[key] for key in KEY), [])
-        if any(rows.facts["seed"] == other.facts["seed"] for other, _ in seeds):
-            raise ArtifactError(f"tables: found seed {rows.facts['seed']} of a job twice")
-        seeds.append((rows, right))
-    return [_outcome(pairs) for pairs in jobs.values()]
+        seeds = jobs.setdefault(tuple(one.facts[name] for name in key), [])
+        if any(one.facts["seed"] == known.facts["seed"] for known, _ in seeds):
+            raise ArtifactError(f"tables: found seed {one.facts['seed']} of a job twice")
+        seeds.append((one, other))
+    return list(jobs.values())
 
 
 def _outcome(seeds: list[tuple[Artifact, Artifact]]) -> Outcome:

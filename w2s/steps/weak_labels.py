@@ -17,35 +17,17 @@ def weak_labels(
     examples: Artifact, split: Artifact, activations: Artifact, *, settings: WeakLabelsSettings
 ) -> dict[str, Artifact]:
     """Fit the weak probe on weak_train (true labels); predict strong_train, val and test."""
-    same_job(examples=examples, split=split, activations=activations)
-    layer = layer_of(activations, settings.layer)
-    part = _parts(examples, split)
-    x = layer[rows_of(examples["id"], activations["id"], what="activations")]
-    train = part == "weak_train"
+    columns, x = labelled(examples, split, activations, layer=settings.layer)
     dataset, seed = examples.facts["dataset"], split.facts["seed"]
-    fit = fitter(settings.probe, stream(seed, "folds", dataset, "weak"))
-    probe = fit(x[train], examples["label"][train, None], np.ones((train.sum(), 1)))
-    if probe.reason[0]:
-        raise DegenerateError(f"weak probe: {probe.reason[0]}")
-    rest = ~train
-    arrays = {
-        "id": examples["id"][rest],
-        "part": part[rest],
-        "label": examples["label"][rest],
-        "weak_proba": probe.predict_proba(x[rest])[:, 0].astype(np.float32),
-    }
-    facts = {
-        "dataset": dataset,
-        "seed": seed,
-        "n_train": int(train.sum()),
-        "gap": float(probe.gap[0]),
-        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" else None,
-    }
-    return {"weak_labels": Artifact("weak_labels", arrays, facts)}
+    return {"weak_labels": label_rest(columns, x, dataset=dataset, seed=seed, settings=settings)}
 
 
-def _parts(examples: Artifact, split: Artifact) -> Array:
-    """Part of each example with the pool told apart into its halves."""
+def labelled(
+    examples: Artifact, split: Artifact, activations: Artifact, *, layer: int
+) -> tuple[dict[str, Array], Array]:
+    """Id, label and part of each example, the pool told apart into its halves, and activations."""
+    same_job(examples=examples, split=split, activations=activations)
+    x = layer_of(activations, layer)[rows_of(examples["id"], activations["id"], what="activations")]
     part: Array = examples["part"].copy()
     part[rows_of(split["id"], examples["id"], what="examples")] = split["half"]
     lacking = int(np.sum(part == "pool"))
@@ -53,4 +35,33 @@ def _parts(examples: Artifact, split: Artifact) -> Array:
         raise ArtifactError(
             f"split: found no half for {lacking} examples of the pool, expected one"
         )
-    return part
+    return {"id": examples["id"], "part": part, "label": examples["label"]}, x
+
+
+def label_rest(
+    columns: dict[str, Array], x: Array, *, dataset: str, seed: int, settings: WeakLabelsSettings
+) -> Artifact:
+    """The weak probe, fitted on the rows of weak_train, applied to all others.
+
+    Args:
+        columns: Id, part and label of n points.
+        x: Their weak activations, (n, d).
+        dataset: Goes into the facts, and names the folds of a cross-validation.
+        seed: Likewise.
+        settings: The probe.
+    """
+    train = columns["part"] == "weak_train"
+    fit = fitter(settings.probe, stream(seed, "folds", dataset, "weak"))
+    probe = fit(x[train], columns["label"][train, None], np.ones((train.sum(), 1)))
+    if probe.reason[0]:
+        raise DegenerateError(f"weak probe: {probe.reason[0]}")
+    arrays = {name: column[~train] for name, column in columns.items()}
+    arrays["weak_proba"] = probe.predict_proba(x[~train])[:, 0].astype(np.float32)
+    facts = {
+        "dataset": dataset,
+        "seed": seed,
+        "n_train": int(train.sum()),
+        "gap": float(probe.gap[0]),
+        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" else None,
+    }
+    return Artifact("weak_labels", arrays, facts)

@@ -41,6 +41,7 @@ wildcard_constraints:
     strong=names(CONFIG.models),
     seed=r"\d+",
     resource=names(PACKAGES),
+    experiment=names(CONFIG.selection.experiments),
 
 
 def settings(stage):

@@ -1,60 +1,19 @@
-"""The artifact kinds of the project: what each file holds, column by column."""
+"""Kinds of the spine: from examples to the result tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-FORMAT = 1  # version of the file format; part of every stage's code digest
-KINDS: dict[str, Kind] = {}
-
-
-@dataclass(frozen=True)
-class Array:
-    """Declaration of one column or tensor: dtype, named axes, meaning, and whether NaN may occur.
-
-    `str` columns hold text. Arrays whose axes share a name share that length.
-    """
-
-    dtype: str
-    doc: str
-    axes: tuple[str, ...] = ("n",)
-    nan: bool = False
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Declaration of an artifact: what `load` insists on and `docs/artifacts.md` shows.
-
-    Attributes:
-        name: Written into the file; a file of another kind is refused.
-        arrays: Declared arrays by name. A name that ends in `*` declares all with that prefix.
-        facts: Declared facts by name, with their meaning.
-        doc: One sentence.
-        suffix: `.parquet` for rows, `.safetensors` for tensors.
-        ids: Whether the rows are identified by an `id` array.
-    """
-
-    name: str
-    doc: str
-    arrays: Mapping[str, Array]
-    facts: Mapping[str, str] = field(default_factory=dict)
-    suffix: str = ".parquet"
-    ids: bool = True
-
-    def __post_init__(self) -> None:
-        KINDS[self.name] = self
-
-
-ID = Array("int64", "example id: a hash of the text, so that it survives any reordering")
-PART = Array("str", "which part of the data the row belongs to")
-DATASET = {"dataset": "name of the dataset"}
-JOB = {**DATASET, "weak": "weak model", "strong": "strong model", "seed": "seed of the halves"}
-STATUS = {
-    "status": "ok, or degenerate where the regions are undefined",
-    "reason": "why, if it is not ok",
-}
-INTERVAL = "bound of the confidence interval (paired bootstrap over test examples and seeds)"
+from w2s.kinds.declaration import (
+    DATASET,
+    ID,
+    INTERVAL,
+    JOB,
+    ROW,
+    STATUS,
+    Array,
+    Kind,
+    number,
+    with_interval,
+)
 
 EXAMPLES = Kind(
     "examples",
@@ -197,25 +156,6 @@ CORRECT = Kind(
     suffix=".safetensors",
 )
 
-ROW = {
-    "dataset": Array("str", "name of the dataset"),
-    "weak": Array("str", "name of the weak model"),
-    "strong": Array("str", "name of the strong model"),
-}
-
-
-def _number(doc: str) -> Array:
-    return Array("float64", doc, nan=True)
-
-
-def _with_interval(name: str, doc: str) -> dict[str, Array]:
-    return {
-        name: _number(doc),
-        f"{name}_lo": _number("lower " + INTERVAL),
-        f"{name}_hi": _number("upper " + INTERVAL),
-    }
-
-
 MAIN_TABLE = Kind(
     "main_table",
     "Floor, w2s, ceiling and PGR of every dataset and pair.",
@@ -223,13 +163,13 @@ MAIN_TABLE = Kind(
         **ROW,
         "n_seeds": Array("int64", "seeds"),
         "n_pool": Array("int64", "size of the training pool"),
-        **_with_interval("floor", "weak floor: test accuracy, mean over seeds"),
-        **_with_interval("w2s", "test accuracy of weak-to-strong, mean over seeds"),
-        **_with_interval("ceiling", "strong ceiling: test accuracy, mean over seeds"),
-        **_with_interval("pgr", "(w2s - floor) / (ceiling - floor) of the means"),
-        "overlap_density": _number("overlap points / all points, mean over seeds"),
-        "easy_share": _number("easy points / all points, mean over seeds"),
-        "hard_share": _number("hard points / all points, mean over seeds"),
+        **with_interval("floor", "weak floor: test accuracy, mean over seeds"),
+        **with_interval("w2s", "test accuracy of weak-to-strong, mean over seeds"),
+        **with_interval("ceiling", "strong ceiling: test accuracy, mean over seeds"),
+        **with_interval("pgr", "(w2s - floor) / (ceiling - floor) of the means"),
+        "overlap_density": number("overlap points / all points, mean over seeds"),
+        "easy_share": number("easy points / all points, mean over seeds"),
+        "hard_share": number("hard points / all points, mean over seeds"),
         "status": Array("str", "ok, partial (some seeds degenerate) or degenerate"),
         "reason": Array("str", "why, if it is not ok, or why a number is missing"),
     },
@@ -241,13 +181,13 @@ MIXING_TABLE = Kind(
     {
         **ROW,
         "control": Array("str", "plain or a control"),
-        "proportion": _number("share of overlap points in the mix; NaN for random, true_labels"),
-        "accuracy": _number("test accuracy, mean over seeds and repeats"),
-        "lo": _number("lower " + INTERVAL),
-        "hi": _number("upper " + INTERVAL),
-        "label_accuracy": _number("accuracy of the labels trained on"),
+        "proportion": number("share of overlap points in the mix; NaN for random, true_labels"),
+        "accuracy": number("test accuracy, mean over seeds and repeats"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
+        "label_accuracy": number("accuracy of the labels trained on"),
         "n_seeds": Array("int64", "seeds with a value"),
-        "n_train": _number("training points, mean over seeds"),
+        "n_train": number("training points, mean over seeds"),
         "reason": Array("str", "why seeds are missing, if they are"),
     },
     ids=False,
@@ -259,10 +199,10 @@ REGIONS_TABLE = Kind(
         **ROW,
         "model": Array("str", "floor, w2s or ceiling"),
         "region": Array("str", "easy, hard or overlap"),
-        "accuracy": _number("accuracy on the region's test points, mean over seeds"),
-        "lo": _number("lower " + INTERVAL),
-        "hi": _number("upper " + INTERVAL),
-        "n": _number("test points of the region, mean over seeds"),
+        "accuracy": number("accuracy on the region's test points, mean over seeds"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
+        "n": number("test points of the region, mean over seeds"),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
     },
@@ -275,9 +215,9 @@ COMPARISONS_TABLE = Kind(
         **ROW,
         "comparison": Array("str", "what is subtracted from what"),
         "group": Array("str", "test points: overall, easy, hard or overlap"),
-        "difference": _number("mean over seeds of the paired difference"),
-        "lo": _number("lower " + INTERVAL),
-        "hi": _number("upper " + INTERVAL),
+        "difference": number("mean over seeds of the paired difference"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
     },

@@ -1,0 +1,55 @@
+"""The artifact kinds of the project: what each file holds, column by column."""
+
+from w2s.kinds.declaration import FORMAT, ID, KINDS, Array, Kind
+from w2s.kinds.selection import (
+    SELECTION_PATHS,
+    SELECTION_POINTS,
+    SELECTION_PREDICTIONS,
+    SELECTION_ROUNDS_TABLE,
+    SELECTION_SOURCES_TABLE,
+    SELECTION_TABLE,
+)
+from w2s.kinds.spine import (
+    ACTIVATIONS,
+    COMPARISONS_TABLE,
+    CORRECT,
+    EXAMPLES,
+    MAIN_TABLE,
+    METRICS,
+    MIXING_TABLE,
+    PREDICTIONS,
+    REGIONS,
+    REGIONS_TABLE,
+    RUNS,
+    SPLIT,
+    TOKENS,
+    WEAK_LABELS,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "COMPARISONS_TABLE",
+    "CORRECT",
+    "EXAMPLES",
+    "FORMAT",
+    "ID",
+    "KINDS",
+    "MAIN_TABLE",
+    "METRICS",
+    "MIXING_TABLE",
+    "PREDICTIONS",
+    "REGIONS",
+    "REGIONS_TABLE",
+    "RUNS",
+    "SELECTION_PATHS",
+    "SELECTION_POINTS",
+    "SELECTION_PREDICTIONS",
+    "SELECTION_ROUNDS_TABLE",
+    "SELECTION_SOURCES_TABLE",
+    "SELECTION_TABLE",
+    "SPLIT",
+    "TOKENS",
+    "WEAK_LABELS",
+    "Array",
+    "Kind",
+]
