@@ -73,7 +73,8 @@ that read what it wrote. Everything else stays.
 | `mixing` | `strong` |
 | `selection.paths`; an experiment's sources | `select` of all; of it |
 | a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |
-| `evaluation` | `tables`, `selection_tables` |
+| `synthetic`: repetitions, seed, recipe | `synthetic`, `synthetic_detection`, `synthetic_controls`, each by its own |
+| `evaluation` | `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
 
 `snakemake -n` (with your `--configfile`) shows what would run, without running it.
@@ -279,6 +280,7 @@ def example(path: str) -> str:
     pair = chosen["pairs"][0]
     names = {"dataset": next(iter(chosen["datasets"])), "seed": chosen["seeds"][0]}
     names["experiment"] = next(iter(chosen["selection"]["experiments"]))
+    names["study"] = next(iter(chosen["synthetic"].get("studies", ["overlap"])))
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
     return path.replace("<results>", chosen["results"]).format(**names)
 

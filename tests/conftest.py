@@ -119,7 +119,40 @@ def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         jobs[f"activations-{model}"] = Job("activations", chosen, tokens | where, activations)
     for seed in SEEDS:
         jobs |= _seed_jobs(folder, seed)
-    return jobs | _final_jobs(folder)
+    return jobs | _final_jobs(folder) | _synthetic_jobs(folder)
+
+
+def _synthetic_jobs(folder: Path) -> dict[str, Job]:
+    """The synthetic study with two repetitions of everything."""
+
+    def of(stage: str) -> dict[str, Path]:
+        return {
+            name: folder / f"{stage}-{name}{getattr(kind, 'suffix', '.parquet')}"
+            for name, kind in STAGES[stage].outputs.items()
+        }
+
+    few = {"repetitions": 2}
+    rows = {**of("synthetic_detection"), **of("synthetic_controls")}
+    tables = of("synthetic_tables")
+    plans: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Path]]] = {
+        "synthetic": (few | {"study": "overlap"}, {}, of("synthetic")),
+        "synthetic_detection": (few, {}, of("synthetic_detection")),
+        "synthetic_controls": (few, {}, of("synthetic_controls")),
+        "synthetic_tables": (
+            {},
+            {"accuracies": [of("synthetic")["accuracies"]], **rows},
+            tables,
+        ),
+        "synthetic_figures": (
+            {},
+            {name: tables[name] for name in STAGES["synthetic_figures"].inputs},
+            {
+                name: folder / f"synthetic-{name}.svg"
+                for name in STAGES["synthetic_figures"].outputs
+            },
+        ),
+    }
+    return {stage: Job(stage, *plan) for stage, plan in plans.items()}
 
 
 def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:

@@ -35,6 +35,7 @@ def example() -> dict[str, Any]:
             "there": {"source": "hub", "id": "a/b", "revision": "0123"},
         },
         "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
+        "synthetic": {"studies": ["first", "hard"]},
         "selection": {
             "experiments": {
                 "cut": {"sources": "partition", "dataset": "films"},
@@ -50,6 +51,7 @@ def example() -> dict[str, Any]:
 
 def jobs(config: Config) -> dict[Job, str]:
     """Settings of every job of the workflow."""
+    assert config.synthetic is not None
     pairs = [{"weak": pair.weak, "strong": pair.strong} for pair in config.pairs]
     used = {name for pair in pairs for name in pair.values()}
     per: dict[str, list[dict[str, str]]] = {
@@ -58,6 +60,8 @@ def jobs(config: Config) -> dict[Job, str]:
         "tables": [{}],
         "figures": pairs,
         "selection_tables": [{}],
+        "synthetic": [{"study": name} for name in config.synthetic.studies],
+        **{f"synthetic_{name}": [{}] for name in ("detection", "controls", "tables", "figures")},
         "selection_figures": pairs,
     }
     per["split"] = [{**d, "seed": str(s)} for d in per["examples"] for s in config.seeds]
@@ -146,8 +150,11 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("selection.experiments.cut.counts", "rebalanced", {"select"}),
         ("selection.experiments.cut.title", "Cut", {"selection_figures"}),
         ("selection.experiments.both.targets", ["tweets"], {"corpora_labels", "select"}),
+        ("synthetic.repetitions", 7, {"synthetic"}),
+        ("synthetic.recipe", {"c": 2}, {"synthetic", "synthetic_controls"}),
+        ("synthetic.detection_repetitions", 7, {"synthetic_detection"}),
         ("evaluation.bootstrap", 500, {"tables", "selection_tables"}),
-        ("evaluation.level", 0.9, {"tables", "selection_tables"}),
+        ("evaluation.level", 0.9, {"tables", "selection_tables", "synthetic_tables"}),
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),

@@ -19,11 +19,11 @@ from pydantic import (
 
 from w2s.config_selection import SelectionConfig
 from w2s.config_sources import Dataset, Model, Name, Strict, nearest_of
+from w2s.config_synthetic import SyntheticConfig
 from w2s.errors import ConfigError
 
-RESERVED = frozenset(
-    {"tables", "figures", "logs", "benchmarks", "selection"}
-)  # folders beside the datasets'
+# folders beside the datasets'
+RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "synthetic"})
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Control = Literal[
@@ -138,18 +138,19 @@ class Config(Strict):
 
     results: str = Field(description="Folder for everything the experiment writes.")
     resources: str = Field("resources", description="Folder for downloads, shared by experiments.")
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        description="Each seed draws new halves of the pool and new mixes."
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="Each seed draws new halves of the pool and new mixes."
     )
-    datasets: dict[Name, Dataset] = Field(description="The datasets, by name.", min_length=1)
-    models: dict[Name, Model] = Field(description="The models, by name.", min_length=1)
-    pairs: Annotated[tuple[Pair, ...], Field(min_length=1)] = Field(
-        description="Which weak model supervises which strong one."
-    )
+    datasets: dict[Name, Dataset] = Field({}, description="The datasets, by name.")
+    models: dict[Name, Model] = Field({}, description="The models, by name.")
+    pairs: tuple[Pair, ...] = Field((), description="Which weak model supervises which strong one.")
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="Overlap detection.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
     selection: SelectionConfig = Field(SelectionConfig(), description="Source selection.")
+    synthetic: SyntheticConfig | None = Field(
+        None, description="The synthetic study; none if not given."
+    )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
 
@@ -159,6 +160,12 @@ class Config(Strict):
             raise ValueError(f"datasets: '{name}' is the name of a results folder; choose another")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: found a seed twice in {list(self.seeds)}, expected once")
+        needed = ("seeds", "datasets", "models", "pairs")
+        given = [name for name in needed if getattr(self, name)]
+        lacking = [name for name in needed if name not in given]
+        if lacking and (given or self.synthetic is None):
+            why = f"as there are {given[0]}" if given else "or a synthetic study"
+            raise ValueError(f"{lacking[0]}: found none, expected at least 1 item, {why}")
         names = [pair.name for pair in self.pairs]
         if len(set(names)) != len(names):
             raise ValueError(f"pairs: found a pair twice in {names}, expected once")

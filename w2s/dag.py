@@ -162,6 +162,12 @@ def _selection_figures(config: Config, job: Mapping[str, str]) -> dict[str, Any]
     return {**_figures(config, job), "titles": experiment_titles(config)}
 
 
+def _study(config: Config, repetitions: str, *names: str) -> dict[str, Any]:
+    """Settings of a stage of the synthetic study, with its own number of repetitions."""
+    fields = _fields(config.synthetic, repetitions, *names)
+    return {"repetitions": fields.pop(repetitions), **fields}
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
@@ -180,4 +186,12 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "select": _select,
     "selection_tables": lambda c, job: _fields(c, "evaluation"),
     "selection_figures": _selection_figures,
+    "synthetic": lambda c, job: {
+        "study": job["study"],
+        **_study(c, "repetitions", "seed", "recipe"),
+    },
+    "synthetic_detection": lambda c, job: _study(c, "detection_repetitions", "seed"),
+    "synthetic_controls": lambda c, job: _study(c, "control_repetitions", "seed", "recipe"),
+    "synthetic_tables": lambda c, job: _fields(c.evaluation, "level"),
+    "synthetic_figures": lambda c, job: {},
 }

@@ -14,6 +14,7 @@ from pydantic import Field
 from w2s.config import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
 from w2s.config_selection import Experiment, PathsConfig
 from w2s.config_sources import Dataset, PackageFile, Strict
+from w2s.config_synthetic import RecipeConfig, Study
 
 
 class FetchSettings(Strict):
@@ -126,3 +127,37 @@ class FiguresSettings(Strict):
 
 class SelectionFiguresSettings(FiguresSettings):
     """What the figures of source selection show; the titles are those of the experiments."""
+
+
+class SyntheticSettings(Strict):
+    """One sweep of the synthetic study."""
+
+    study: Study = Field(description="Which sweep.")
+    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
+    seed: int = Field(0, description="Seed of all draws.", ge=0)
+    recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
+
+
+class SyntheticDetectionSettings(Strict):
+    """How often the detector is tried."""
+
+    repetitions: int = Field(description="Mixtures drawn for each cell.", ge=2)
+    seed: int = Field(0, description="Seed of all draws.", ge=0)
+
+
+class SyntheticControlsSettings(Strict):
+    """The purity control and the expansion estimate."""
+
+    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
+    seed: int = Field(0, description="Seed of all draws.", ge=0)
+    recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
+
+
+class SyntheticTablesSettings(Strict):
+    """Intervals of the tables of the synthetic study."""
+
+    level: float = Field(0.95, description="Coverage of the intervals.", gt=0.5, lt=1)
+
+
+class SyntheticFiguresSettings(Strict):
+    """Nothing to choose: the figures show what the tables hold."""

@@ -42,6 +42,7 @@ wildcard_constraints:
     seed=r"\d+",
     resource=names(PACKAGES),
     experiment=names(CONFIG.selection.experiments),
+    study=names(CONFIG.synthetic.studies if CONFIG.synthetic else []),
 
 
 def settings(stage):

