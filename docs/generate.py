@@ -69,12 +69,13 @@ that read what it wrote. Everything else stays.
 | a new entry in `seeds` | `split` of that seed, then `tables` |
 | a pair's `weak_layer`; its `strong_layer` | `weak_labels`; `overlap` |
 | `probe` | `weak_labels` |
-| `overlap` | `overlap` |
-| `mixing` | `strong` |
+| `overlap` | `overlap`, `select`, `student` |
+| `mixing` | `strong`, `student` |
 | `selection.paths`; an experiment's sources | `select` of all; of it |
 | a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |
 | `synthetic`: repetitions, seed, recipe | `synthetic`, `synthetic_detection`, `synthetic_controls`, each by its own |
-| `evaluation` | `tables`, `selection_tables`, `synthetic_tables` |
+| `weak_supervision.lfs`; its `features`, `layer` | `label_matrix`; `student` |
+| `evaluation` | `weak_supervision_tables`, `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
 
 `snakemake -n` (with your `--configfile`) shows what would run, without running it.
@@ -282,6 +283,8 @@ def example(path: str) -> str:
     names["experiment"] = next(iter(chosen["selection"]["experiments"]))
     names["study"] = next(iter(chosen["synthetic"].get("studies", ["overlap"])))
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
+    if "label_models" in path:
+        names["weak"] = chosen["weak_supervision"]["label_models"][0]
     return path.replace("<results>", chosen["results"]).format(**names)
 
 

@@ -119,7 +119,77 @@ def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         jobs[f"activations-{model}"] = Job("activations", chosen, tokens | where, activations)
     for seed in SEEDS:
         jobs |= _seed_jobs(folder, seed)
+    jobs |= _labeling_jobs(inputs, folder)
     return jobs | _final_jobs(folder) | _synthetic_jobs(folder)
+
+
+def _labeling_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
+    """Weak supervision on the same texts, and a dataset that brings votes and features."""
+    examples = {"examples": folder / "examples.parquet"}
+    matrix = {"label_matrix": folder / "label_matrix.safetensors"}
+    jobs = {
+        "label_matrix": Job("label_matrix", {"lfs": ["afinn", "negation", "intensity", "vader"]},
+                            examples, matrix)
+    }  # fmt: skip
+    for seed in SEEDS:
+        split = {"split": folder / f"split-{seed}.parquet"}
+        labels = {"weak_labels": folder / f"lf-labels-{seed}.parquet"}
+        made = {
+            name: folder / f"lf-{name}-{seed}{kind.suffix}"  # type: ignore[union-attr]
+            for stage in ("student", "evaluate")
+            for name, kind in STAGES[stage].outputs.items()
+        }
+        large = {"activations": folder / "activations-large.safetensors"}
+        names = {"weak": "majority_vote", "strong": "mlp"}
+        runs = {name: made[name] for name in STAGES["student"].outputs}
+        jobs[f"label_model-{seed}"] = Job(
+            "label_model", {"label_model": "majority_vote"}, {**examples, **split, **matrix}, labels
+        )
+        jobs[f"student-{seed}"] = Job(
+            "student", {**names, "mixing": MIXING}, {**labels, **large}, runs
+        )
+        jobs[f"evaluate-lf-{seed}"] = Job(
+            "evaluate",
+            {},
+            {**examples, **labels, **runs},
+            {name: made[name] for name in STAGES["evaluate"].outputs},
+        )
+    jobs |= _labeling_reports(folder)
+    source = {"source": inputs / "wrench" / "train.json"}
+    wrench = {"examples": folder / "wrench-examples.parquet"}
+    data = {"source": "wrench", "path": "wrench", "holds": "features"}
+    jobs["examples-wrench"] = Job("examples", {"dataset": "w", "data": data}, source, wrench)
+    for stage, name in (("wrench_votes", "label_matrix"), ("wrench_features", "activations")):
+        outputs = {name: folder / f"wrench-{name}.safetensors"}
+        jobs[stage] = Job(stage, {}, wrench | source, outputs)
+    return jobs
+
+
+def _labeling_reports(folder: Path) -> dict[str, Job]:
+    tables = {
+        name: folder / f"table-lf-{name}.parquet"
+        for name in STAGES["weak_supervision_tables"].outputs
+    }
+    read = {
+        "examples": [folder / "examples.parquet"],
+        "label_matrix": [folder / "label_matrix.safetensors"],
+        "metrics": [folder / f"lf-metrics-{seed}.parquet" for seed in SEEDS],
+        "correct": [folder / f"lf-correct-{seed}.safetensors" for seed in SEEDS],
+    }
+    return {
+        "weak_supervision_tables": Job(
+            "weak_supervision_tables", {"evaluation": {"bootstrap": 200}}, read, tables
+        ),
+        "weak_supervision_figures": Job(
+            "weak_supervision_figures",
+            {"titles": [["films", "Films"]]},
+            {name: tables[name] for name in STAGES["weak_supervision_figures"].inputs},
+            {
+                name: folder / f"lf-{name}.svg"
+                for name in STAGES["weak_supervision_figures"].outputs
+            },
+        ),
+    }
 
 
 def _synthetic_jobs(folder: Path) -> dict[str, Job]:
@@ -249,6 +319,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     tiny.write_dataset(inputs / "texts.csv", n=400)
     tiny.write_model(inputs / "small", "bert")
     tiny.write_model(inputs / "large", "llama")
+    tiny.write_wrench(inputs / "wrench")
     made = Chain(inputs, folder, chain_jobs(inputs, folder))
     made.run()
     return made

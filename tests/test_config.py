@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from w2s import config, config_sources, settings
+from w2s import config, config_selection, config_sources, settings
 from w2s.config import Config, parse, parse_as
 from w2s.config_sources import ICWSM14, PackageFile
 from w2s.errors import ConfigError
@@ -76,7 +76,8 @@ def test_embedded_configuration_parses() -> None:
     "path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda p: p.name
 )
 def test_every_configuration_file_parses(path: Path) -> None:
-    assert parse(yaml.safe_load(path.read_text(encoding="utf-8"))).seeds
+    parsed = parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert parsed.pairs or parsed.synthetic or parsed.weak_supervision
 
 
 def test_defaults_are_those_of_the_method() -> None:
@@ -154,7 +155,7 @@ MISTAKES = [
     ("datasets.a--b", {"source": "file", "path": "x"}, "pattern"),
     ("datasets.two words", {"source": "file", "path": "x"}, "pattern"),
     ("datasets", {}, "at least 1 item"),
-    ("datasets", REMOVED, "expected a value"),
+    ("datasets", REMOVED, "expected at least 1 item"),
     ("datasets.films", None, "found None"),
     ("datasets.films.path", REMOVED, "expected a value"),
     ("datasets.films.test", 1.5, "found 1.5"),
@@ -286,3 +287,146 @@ def test_round_trip_through_json_changes_nothing() -> None:
     parsed = parse(example())
     assert isinstance(parsed, BaseModel)
     assert parse(json.loads(parsed.model_dump_json())) == parsed
+
+
+CUT = {"sources": "partition", "dataset": "films"}
+BOTH = {"sources": "corpora", "datasets": ["films", "tweets"], "targets": ["films"]}
+
+
+def experiment(entry: dict[str, Any], **changes: Any) -> list[str]:
+    """The lines for a configuration with one selection experiment, named one."""
+    found = {key: value for key, value in {**entry, **changes}.items() if value is not REMOVED}
+    return lines_for(changed("selection.experiments", {"one": found}))
+
+
+def test_selection_of_sources_parses_with_the_defaults_of_the_method() -> None:
+    assert parse(example()).selection.experiments == {}
+    paths = parse(example()).selection.paths
+    assert (paths.rounds, paths.epsilon) == (50, 0.1)
+    assert {
+        "ucb",
+        "thompson",
+        "epsilon_greedy",
+        "random",
+        "oracle",
+        "label_oracle",
+        "original",
+    } == (set(paths.policies))
+    found = parse(changed("selection.experiments", {"cut": CUT, "both": BOTH})).selection
+    cut, both = found.experiments["cut"], found.experiments["both"]
+    assert isinstance(cut, config_selection.Partition)
+    assert (cut.overlap_shares, cut.counts, cut.datasets) == ((0.1, 0.9), "even", ("films",))
+    assert isinstance(both, config_selection.Corpora)
+    assert (both.datasets, both.targets) == (("films", "tweets"), ("films",))
+
+
+def test_shares_add_up_whatever_their_rounding() -> None:
+    for shares in (
+        [1],
+        [0.5, 0.5],
+        [0.1] * 10,
+        [1 / 3] * 3,
+        [0.333333, 0.333333, 0.333334],
+        [0, 1],
+    ):
+        data = changed("selection.experiments", {"one": {**CUT, "overlap_shares": shares}})
+        assert parse(data).selection.experiments["one"].overlap_shares == tuple(shares)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("entry", "changes", "setting", "expected"),
+    [
+        (CUT, {"overlap_shares": [0.1, 0.8]}, ".overlap_shares", "shares that add up to 1"),
+        (CUT, {"overlap_shares": [0.6, 0.6]}, ".overlap_shares", "found [0.6, 0.6]"),
+        (CUT, {"overlap_shares": []}, ".overlap_shares", "at least 1 item"),
+        (CUT, {"overlap_shares": [1.5, 0]}, ".overlap_shares.0", "found 1.5"),
+        (CUT, {"overlap_shares": [-0.5, 1]}, ".overlap_shares.0", "found -0.5"),
+        (CUT, {"overlap_shares": 0.5}, ".overlap_shares", "found 0.5"),
+        (CUT, {"counts": "odd"}, ".counts", "'even' or 'rebalanced'"),
+        (CUT, {"dataset": REMOVED}, ".dataset", "expected a value"),
+        (CUT, {"dataset": "film"}, "", "'film' is not a dataset; did you mean 'films'?"),
+        (CUT, {"datasets": ["films", "tweets"]}, ".datasets", "did you mean 'dataset'?"),
+        (CUT, {"targets": ["films"]}, ".targets", "is not a setting"),
+        (CUT, {"sources": "parts"}, "", "'partition', 'corpora'"),
+        (CUT, {"sources": REMOVED}, "", "'sources'"),
+        (BOTH, {"datasets": ["films", "tweet"]}, "", "'tweet' is not a dataset; did you mean"),
+        (BOTH, {"datasets": ["films"]}, ".datasets", "at least 2 items"),
+        (BOTH, {"datasets": ["films", "films"]}, ".datasets", "found a name twice"),
+        (BOTH, {"datasets": REMOVED}, ".datasets", "expected a value"),
+        (BOTH, {"targets": ["books"]}, ".targets", "found 'books', expected some of films, tweets"),
+        (BOTH, {"targets": ["films", "films"]}, ".targets", "found a name twice"),
+        (BOTH, {"targets": []}, ".targets", "at least 1 item"),
+        (BOTH, {"targets": REMOVED}, ".targets", "expected a value"),
+        (BOTH, {"overlap_shares": [1]}, ".overlap_shares", "is not a setting"),
+        (BOTH, {"dataset": "films"}, ".dataset", "did you mean 'datasets'?"),
+    ],
+)  # fmt: skip
+def test_mistake_in_an_experiment_is_one_line_that_names_the_setting(
+    entry: dict[str, Any], changes: dict[str, Any], setting: str, expected: str
+) -> None:
+    lines = experiment(entry, **changes)
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"selection.experiments.one{setting}")
+    assert expected in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("policies", ["ucb", "ucb"], "found a policy twice in ['ucb', 'ucb'], expected once"),
+        ("policies", ["ubc"], "found 'ubc'"),
+        ("policies", [], "at least 1 item"),
+        ("policies", "ucb", "found 'ucb'"),
+        ("rounds", 0, "found 0"),
+        ("batch", 0, "found 0"),
+        ("repeats", 0, "found 0"),
+        ("epsilon", 1.1, "found 1.1"),
+        ("epsilon", -0.1, "found -0.1"),
+        ("round", 5, "did you mean 'rounds'?"),
+    ],
+)
+def test_mistake_in_the_paths_is_one_line_that_names_the_setting(
+    path: str, value: Any, expected: str
+) -> None:
+    lines = lines_for(changed(f"selection.paths.{path}", value))
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"selection.paths.{path}")
+    assert expected in lines[0]
+
+
+def test_mistakes_of_two_experiments_have_a_line_each() -> None:
+    wrong = {**CUT, "overlap_shares": [1, 1]}
+    unknown = {**BOTH, "datasets": ["films", "nope"]}
+    found = lines_for(changed("selection.experiments", {"one": wrong, "two": wrong}))
+    assert [line.split(":")[0] for line in found] == [
+        f"selection.experiments.{name}.overlap_shares" for name in ("one", "two")
+    ]
+    found = lines_for(changed("selection.experiments", {"one": unknown, "two": unknown}))
+    assert [line.split(":")[0] for line in found] == [
+        f"selection.experiments.{name}.datasets" for name in ("one", "two")
+    ]
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b", "a--b", ""])
+def test_names_of_experiments_are_those_of_folders(name: str) -> None:
+    (line,) = lines_for(changed("selection.experiments", {name: CUT}))
+    assert line.startswith("selection.experiments")
+
+
+def test_selection_is_no_name_of_a_dataset() -> None:
+    (line,) = lines_for(changed("datasets.selection", {"source": "file", "path": "x"}))
+    assert line == "datasets: 'selection' is the name of a results folder; choose another"
+
+
+def test_every_setting_of_selection_is_documented() -> None:
+    classes = [
+        value
+        for value in vars(config_selection).values()
+        if isinstance(value, type) and issubclass(value, config_sources.Strict)
+    ]
+    assert len(classes) == 5
+    for found in classes:
+        assert found.__doc__, found
+        for name, setting in found.model_fields.items():
+            assert setting.description, f"{found.__name__}.{name}"
+            assert setting.description.endswith("."), f"{found.__name__}.{name}"

@@ -35,6 +35,7 @@ def example() -> dict[str, Any]:
             "there": {"source": "hub", "id": "a/b", "revision": "0123"},
         },
         "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
+        "weak_supervision": {"datasets": ["films", "tweets"], "features": "six"},
         "synthetic": {"studies": ["first", "hard"]},
         "selection": {
             "experiments": {
@@ -52,6 +53,7 @@ def example() -> dict[str, Any]:
 def jobs(config: Config) -> dict[Job, str]:
     """Settings of every job of the workflow."""
     assert config.synthetic is not None
+    assert config.weak_supervision is not None
     pairs = [{"weak": pair.weak, "strong": pair.strong} for pair in config.pairs]
     used = {name for pair in pairs for name in pair.values()}
     per: dict[str, list[dict[str, str]]] = {
@@ -82,6 +84,21 @@ def jobs(config: Config) -> dict[Job, str]:
                                 if e.sources == "corpora"]),
         )
     }  # fmt: skip
+    labeled = config.weak_supervision
+    per |= {
+        "label_matrix": [{"dataset": name} for name in labeled.datasets],
+        "wrench_votes": [],
+        "wrench_features": [],
+        "label_model": [
+            {"dataset": d, "weak": w, "seed": str(s)}
+            for d, w, s in itertools.product(labeled.datasets, labeled.label_models, config.seeds)
+        ],
+        "weak_supervision_tables": [{}],
+        "weak_supervision_figures": [{}],
+    }
+    per["student"] = [
+        {**job, "strong": strong} for job in per["label_model"] for strong in labeled.students
+    ]
     assert set(per) == set(STAGES)
     return {
         (stage, tuple(sorted(job.items()))): dag.settings(config, stage, **job)
@@ -129,8 +146,8 @@ def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
 
 def test_title_of_a_dataset_changes_only_figures() -> None:
     found = affected("datasets.films.title", "Movies")
-    assert stages(found) == {"figures"}
-    assert len(found) == 2
+    assert stages(found) == {"figures", "weak_supervision_figures"}
+    assert len(found) == 3
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
@@ -140,12 +157,13 @@ def test_title_of_a_model_changes_only_figures() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("mixing.repeats", 7, {"strong"}),
-        ("mixing.controls", ["plain"], {"strong"}),
-        ("mixing.proportions", [0, 1], {"strong"}),
-        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select"}),
-        ("overlap.similarity", "dot", {"overlap", "select"}),
-        ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select"}),
+        ("mixing.repeats", 7, {"strong", "student"}),
+        ("mixing.controls", ["plain"], {"strong", "student"}),
+        ("mixing.proportions", [0, 1], {"strong", "student"}),
+        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select", "student"}),
+        ("overlap.similarity", "dot", {"overlap", "select", "student"}),
+        ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select", "student"}),
+        ("weak_supervision.lfs", ["afinn", "vader", "negation"], {"label_matrix"}),
         ("selection.paths", {"rounds": 7}, {"select"}),
         ("selection.experiments.cut.counts", "rebalanced", {"select"}),
         ("selection.experiments.cut.title", "Cut", {"selection_figures"}),
@@ -153,8 +171,12 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("synthetic.repetitions", 7, {"synthetic"}),
         ("synthetic.recipe", {"c": 2}, {"synthetic", "synthetic_controls"}),
         ("synthetic.detection_repetitions", 7, {"synthetic_detection"}),
-        ("evaluation.bootstrap", 500, {"tables", "selection_tables"}),
-        ("evaluation.level", 0.9, {"tables", "selection_tables", "synthetic_tables"}),
+        ("evaluation.bootstrap", 500, {"tables", "selection_tables", "weak_supervision_tables"}),
+        (
+            "evaluation.level",
+            0.9,
+            {"tables", "selection_tables", "synthetic_tables", "weak_supervision_tables"},
+        ),
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
@@ -194,7 +216,7 @@ def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
-    readers = {"overlap", "strong", "select"}
+    readers = {"overlap", "strong", "select", "student"}
     assert stages(affected("models.six.layers", [-1, 3])) == {"activations", *readers}
     assert stages(affected("models.six.layers", [0, 3, -1])) == {"activations"}
 

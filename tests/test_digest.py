@@ -123,8 +123,14 @@ def test_comments_docstrings_and_layout_of_all_modules_change_nothing(package: P
         ("data/files.py", {"examples"}),
         ("data/splits.py", {"examples", "split"}),
         ("data/fetch.py", {"fetch"}),
-        ("methods/mixing.py", {"strong", "select", "synthetic_detection", "synthetic_tables"}),
-        ("evaluation/intervals.py", {"tables", "selection_tables", "synthetic_tables"}),
+        (
+            "methods/mixing.py",
+            {"strong", "select", "student", "synthetic_detection", "synthetic_tables"},
+        ),
+        (
+            "evaluation/intervals.py",
+            {"tables", "selection_tables", "synthetic_tables", "weak_supervision_tables"},
+        ),
         ("evaluation/figures.py", {"figures"}),
         ("steps/evaluate.py", {"evaluate"}),
     ],
@@ -143,7 +149,7 @@ def test_edit_of_the_change_point_changes_overlap_and_nothing_before_it(package:
 
 def test_edit_of_the_probes_changes_the_stages_that_fit_some(package: Path) -> None:
     changed = changed_by(lambda: append(package / "methods" / "probes.py", CODE))
-    assert changed == {"weak_labels", "strong", "corpora_labels", "select"}
+    assert changed == {"weak_labels", "strong", "corpora_labels", "select", "student"}
 
 
 def test_edit_of_an_expression_counts(package: Path) -> None:

@@ -297,3 +297,89 @@ def test_artifacts_tell_where_they_come_from_and_nothing_of_the_machine(finished
     for path in (finished / "results").rglob("*.parquet"):
         text = json.dumps(dict(w2s.load(path).provenance))
         assert str(finished) not in text
+
+
+SELECTION = {
+    "paths": {"rounds": 5, "batch": 4, "repeats": 1},
+    "experiments": {
+        "cut": {"title": "Plain, cut", "sources": "partition", "dataset": "plain"},
+        "nothing": {"sources": "partition", "dataset": "flat"},
+        "both": {"sources": "corpora", "datasets": ["plain", "flat"], "targets": ["plain"]},
+    },
+}
+AFTER_PATHS = {"selection_tables": 1, "selection_figures": 1}
+
+
+@pytest.fixture(scope="module")
+def selecting(tmp_path_factory):
+    """A project with three selection experiments, one of them degenerate, that has run once."""
+    folder = tmp_path_factory.mktemp("selection") / "finished"
+    make_project(folder, seeds=(0,), selection=SELECTION)
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_sources_are_selected_with_tables_and_figures(selecting):
+    tables = selecting / "results/tables"
+    found = pd.read_csv(tables / "selection.csv").set_index(["experiment", "policy", "measure"])
+    assert len(found) == 3 * 7 * 6
+    assert list(dict.fromkeys(found.index.get_level_values(0))) == ["cut", "nothing", "both"]
+    for experiment in ("cut", "both"):
+        assert found.loc[experiment]["value"].notna().all()
+        assert found.loc[(experiment, "oracle", "regret"), "value"] == 0
+        assert found.loc[experiment].loc["random", "minus_random"].eq(0).all()
+    rounds = pd.read_csv(tables / "selection_rounds.csv")
+    assert rounds.groupby(["experiment", "policy"]).size().eq(5).all()
+    sources = pd.read_csv(tables / "selection_sources.csv")
+    names = sources.groupby("experiment")["source"].unique()
+    assert {name: set(mine) for name, mine in names.items()} == {
+        "cut": {"s1", "s2"},
+        "both": {"plain", "flat"},
+    }
+    for name in ("selection_accuracy", "selection_regret", "selection_pulls"):
+        figure = selecting / "results/figures/small--large" / name
+        assert "<svg" in figure.with_suffix(".svg").read_text(encoding="utf-8")
+        assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        assert (tables / "selection.md").is_file()
+
+
+def test_degenerate_sources_are_an_outcome_and_the_other_experiments_go_on(selecting):
+    found = pd.read_csv(selecting / "results/tables/selection.csv").set_index("experiment")
+    flat = found.loc["nothing"]
+    assert flat[["value", "value_lo", "value_hi", "minus_random"]].isna().all().all()
+    assert flat["reason"].str.contains("equal values").all()
+    assert set(flat["n_seeds"]) == {0}
+    assert found.drop("nothing")["reason"].isna().all()
+    paths = w2s.load(selecting / "results/selection/nothing/small--large/seed0/paths.parquet")
+    assert len(paths) == 0
+    assert paths.facts["status"] == "degenerate"
+
+
+def test_a_second_run_with_selection_has_nothing_to_do(selecting):
+    assert planned(selecting) == {}
+
+
+def test_more_rounds_rerun_the_paths_of_all_experiments_and_nothing_else(selecting, tmp_path):
+    project = copy_project(selecting, tmp_path / "project")
+    change(project, lambda config: config["selection"]["paths"].update(rounds=7))
+    assert planned(project) == {"select": 3, **AFTER_PATHS}
+
+
+def test_a_change_of_one_experiment_reruns_and_moves_only_it(selecting, tmp_path):
+    project = copy_project(selecting, tmp_path / "project")
+    before = contents(project)
+    change(project, lambda c: c["selection"]["experiments"]["cut"].update(counts="rebalanced"))
+    assert planned(project) == {"select": 1, **AFTER_PATHS}
+    done = snakemake(project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = contents(project)
+    assert before.keys() == after.keys()
+    moved = {name for name in before if before[name] != after[name]}
+    assert "selection/cut/small--large/seed0/paths.parquet" in moved
+    assert all(name.startswith(("selection/cut/", "tables/", "figures/")) for name in moved)
+    old, new = (
+        pd.read_csv(folder / "results/tables/selection.csv").query("experiment != 'cut'")
+        for folder in (selecting, project)
+    )
+    pd.testing.assert_frame_equal(old, new)

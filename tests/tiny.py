@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,36 @@ def _text(draw: random.Random, label: int) -> str:
     words += draw.choices(PLAIN, k=draw.randint(3, 8))
     draw.shuffle(words)
     return " ".join(words)
+
+
+def write_wrench(folder: Path, n: int = 120, seed: int = 0, features: bool = True) -> Path:
+    """Write a dataset in WRENCH's format, with four labeling functions and unequal classes.
+
+    Args:
+        folder: Where to; made if it is not there.
+        n: Rows of train.json; the others have a third each.
+        seed: Other seeds give other rows.
+        features: Rows hold 6 features; otherwise texts.
+
+    Returns:
+        The folder.
+    """
+    draw = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, size in (("train", n), ("valid", n // 3), ("test", n // 3)):
+        rows = {}
+        for i in range(size):
+            label = int(draw.random() < 0.4)
+            clear = draw.random() < 0.6
+            votes = [
+                -1 if draw.random() < 0.3 else label if draw.random() < (0.9 if clear else 0.6)
+                else 1 - label
+                for _ in range(4)
+            ]  # fmt: skip
+            side = 2 * label - 1
+            easy = [side * clear + draw.gauss(0, 1) for _ in range(3)]
+            hard = [0.8 * side + draw.gauss(0, 1) for _ in range(3)]
+            data = {"feature": easy + hard} if features else {"text": f"{_text(draw, label)} {i}"}
+            rows[str(i)] = {"label": label, "weak_labels": votes, "data": data}
+        (folder / f"{part}.json").write_text(json.dumps(rows), encoding="utf-8")
+    return Path(folder)

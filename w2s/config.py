@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from w2s.config_selection import SelectionConfig
-from w2s.config_sources import Dataset, Model, Name, Strict, nearest_of
+from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
 from w2s.config_synthetic import SyntheticConfig
+from w2s.config_weak_supervision import NAMES, WeakSupervisionConfig
 from w2s.errors import ConfigError
 
 # folders beside the datasets'
@@ -151,6 +152,9 @@ class Config(Strict):
     synthetic: SyntheticConfig | None = Field(
         None, description="The synthetic study; none if not given."
     )
+    weak_supervision: WeakSupervisionConfig | None = Field(
+        None, description="Weak supervision with labeling functions; none if not given."
+    )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
 
@@ -158,14 +162,11 @@ class Config(Strict):
     def _fits_together(self) -> Self:
         for name in RESERVED & set(self.datasets):
             raise ValueError(f"datasets: '{name}' is the name of a results folder; choose another")
+        for name in NAMES & set(self.models):
+            raise ValueError(f"models: '{name}' is a word of weak supervision; choose another")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: found a seed twice in {list(self.seeds)}, expected once")
-        needed = ("seeds", "datasets", "models", "pairs")
-        given = [name for name in needed if getattr(self, name)]
-        lacking = [name for name in needed if name not in given]
-        if lacking and (given or self.synthetic is None):
-            why = f"as there are {given[0]}" if given else "or a synthetic study"
-            raise ValueError(f"{lacking[0]}: found none, expected at least 1 item, {why}")
+        self._check_that_nothing_lacks()
         names = [pair.name for pair in self.pairs]
         if len(set(names)) != len(names):
             raise ValueError(f"pairs: found a pair twice in {names}, expected once")
@@ -176,15 +177,49 @@ class Config(Strict):
             for mistake in self._mistakes(f"pairs.{index}", role, pair)
         ]
         mistakes += [
-            f"selection.experiments.{name}: '{dataset}' is not a dataset; "
-            f"{nearest_of(dataset, self.datasets)}"
-            for name, experiment in self.selection.experiments.items()
-            for dataset in experiment.datasets
+            f"{where}: '{dataset}' is not a dataset; {nearest_of(dataset, self.datasets)}"
+            for where, used in self._datasets_of_tracks()
+            for dataset in used
             if dataset not in self.datasets
         ]
+        mistakes += self._feature_mistakes()
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _check_that_nothing_lacks(self) -> None:
+        needed = ["seeds", "datasets", "models", "pairs"]
+        given = [name for name in needed if getattr(self, name)]
+        if self.weak_supervision and not self.pairs:
+            needed, given = ["seeds", "datasets"], ["weak_supervision"]
+        lacking = [name for name in needed if not getattr(self, name)]
+        if lacking and (given or self.synthetic is None):
+            why = f"as there are {given[0]}" if given else "or another track"
+            raise ValueError(f"{lacking[0]}: found none, expected at least 1 item, {why}")
+
+    def _datasets_of_tracks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name, experiment in self.selection.experiments.items():
+            field = "dataset" if experiment.sources == "partition" else "datasets"
+            yield f"selection.experiments.{name}.{field}", experiment.datasets
+        if self.weak_supervision:
+            yield "weak_supervision.datasets", self.weak_supervision.datasets
+
+    def _feature_mistakes(self) -> Iterator[str]:
+        own = {name for name, data in self.datasets.items() if holds_features(data)}
+        if own and self.pairs:
+            yield f"datasets.{min(own)}: found features, expected texts for the pairs of models"
+        chosen = self.weak_supervision
+        if chosen is None or own >= set(chosen.datasets):
+            return
+        model = self.models.get(chosen.features or "")
+        if model is None:
+            hint = nearest_of(chosen.features or "", self.models)
+            yield f"weak_supervision.features: '{chosen.features}' is not a model; {hint}"
+        elif chosen.layer not in (None, *model.layers):
+            yield (
+                f"weak_supervision.layer: found {chosen.layer}, expected one of the layers "
+                f"{list(model.layers)} cached for '{chosen.features}'"
+            )
 
     def _mistakes(self, where: str, role: str, pair: Pair) -> Iterator[str]:
         name = getattr(pair, role)

@@ -109,7 +109,21 @@ class FileDataset(DatasetBase):
     )
 
 
-Dataset = Annotated[Icwsm14Dataset | FileDataset, Field(discriminator="source")]
+class WrenchDataset(DatasetBase):
+    """A binary dataset of the WRENCH benchmark, or in its format, with its labeling functions."""
+
+    source: Literal["wrench"] = Field(description="This kind of source.")
+    path: str = Field(description="The folder, with train.json, valid.json and test.json.")
+    holds: Literal["text", "features"] = Field(description="What a row's data are.")
+    balanced: bool = Field(False, description="Leave rows of the larger class out of every part.")
+
+
+Dataset = Annotated[Icwsm14Dataset | FileDataset | WrenchDataset, Field(discriminator="source")]
+
+
+def holds_features(data: Dataset) -> bool:
+    """Whether the rows of a dataset are features and not texts."""
+    return isinstance(data, WrenchDataset) and data.holds == "features"
 
 
 class ModelBase(Strict):

@@ -13,7 +13,15 @@ from typing import Any
 
 from w2s.config import Config, Pair
 from w2s.config_selection import Partition
-from w2s.config_sources import Icwsm14Dataset, LocalModel, PackageFile, PackageModel
+from w2s.config_sources import (
+    Icwsm14Dataset,
+    LocalModel,
+    PackageFile,
+    PackageModel,
+    WrenchDataset,
+    holds_features,
+)
+from w2s.config_weak_supervision import OWN_FEATURES
 from w2s.errors import ConfigError
 
 WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -51,7 +59,19 @@ def dataset_source(config: Config, dataset: str) -> str:
     data = config.datasets[dataset]
     if isinstance(data, Icwsm14Dataset):
         return f"{config.resources}/{data.package.key}/manifest.json"
-    return data.path
+    return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
+
+
+def beside_source(config: Config, dataset: str) -> list[str]:
+    """Files that are read together with the source of a dataset."""
+    data = config.datasets[dataset]
+    parts = ("valid", "test") if isinstance(data, WrenchDataset) else ()
+    return [f"{data.path}/{part}.json" for part in parts]  # type: ignore[union-attr]
+
+
+def wrench_datasets(config: Config) -> list[str]:
+    """Datasets that bring their own labeling functions."""
+    return [name for name, data in config.datasets.items() if isinstance(data, WrenchDataset)]
 
 
 def model_files(config: Config, model: str) -> list[str]:
@@ -168,6 +188,45 @@ def _study(config: Config, repetitions: str, *names: str) -> dict[str, Any]:
     return {"repetitions": fields.pop(repetitions), **fields}
 
 
+def label_models_of(config: Config) -> tuple[str, ...]:
+    """Label models, which stand in for weak models in the paths of weak supervision."""
+    return config.weak_supervision.label_models if config.weak_supervision else ()
+
+
+def students_of(config: Config) -> tuple[str, ...]:
+    """Students, which stand in for strong models there."""
+    return config.weak_supervision.students if config.weak_supervision else ()
+
+
+def job_labels(config: Config, *, dataset: str, weak: str, strong: str, seed: str) -> str:
+    """The weak labels of a pair of models, or those of a label model, whatever its student."""
+    folder = f"{config.results}/{dataset}"
+    if weak in label_models_of(config):
+        return f"{folder}/label_models/{weak}/seed{seed}/weak_labels.parquet"
+    return f"{folder}/{weak}--{strong}/seed{seed}/weak_labels.parquet"
+
+
+def features_of(config: Config, dataset: str) -> str:
+    """What students read on a dataset: the name of a model, or `features` for its own."""
+    chosen = config.weak_supervision
+    own = holds_features(config.datasets[dataset])
+    return OWN_FEATURES if own or not chosen or not chosen.features else chosen.features
+
+
+def _student(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    chosen, model = config.weak_supervision, config.models.get(features_of(config, job["dataset"]))
+    layer = -1  # of features that come with a dataset
+    if chosen and model:
+        layer = model.layers[-1] if chosen.layer is None else chosen.layer
+    names = {"weak": job["weak"], "strong": job["strong"]}
+    return {**names, "layer": layer, **_fields(config, "probe", "overlap", "mixing")}
+
+
+def _weak_supervision_titles(config: Config) -> list[list[str]]:
+    chosen = config.weak_supervision
+    return [pair for pair in titles(config) if chosen and pair[0] in chosen.datasets]
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
@@ -194,4 +253,11 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "synthetic_controls": lambda c, job: _study(c, "control_repetitions", "seed", "recipe"),
     "synthetic_tables": lambda c, job: _fields(c.evaluation, "level"),
     "synthetic_figures": lambda c, job: {},
+    "wrench_votes": lambda c, job: {},
+    "wrench_features": lambda c, job: {},
+    "label_matrix": lambda c, job: _fields(c.weak_supervision, "lfs"),
+    "label_model": lambda c, job: {"label_model": job["weak"]},
+    "student": _student,
+    "weak_supervision_tables": lambda c, job: _fields(c, "evaluation"),
+    "weak_supervision_figures": lambda c, job: {"titles": _weak_supervision_titles(c)},
 }

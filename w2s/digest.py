@@ -26,6 +26,7 @@ LEFT_OUT = frozenset(
         "config_selection",
         "config_sources",
         "config_synthetic",
+        "config_weak_supervision",
         "errors",
         "formats",
         "kinds",

@@ -15,6 +15,7 @@ from w2s.config import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfi
 from w2s.config_selection import Experiment, PathsConfig
 from w2s.config_sources import Dataset, PackageFile, Strict
 from w2s.config_synthetic import RecipeConfig, Study
+from w2s.config_weak_supervision import LF, LabelModelName, Student
 
 
 class FetchSettings(Strict):
@@ -161,3 +162,48 @@ class SyntheticTablesSettings(Strict):
 
 class SyntheticFiguresSettings(Strict):
     """Nothing to choose: the figures show what the tables hold."""
+
+
+class LabelMatrixSettings(Strict):
+    """Which labeling functions read the texts."""
+
+    lfs: tuple[LF, ...] = Field(description="Names of the labeling functions.", min_length=1)
+
+
+class LabelModelSettings(Strict):
+    """Which label model is fitted."""
+
+    label_model: LabelModelName = Field(description="Name of the label model.")
+
+
+class StudentSettings(Strict):
+    """Which student is trained, and on what."""
+
+    weak: LabelModelName = Field(description="Name of the label model.")
+    strong: Student = Field(description="mlp or probe.")
+    layer: int = Field(-1, description="Layer of the activations.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probes of the student probe.")
+    overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
+    mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+
+
+class WeakSupervisionTablesSettings(Strict):
+    """Intervals of the tables of weak supervision."""
+
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
+
+
+class WeakSupervisionFiguresSettings(Strict):
+    """What the figures of weak supervision show."""
+
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset, in the order of the panels.", min_length=1
+    )
+
+
+class WrenchVotesSettings(Strict):
+    """Nothing to choose: the dataset brings its votes."""
+
+
+class WrenchFeaturesSettings(Strict):
+    """Nothing to choose: the dataset brings its features."""

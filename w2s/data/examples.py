@@ -12,7 +12,13 @@ from w2s.errors import DataError
 
 
 def make_examples(
-    rows: Rows, *, dataset: str, sizes: dict[str, Size], grouped: bool, rng: np.random.Generator
+    rows: Rows,
+    *,
+    dataset: str,
+    sizes: dict[str, Size],
+    grouped: bool,
+    balanced: bool = True,
+    rng: np.random.Generator,
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Drop repeated texts, draw balanced parts, and name every example by its text.
 
@@ -22,6 +28,8 @@ def make_examples(
         sizes: Size of pool, val and test: rows, a share, or None for all that remain. Ignored
             where the source says the part of each row.
         grouped: Keep the rows of a group in one part.
+        balanced: Leave rows of the larger class out of parts that the source gives; parts that are
+            drawn are always balanced.
         rng: Source of the draw.
 
     Returns:
@@ -40,20 +48,16 @@ def make_examples(
     given = rows.group if grouped and rows.group is not None else None
     groups = names if given is None else np.array(given, dtype=object)[keep]
     conflicts = _conflicts(rows)
-    if rows.part is None:
+    given_parts = None if rows.part is None else np.array(rows.part, dtype=object)[keep]
+    if given_parts is None:
         per_class = part_sizes(2 * min(np.bincount(labels, minlength=2)), sizes, dataset=dataset)
         parts = draw_parts(labels, groups, per_class, rng)
     else:
-        given_parts = np.array(rows.part, dtype=object)[keep]
         _check_groups(groups, given_parts, dataset)
-        parts = balance_parts(labels, given_parts, rng)
+        parts = balance_parts(labels, given_parts, rng) if balanced else given_parts
     _check_parts(parts, dataset)
     used = parts != ""
-    if len(set(groups[parts == "pool"])) < 2:
-        raise DataError(
-            f"dataset '{dataset}', part pool: found rows of one group only, expected two or more "
-            f"to make halves of; `grouped: false` divides the group"
-        )
+    _check_pool(groups[parts == "pool"], dataset)
     texts = np.array(rows.text, dtype=object)[keep][used]
     columns = {
         "id": np.array([text_id(text) for text in texts], dtype=np.int64),
@@ -85,6 +89,15 @@ def _check_groups(groups: Any, parts: Any, dataset: str) -> None:
                 f"dataset '{dataset}', group {group}: found rows in {home[group]} and in {part}, "
                 f"expected one part; `grouped: false` allows it"
             )
+
+
+def _check_pool(groups: Any, dataset: str) -> None:
+    """Raise if the pool cannot be divided into halves."""
+    if len(set(groups)) < 2:
+        raise DataError(
+            f"dataset '{dataset}', part pool: found rows of one group only, expected two or more "
+            f"to make halves of; `grouped: false` divides the group"
+        )
 
 
 def _check_parts(parts: Any, dataset: str) -> None:

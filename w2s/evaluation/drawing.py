@@ -18,9 +18,11 @@ COLUMNS = 4  # panels side by side
 Rows = Mapping[str, Any]
 
 
-def panels(count: int, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels in rows of at most four."""
-    columns = min(count, COLUMNS)
+def panels(
+    count: int, *, height: float = 3.2, columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels in rows of `columns`, at most four if not given."""
+    columns = columns or min(count, COLUMNS)
     lines = -(-count // columns)
     figure = Figure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
     return figure, _added(figure, lines, columns, [i + 1 for i in range(count)])

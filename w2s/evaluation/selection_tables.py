@@ -60,7 +60,7 @@ def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float
     measures: dict[str, tuple[Array, Bootstrap]] = {}
     for name, right in outcome.correct.items():
         measures[f"accuracy_{name}"] = (right[seeds, :, last], bootstrap)
-        measures[f"auc_{name}"] = (_mean_known(right), bootstrap)
+        measures[f"auc_{name}"] = (_area(right, outcome.rounds), bootstrap)
     for name in ("regret", "best_share"):
         value = outcome.curves[name][seeds, :, last]  # (seeds, p)
         measures[name] = (value[:, :, None], over_seeds(bootstrap))
@@ -80,7 +80,7 @@ def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float
                     **_spread("minus_random", difference, i, level),
                     "n_rounds": _mean(outcome.rounds[outcome.rounds > 0]),
                     "n_seeds": int(found.n_seeds[i]),
-                    "reason": next((why for why in outcome.reason if why), ""),
+                    "reason": _why(outcome, values[:, i]),
                 }
             )
     return sorted(rows, key=lambda row: outcome.policies.index(row["policy"]))
@@ -99,12 +99,20 @@ def over_seeds(bootstrap: Bootstrap) -> Bootstrap:
     return Bootstrap(bootstrap.seeds, np.ones((len(bootstrap.seeds), 1), dtype=np.float32))
 
 
-def _mean_known(right: Array) -> Array:
-    """Mean over the rounds a seed has, (seeds, p, n); NaN where it has none."""
-    known = np.isfinite(right)
+def _area(right: Array, rounds: Array) -> Array:
+    """Mean over the rounds that a seed has, (seeds, p, n); NaN if it lacks a probe in one."""
+    there = np.arange(right.shape[2]) < rounds[:, None]  # (seeds, rounds)
+    total = np.where(there[:, None, :, None], right, 0).sum(axis=2)
     with np.errstate(invalid="ignore"):
-        mean: Array = np.where(known, right, 0).sum(axis=2) / known.sum(axis=2)
+        mean: Array = total / rounds[:, None, None]
     return mean
+
+
+def _why(outcome: SelectionOutcome, values: Array) -> str:
+    """Why seeds or rounds are missing among values (seeds, n), "" if none are."""
+    told = next((why for why in outcome.reason if why), "")
+    lacking = ~np.isfinite(values).all(axis=1) & (outcome.rounds > 0)
+    return told or ("rounds without a probe: see the paths" if lacking.any() else "")
 
 
 def _mean(values: Array) -> float:

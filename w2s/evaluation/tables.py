@@ -135,7 +135,7 @@ def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
                 **outcome.names,
                 "control": control,
                 "proportion": float(outcome.proportion[i]),
-                **_value("accuracy", found, i, level),
+                **value_of("accuracy", found, i, level),
                 "label_accuracy": purity[i],
                 "n_seeds": int(found.n_seeds[i]),
                 "n_train": size[i],
@@ -145,7 +145,8 @@ def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
     return rows
 
 
-def _value(name: str, found: Estimates, i: int, level: float) -> Row:
+def value_of(name: str, found: Estimates, i: int, level: float) -> Row:
+    """The mean of row i and its interval, as `name`, `lo` and `hi`."""
     low, high = interval(found.draws[:, i], level)
     return {name: float(found.mean[i]), "lo": low, "hi": high}
 
@@ -166,7 +167,7 @@ def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
                     **outcome.names,
                     "model": model,
                     "region": region,
-                    **_value("accuracy", found, i, level),
+                    **value_of("accuracy", found, i, level),
                     "n": size,
                     "n_seeds": int(found.n_seeds[i]),
                     "reason": _row_reason(outcome, positions[i])
@@ -203,7 +204,7 @@ def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> lis
                     **outcome.names,
                     "comparison": comparison,
                     "group": group,
-                    **_value("difference", found, i, level),
+                    **value_of("difference", found, i, level),
                     "n_seeds": n_seeds,
                     "reason": why or _missing(outcome, n_seeds, group),
                 }

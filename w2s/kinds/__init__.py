@@ -38,6 +38,12 @@ from w2s.kinds.synthetic import (
     THRESHOLD_ROWS,
     THRESHOLDS_TABLE,
 )
+from w2s.kinds.weak_supervision import (
+    LABEL_MATRIX,
+    LF_TABLE,
+    PUBLISHED_TABLE,
+    WEAK_SUPERVISION_TABLE,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -52,10 +58,13 @@ __all__ = [
     "FORMAT",
     "ID",
     "KINDS",
+    "LABEL_MATRIX",
+    "LF_TABLE",
     "MAIN_TABLE",
     "METRICS",
     "MIXING_TABLE",
     "PREDICTIONS",
+    "PUBLISHED_TABLE",
     "PURITY_ROWS",
     "PURITY_TABLE",
     "REGIONS",
@@ -74,6 +83,7 @@ __all__ = [
     "THRESHOLD_ROWS",
     "TOKENS",
     "WEAK_LABELS",
+    "WEAK_SUPERVISION_TABLE",
     "Array",
     "Kind",
 ]

@@ -11,6 +11,7 @@ JOB = {
     "seed": "seed of halves, sources and paths",
 }
 SOURCES = {
+    "source_names": "names of the sources, in the order of the configuration",
     "sources": "of each source by name: points, density (overlap points / all points), "
     "right_density (those with a right weak label / all points), label_accuracy",
 }
@@ -104,7 +105,7 @@ SELECTION_TABLE = Kind(
         **with_interval("minus_random", "paired difference to the policy random"),
         "n_rounds": number("rounds, mean over seeds"),
         "n_seeds": Array("int64", "seeds with a value"),
-        "reason": Array("str", "why seeds are missing, if they are"),
+        "reason": Array("str", "why seeds or rounds are missing, if some are"),
     },
     ids=False,
 )

@@ -67,6 +67,7 @@ WEAK_LABELS = Kind(
         "part": Array("str", "strong_train, val or test"),
         "label": Array("int8", "true label, 0 or 1"),
         "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
+        "dataset": Array("str", "the dataset that the point is from"),
     },
     {**DATASET, "seed": "seed of the halves", "n_train": "rows of weak_train", "gap": "bound on "
      "the relative optimality gap of the probe", "l2": "its penalty; none for knn"},

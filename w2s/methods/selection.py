@@ -154,19 +154,21 @@ def train_rounds(
 
     Returns:
         The probes trained on all points so far and on the overlap points only, a row for each round
-        of each path in their order. Before its first overlap point a probe is untrained: it says
-        1/2, and `reason` says so.
+        of each path in their order. Before its first overlap point a probe is untrained, and so is
+        one without a solution (a knn probe on fewer points than neighbors): it says 1/2, and
+        `reason` says why.
     """
     both = collected(paths, overlap)
     rows = [*both[0], *both[1]]
     known = [i for i, mine in enumerate(rows) if len(mine)]
-    found = train_on(*activations, [weak_proba] * len(known), [rows[i] for i in known], fit=fit)
     proba = np.full((len(rows), len(activations[1])), 0.5, dtype=np.float32)
     gap, l2 = np.full((2, len(rows)), np.nan)
     reason = [UNTRAINED] * len(rows)
-    proba[known], gap[known], l2[known] = found.proba, found.gap, found.l2
-    for i, why in zip(known, found.reason, strict=True):
-        reason[i] = why
+    if known:
+        found = train_on(*activations, [weak_proba] * len(known), [rows[i] for i in known], fit=fit)
+        gap[known], l2[known] = found.gap, found.l2
+        for i, why, mine in zip(known, found.reason, found.proba, strict=True):
+            proba[i], reason[i] = (0.5 if why else mine), why
     half = len(both[0])
     return tuple(
         Trained(proba[side], gap[side], l2[side], reason[side])

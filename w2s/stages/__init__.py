@@ -9,7 +9,8 @@ from w2s.stages.declaration import ForPeople, Input, Many, Output, Plain, Stage
 from w2s.stages.selection import SELECTION
 from w2s.stages.spine import SPINE
 from w2s.stages.synthetic import SYNTHETIC
+from w2s.stages.weak_supervision import WEAK_SUPERVISION
 
-STAGES: dict[str, Stage] = {**SPINE, **SELECTION, **SYNTHETIC}
+STAGES: dict[str, Stage] = {**SPINE, **SELECTION, **SYNTHETIC, **WEAK_SUPERVISION}
 
 __all__ = ["STAGES", "ForPeople", "Input", "Many", "Output", "Plain", "Stage"]

@@ -10,6 +10,7 @@ from w2s.artifacts import Artifact
 from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.settings import CorporaLabelsSettings
+from w2s.steps.inputs import same_job, same_width
 from w2s.steps.weak_labels import label_rest, labelled
 
 ORDER = ("test", "weak_train", "val", "strong_train")  # which part keeps a text that several hold
@@ -38,12 +39,14 @@ def corpora_labels(
         target = files[0].facts["dataset"] in settings.targets
         kept = np.full(len(x), target) | np.isin(columns["part"], ("val", "strong_train"))
         sides.append(({name: column[kept] for name, column in columns.items()}, x[kept]))
+    same_job(**{f"split of {item.facts['dataset']}": _seed_of(item) for item in split})
+    same_width([x for _, x in sides], [item.facts["dataset"] for item in examples])
     names = [item.facts["dataset"] for item in examples]
     if missing := [name for name in settings.targets if name not in names]:
         raise ArtifactError(f"corpora_labels: found no examples of {missing[0]}, expected some")
     together = {
         name: np.concatenate([columns[name] for columns, _ in sides])
-        for name in ("id", "part", "label")
+        for name in ("id", "part", "label", "dataset")
     }
     once = _once(together["id"], together["part"])
     x = np.concatenate([x for _, x in sides])[once]
@@ -55,6 +58,11 @@ def corpora_labels(
         settings=settings,
     )
     return {"weak_labels": found}
+
+
+def _seed_of(split: Artifact) -> Artifact:
+    """The split with its seed for its only fact."""
+    return Artifact(split.kind, {}, {"seed": split.facts["seed"]})
 
 
 def _once(ids: Array, part: Array) -> Array:

@@ -6,12 +6,13 @@ import tarfile
 from pathlib import Path
 
 from w2s.artifacts import Artifact
-from w2s.config_sources import FileDataset, Icwsm14Dataset
+from w2s.config_sources import Dataset, FileDataset, Icwsm14Dataset, WrenchDataset
 from w2s.data.examples import make_examples
 from w2s.data.files import read_file
 from w2s.data.hashes import check_fetched
 from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
 from w2s.data.rows import Rows
+from w2s.data.wrench import PARTS, read_wrench
 from w2s.errors import DataError
 from w2s.rng import stream
 from w2s.settings import ExamplesSettings
@@ -20,17 +21,41 @@ from w2s.settings import ExamplesSettings
 def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]:
     """Read the source (the fetched manifest, or the user's file) and draw the parts."""
     data, name = settings.data, settings.dataset
-    rows = _icwsm14(source, data) if isinstance(data, Icwsm14Dataset) else _file(source, data)
+    rows = _rows(source, data)
     columns, dropped = make_examples(
         rows,
         dataset=name,
         sizes={"pool": data.pool, "val": data.val, "test": data.test},
         grouped=data.grouped,
+        balanced=not isinstance(data, WrenchDataset) or data.balanced,
         rng=stream(0, "examples", name),
     )
     grouped = data.grouped and rows.group is not None
     facts = {"dataset": name, "grouped": grouped, "dropped": dropped}
     return {"examples": Artifact("examples", columns, facts)}
+
+
+def _rows(source: Path, data: Dataset) -> Rows:
+    if isinstance(data, Icwsm14Dataset):
+        return _icwsm14(source, data)
+    return _wrench(source) if isinstance(data, WrenchDataset) else _file(source, data)
+
+
+def _wrench(source: Path) -> Rows:
+    """The rows of a benchmark's folder; a row of features has its name for a text."""
+    found = read_wrench(source.parent)
+    names: list[str] = []
+    texts: list[str] = []
+    labels: list[int] = []
+    parts: list[str] = []
+    for word, part in zip(PARTS, ("pool", "val", "test"), strict=True):
+        rows = getattr(found, word)
+        own = [f"{word} {name}" for name in rows.ids]
+        names += own
+        texts += own if rows.text is None else rows.text.tolist()
+        labels += rows.label.tolist()
+        parts += [part] * len(own)
+    return Rows(names, texts, labels, None, parts, {})
 
 
 def _icwsm14(manifest: Path, data: Icwsm14Dataset) -> Rows:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from w2s.artifacts import Artifact
-from w2s.checks import Array
+from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 
 
@@ -21,6 +25,36 @@ def same_job(**inputs: Artifact) -> None:
                 raise ArtifactError(
                     f"{name}: found {key} {value}, expected {told[first]} as in {first}"
                 )
+
+
+def same_width(matrices: Sequence[Array], names: Sequence[str]) -> None:
+    """Raise unless activations (n, d) of several datasets have the same d.
+
+    Raises:
+        ArtifactError: naming the dataset that differs from the first.
+    """
+    for x, name in zip(matrices, names, strict=True):
+        if x.shape[1] != matrices[0].shape[1]:
+            raise ArtifactError(
+                f"activations of {name}: found width {x.shape[1]}, expected "
+                f"{matrices[0].shape[1]} as of {names[0]}"
+            )
+
+
+def parts_of(examples: Artifact, split: Artifact) -> Array:
+    """Part of each example, the pool told apart into its halves, (n,).
+
+    Raises:
+        ArtifactError: an example of the pool that the split does not have.
+    """
+    part: Array = examples["part"].copy()
+    part[rows_of(split["id"], examples["id"], what="examples")] = split["half"]
+    lacking = int(np.sum(part == "pool"))
+    if lacking:
+        raise ArtifactError(
+            f"split: found no half for {lacking} examples of the pool, expected one"
+        )
+    return part
 
 
 def layer_of(activations: Artifact, layer: int) -> Array:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from w2s.artifacts import Artifact
-from w2s.checks import rows_of
+from w2s.checks import Array, rows_of
+from w2s.config import OverlapConfig
 from w2s.errors import DegenerateError
 from w2s.methods.overlap import fit_detector
 from w2s.settings import OverlapSettings
@@ -25,16 +26,36 @@ def overlap(
     same_job(weak_labels=weak_labels, activations=activations)
     layer = layer_of(activations, settings.layer)
     x = layer[rows_of(points["id"], activations["id"], what="activations")]
+    found = regions_of(
+        points,
+        x,
+        points["part"] == "strong_train",
+        settings.overlap,
+        dataset=weak_labels.facts["dataset"],
+        seed=weak_labels.facts["seed"],
+    )
+    return {"regions": found}
+
+
+def regions_of(
+    points: Artifact, x: Array, train: Array, overlap: OverlapConfig, *, dataset: str, seed: int
+) -> Artifact:
+    """The regions artifact: a detector fitted on the training points, applied to all.
+
+    Args:
+        points: Weak labels of n points.
+        x: What similarities are taken on, (n, d).
+        train: Which points the detector is fitted on, bool (n,).
+        overlap: Its options.
+        dataset: Goes into the facts.
+        seed: Likewise.
+    """
     proba = points["weak_proba"]
-    train = points["part"] == "strong_train"
-    facts: dict[str, Any] = {
-        "dataset": weak_labels.facts["dataset"],
-        "seed": weak_labels.facts["seed"],
-    }
+    facts: dict[str, Any] = {"dataset": dataset, "seed": seed}
     region = np.full(len(points), "undefined", dtype=object)
     score = np.full(len(points), np.nan)
     try:
-        detector = fit_detector(proba[train], x[train], **settings.overlap.model_dump())
+        detector = fit_detector(proba[train], x[train], **overlap.model_dump())
         for part in (train, ~train):  # apart, so that training points score exactly as in the fit
             found = detector.apply(proba[part], x[part])
             region[part], score[part] = found.region, found.score
@@ -55,4 +76,4 @@ def overlap(
         "score": score,
         "region": region,
     }
-    return {"regions": Artifact("regions", arrays, facts)}
+    return Artifact("regions", arrays, facts)

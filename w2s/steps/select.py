@@ -27,7 +27,7 @@ from w2s.methods.sources import Source, Supply, partition, supply
 from w2s.methods.training import Trained, joined
 from w2s.rng import stream
 from w2s.settings import SelectSettings
-from w2s.steps.inputs import layer_of
+from w2s.steps.inputs import layer_of, same_width
 from w2s.steps.probe import fitter
 
 SETS = ("all", "overlap")  # what a probe is trained on: all points so far, or the overlap points
@@ -65,7 +65,7 @@ def select(
     def streams(*names: str) -> np.random.Generator:
         return stream(seed, "selection", settings.experiment, *names)
 
-    x, owner = _gather(weak_labels["id"], activations, settings)
+    x = _gather(weak_labels, activations, settings)
     part = {name: weak_labels["part"] == name for name in ("strong_train", "val", "test")}
     points, test = (weak_labels.where(part[name]) for name in ("strong_train", "test"))
     x_pool, x_test = x[part["strong_train"]], x[part["test"]]
@@ -75,7 +75,7 @@ def select(
             weak_labels["weak_proba"][part["val"]], x[part["val"]], **settings.overlap.model_dump()
         )
         selected.region = selected.detector.apply(points["weak_proba"], x_pool).region
-        sources = _sources(selected.region, owner[part["strong_train"]], settings, streams)
+        sources = _sources(selected.region, points["dataset"], settings, streams)
         selected.supply = supply(sources, selected.region == "overlap", _right(points))
         selected.paths = _paths(selected.supply, settings, streams)
     except DegenerateError as error:
@@ -92,9 +92,9 @@ def select(
 
 
 def _gather(
-    ids: Array, activations: Sequence[Artifact], settings: SelectSettings
-) -> tuple[Array, Array]:
-    """Strong activations of each id, and the dataset it is from: the first that holds it."""
+    weak_labels: Artifact, activations: Sequence[Artifact], settings: SelectSettings
+) -> Array:
+    """Strong activations of each point, from the dataset that it is from."""
     names = [item.facts["dataset"] for item in activations]
     if sorted(names) != sorted(settings.sources.datasets):
         raise ArtifactError(
@@ -102,17 +102,14 @@ def _gather(
             f"{', '.join(settings.sources.datasets)}"
         )
     layers = [layer_of(item, settings.layer) for item in activations]
-    x = np.empty((len(ids), layers[0].shape[1]), dtype=np.float32)
-    owner = np.full(len(ids), "", dtype=object)
+    same_width(layers, names)
+    x = np.empty((len(weak_labels), layers[0].shape[1]), dtype=np.float32)
+    if unknown := sorted(set(weak_labels["dataset"]) - set(names)):
+        raise ArtifactError(f"weak_labels: found points of {unknown[0]}, expected {names}")
     for name, item, layer in zip(names, activations, layers, strict=True):
-        mine = (owner == "") & np.isin(ids, item["id"])
-        x[mine] = layer[rows_of(ids[mine], item["id"], what="activations")]
-        owner[mine] = name
-    if missing := int(np.sum(owner == "")):
-        raise ArtifactError(
-            f"activations: found no row for {missing} of {len(ids)} example ids, expected one each"
-        )
-    return x, owner
+        mine = weak_labels["dataset"] == name
+        x[mine] = layer[rows_of(weak_labels["id"][mine], item["id"], what="activations")]
+    return x
 
 
 def _right(points: Artifact) -> Array:
@@ -160,7 +157,7 @@ def _trained(
     for policy in settings.paths.policies:
         mine = [path for path in selected.paths if path.policy == policy]
         if mine and selected.supply is not None:
-            fit = fitter(settings.probe, streams("folds", policy))
+            fit = fitter(settings.probe, streams("folds"))
             both = train_rounds(
                 mine, selected.supply.overlap, proba, activations=activations, fit=fit
             )
@@ -190,6 +187,7 @@ def _told(selected: _Selected, settings: SelectSettings) -> dict[str, Any]:
     """Facts about the sources, and how the job ended."""
     told: dict[str, Any] = {
         "sources": {},
+        "source_names": [] if selected.supply is None else list(selected.supply.names),
         "policies": list(settings.paths.policies),
         "rounds": settings.paths.rounds,
         "ended": "",

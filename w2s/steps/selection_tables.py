@@ -58,7 +58,7 @@ def _outcome(seeds: list[tuple[Artifact, Artifact]]) -> SelectionOutcome:
     for name in ("policies", "rounds"):
         if any(other[name] != first[name] for other in facts):
             raise ArtifactError(f"tables: found seeds with different {name}, expected the same")
-    sources = next((list(told["sources"]) for told in facts if told["sources"]), [])
+    sources: list[str] = next((told["source_names"] for told in facts if told["source_names"]), [])
     found = [_seed(paths, predictions, seeds[0][1], sources) for paths, predictions in seeds]
     return SelectionOutcome(
         names={name: first[name] for name in KEY},
@@ -82,13 +82,19 @@ def _seed(
 ) -> dict[str, Array]:
     """What a seed's rounds come to, means over its repeats; NaN in rounds it does not have."""
     order = rows_of(first["id"], predictions["id"], what="predictions")
+    if len(predictions["row"]) != len(paths):
+        raise ArtifactError(
+            f"predictions: found {len(predictions['row'])} rows, expected those of the "
+            f"{len(paths)} rows of paths"
+        )
     policies, rounds = paths.facts["policies"], paths.facts["rounds"]
     found = {name: np.full((len(policies), rounds), np.nan) for name in CURVES}
     shape = (len(policies), rounds, len(order))
     found |= {name: np.full(shape, np.nan, dtype=np.float32) for name in SETS}
     found["pulls"] = np.full((len(policies), len(sources)), np.nan)
     density = {name: told["density"] for name, told in paths.facts["sources"].items()}
-    best = max(density, key=lambda name: density[name], default="")
+    most = max(density.values(), default=0)
+    best = [name for name, value in density.items() if value == most]  # all that are as dense
     for p, policy in enumerate(policies):
         rows = np.flatnonzero(paths["policy"] == policy)
         if not len(rows):
@@ -100,7 +106,7 @@ def _seed(
         for name in ("regret", "density", "n_all", "n_overlap"):
             found[name][p, :done] = paths[name][by_round].mean(axis=0)
         pulled = paths["source"][by_round]
-        so_far = np.cumsum(pulled == best, axis=1) / np.arange(1, done + 1)
+        so_far = np.cumsum(np.isin(pulled, best), axis=1) / np.arange(1, done + 1)
         found["best_share"][p, :done] = so_far.mean(axis=0)
         found["pulls"][p] = [np.mean(pulled == source) for source in sources]
         for name in SETS:

@@ -9,6 +9,7 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
+from w2s.config import MixingConfig
 from w2s.methods.mixing import Mix
 from w2s.methods.training import Run, Trained, mixing_runs, train, whole_pool_runs
 from w2s.rng import stream
@@ -36,7 +37,8 @@ def strong(
     test = weak_labels.where(weak_labels["part"] == "test")
     region = regions["region"][rows_of(pool["id"], regions["id"], what="regions")]
     proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
-    runs = whole_pool_runs(len(pool)) + _mixing(region, proba, label, regions.facts, settings)
+    runs = whole_pool_runs(len(pool))
+    runs += mixing_of(region, proba, label, regions.facts, settings.mixing)
     dataset, seed = regions.facts["dataset"], regions.facts["seed"]
     trained = train(
         runs,
@@ -49,7 +51,7 @@ def strong(
     names = {"weak": settings.weak, "strong": settings.strong}
     facts = {"dataset": dataset, **names, "seed": seed}
     status = {key: regions.facts[key] for key in ("status", "reason")}
-    arrays = _describe(runs, trained, (proba >= 0.5) == (label == 1))
+    arrays = described(runs, trained, (proba >= 0.5) == (label == 1))
     predictions = {"id": test["id"], "run": arrays["run"], "proba": trained.proba}
     return {
         "runs": Artifact("runs", arrays, facts | status),
@@ -57,11 +59,18 @@ def strong(
     }
 
 
-def _mixing(
-    region: Array, proba: Array, label: Array, facts: Any, settings: StrongSettings
+def mixing_of(
+    region: Array, proba: Array, label: Array, facts: Any, mixing: MixingConfig
 ) -> list[Run]:
-    """The mixing runs; where regions are undefined, runs without rows that say so."""
-    mixing = settings.mixing
+    """The mixing runs; where regions are undefined, runs without rows that say so.
+
+    Args:
+        region: Regions of the pool, (n,).
+        proba: Weak labels, (n,).
+        label: True labels, (n,).
+        facts: Facts of the regions artifact: dataset, seed, status and reason.
+        mixing: The experiment.
+    """
 
     def streams(control: str) -> Callable[[str], np.random.Generator]:
         return lambda repeat: stream(facts["seed"], "mixing", facts["dataset"], control, repeat)
@@ -94,7 +103,7 @@ def _matrices(
     return x[pool_rows], x[test_rows]
 
 
-def _describe(runs: list[Run], trained: Trained, right: Array) -> dict[str, Array]:
+def described(runs: list[Run], trained: Trained, right: Array) -> dict[str, Array]:
     """Columns of the `runs` artifact."""
     purity = [
         np.nan if not len(run.mix.rows) else 1.0 if run.true_labels else right[run.mix.rows].mean()

@@ -24,7 +24,7 @@ def tables(
     metrics: Sequence[Artifact], correct: Sequence[Artifact], *, settings: TablesSettings
 ) -> dict[str, Artifact]:
     """Main, mixing, regions and comparisons table, one bootstrap per dataset and pair."""
-    outcomes = [_outcome(seeds) for seeds in by_seed(metrics, correct, key=KEY)]
+    outcomes = [outcome_of(seeds) for seeds in by_seed(metrics, correct, key=KEY)]
     level = settings.evaluation.level
     rows: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("main", "mixing", "regions", "comparisons")
@@ -82,7 +82,7 @@ def by_seed(
     return list(jobs.values())
 
 
-def _outcome(seeds: list[tuple[Artifact, Artifact]]) -> Outcome:
+def outcome_of(seeds: list[tuple[Artifact, Artifact]]) -> Outcome:
     """All seeds of one dataset and pair, test points in the first seed's order."""
     facts = [rows.facts for rows, _ in seeds]
     first = seeds[0][1]

@@ -6,10 +6,10 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.errors import ArtifactError, DegenerateError
+from w2s.errors import DegenerateError
 from w2s.rng import stream
 from w2s.settings import WeakLabelsSettings
-from w2s.steps.inputs import layer_of, same_job
+from w2s.steps.inputs import layer_of, parts_of, same_job
 from w2s.steps.probe import fitter
 
 
@@ -25,17 +25,12 @@ def weak_labels(
 def labelled(
     examples: Artifact, split: Artifact, activations: Artifact, *, layer: int
 ) -> tuple[dict[str, Array], Array]:
-    """Id, label and part of each example, the pool told apart into its halves, and activations."""
+    """Columns of all examples, the pool told apart into its halves, and their activations."""
     same_job(examples=examples, split=split, activations=activations)
     x = layer_of(activations, layer)[rows_of(examples["id"], activations["id"], what="activations")]
-    part: Array = examples["part"].copy()
-    part[rows_of(split["id"], examples["id"], what="examples")] = split["half"]
-    lacking = int(np.sum(part == "pool"))
-    if lacking:
-        raise ArtifactError(
-            f"split: found no half for {lacking} examples of the pool, expected one"
-        )
-    return {"id": examples["id"], "part": part, "label": examples["label"]}, x
+    part = parts_of(examples, split)
+    name = np.full(len(part), examples.facts["dataset"], dtype=object)
+    return {"id": examples["id"], "part": part, "label": examples["label"], "dataset": name}, x
 
 
 def label_rest(
@@ -44,7 +39,7 @@ def label_rest(
     """The weak probe, fitted on the rows of weak_train, applied to all others.
 
     Args:
-        columns: Id, part and label of n points.
+        columns: Id, part, label and dataset of n points.
         x: Their weak activations, (n, d).
         dataset: Goes into the facts, and names the folds of a cross-validation.
         seed: Likewise.

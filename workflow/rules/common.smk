@@ -34,11 +34,15 @@ def names(known):
     return "|".join(map(re.escape, known)) or "(?!)"
 
 
+# a pair of weak supervision is a label model and a student
+PAIR_OF_MODELS = dict(weak=names(CONFIG.models), strong=names(CONFIG.models))
+
+
 wildcard_constraints:
     dataset=names(CONFIG.datasets),
     model=names(CONFIG.models),
-    weak=names(CONFIG.models),
-    strong=names(CONFIG.models),
+    weak=names([*CONFIG.models, *dag.label_models_of(CONFIG)]),
+    strong=names([*CONFIG.models, *dag.students_of(CONFIG)]),
     seed=r"\d+",
     resource=names(PACKAGES),
     experiment=names(CONFIG.selection.experiments),
@@ -92,4 +96,14 @@ def figure(name):
         caption=f"../report/{name}.rst",
         category="Figures",
         labels={"figure": name, "weak": "{weak}", "strong": "{strong}"},
+    )
+
+
+def track_figure(track, name):
+    """An SVG figure of a track that has no pairs of models, with its caption."""
+    return report(
+        f"<results>/figures/{track}/{name}.svg",
+        caption=f"../report/{track}_{name}.rst",
+        category="Figures",
+        labels={"figure": f"{track} {name}", "weak": "", "strong": ""},
     )

@@ -25,6 +25,7 @@ rule examples:
     """A dataset's source -> unique texts in balanced parts."""
     input:
         source=lambda wildcards: dag.dataset_source(CONFIG, wildcards.dataset),
+        beside=lambda wildcards: dag.beside_source(CONFIG, wildcards.dataset),
     output:
         examples="<results>/{dataset}/examples.parquet",
     log:

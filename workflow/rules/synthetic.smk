@@ -8,16 +8,6 @@ figures/synthetic/*.{svg,png}.
 STUDY_FIGURES = "<results>/figures/synthetic"
 
 
-def study_figure(name):
-    """An SVG figure of the study in the report, with its caption."""
-    return report(
-        f"{STUDY_FIGURES}/{name}.svg",
-        caption=f"../report/synthetic_{name}.rst",
-        category="Synthetic study",
-        labels={"figure": name},
-    )
-
-
 rule synthetic:
     """Nothing -> accuracies of weak, strong and w2s along one sweep."""
     output:
@@ -142,10 +132,10 @@ rule synthetic_figures:
         thresholds_table=rules.synthetic_tables.output.thresholds_table,
         purity_table=rules.synthetic_tables.output.purity_table,
     output:
-        sweeps=study_figure("sweeps"),
-        detection=study_figure("detection"),
-        thresholds=study_figure("thresholds"),
-        purity=study_figure("purity"),
+        sweeps=track_figure("synthetic", "sweeps"),
+        detection=track_figure("synthetic", "detection"),
+        thresholds=track_figure("synthetic", "thresholds"),
+        purity=track_figure("synthetic", "purity"),
         png=expand(
             f"{STUDY_FIGURES}/{{name}}.png",
             name=["sweeps", "detection", "thresholds", "purity"],

@@ -17,6 +17,8 @@ rule weak_labels:
         "<logs>/{dataset}/{weak}--{strong}/weak_labels-seed{seed}.log",
     benchmark:
         "<benchmarks>/{dataset}/{weak}--{strong}/weak_labels-seed{seed}.tsv"
+    wildcard_constraints:
+        **PAIR_OF_MODELS,
     conda:
         ENVIRONMENT
     resources:
@@ -42,6 +44,8 @@ rule overlap:
         "<logs>/{dataset}/{weak}--{strong}/overlap-seed{seed}.log",
     benchmark:
         "<benchmarks>/{dataset}/{weak}--{strong}/overlap-seed{seed}.tsv"
+    wildcard_constraints:
+        **PAIR_OF_MODELS,
     conda:
         ENVIRONMENT
     resources:
@@ -69,6 +73,8 @@ rule strong:
         "<logs>/{dataset}/{weak}--{strong}/strong-seed{seed}.log",
     benchmark:
         "<benchmarks>/{dataset}/{weak}--{strong}/strong-seed{seed}.tsv"
+    wildcard_constraints:
+        **PAIR_OF_MODELS,
     conda:
         ENVIRONMENT
     resources:
@@ -89,7 +95,7 @@ rule evaluate:
     """Test predictions -> metrics of every run, and which test points each row gets right."""
     input:
         examples=rules.examples.output.examples,
-        weak_labels=rules.weak_labels.output.weak_labels,
+        weak_labels=lambda wildcards: dag.job_labels(CONFIG, **wildcards),
         regions=rules.overlap.output.regions,
         runs=rules.strong.output.runs,
         predictions=rules.strong.output.predictions,

@@ -1,0 +1,663 @@
+"""Tables and figures of source selection: by hand, paired differences, and what is undefined."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import CUT, PAIR, SEEDS, Chain
+from reference.bootstrap import draws as loop_draws
+
+from w2s.artifacts import Artifact, load
+from w2s.checks import Array
+from w2s.config import parse_as
+from w2s.errors import ArtifactError
+from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.selection_figures import (
+    BANDS,
+    COLORS,
+    accuracy_figure,
+    pulls_figure,
+    regret_figure,
+)
+from w2s.evaluation.selection_tables import (
+    SelectionOutcome,
+    round_rows,
+    selection_rows,
+    source_rows,
+)
+from w2s.methods.bandits import POLICIES
+from w2s.settings import SelectionFiguresSettings, SelectionTablesSettings, SelectSettings
+from w2s.steps.select import select
+from w2s.steps.selection_figures import selection_figures
+from w2s.steps.selection_tables import selection_tables
+
+LEVEL = 0.95
+NAMES = {"experiment": "cut", "weak": "small", "strong": "large"}
+MEASURES = ("accuracy_all", "auc_all", "accuracy_overlap", "auc_overlap", "regret", "best_share")
+
+
+def outcome(
+    correct: Any,
+    *,
+    overlap: Any = None,
+    regret: Any = None,
+    best: Any = None,
+    policies: tuple[str, ...] = ("ucb", "random"),
+) -> SelectionOutcome:
+    """The outcome of correctness (seeds, policies, rounds, n); NaN rounds have no curves either."""
+    correct = np.array(correct, dtype=np.float32)
+    seeds, p, rounds, _ = correct.shape
+    known = np.isfinite(correct[..., 0])
+    curve = np.where(known, np.broadcast_to(np.arange(1.0, rounds + 1), known.shape), np.nan)
+    return SelectionOutcome(
+        names=NAMES,
+        policies=policies[:p],
+        sources=["s1", "s2"],
+        correct={"all": correct, "overlap": correct if overlap is None else np.float32(overlap)},
+        curves={
+            "regret": curve if regret is None else np.array(regret, float),
+            "best_share": curve / rounds if best is None else np.array(best, float),
+            "density": curve / 10,
+            "n_all": 4 * curve,
+            "n_overlap": curve,
+        },
+        pulls=np.where(known[:, :, :1].any(axis=2, keepdims=True), [0.25, 0.75], np.nan),
+        facts={
+            name: np.full((seeds, 2), float(value))
+            for name, value in (("n_points", 40), ("density", 0.5), ("right_density", 0.25),
+                                ("label_accuracy", 0.75))
+        },
+        reason=[""] * seeds,
+    )  # fmt: skip
+
+
+def by_hand() -> SelectionOutcome:
+    """Two seeds, ucb and random, two rounds, four test points."""
+    correct = [
+        [[[1, 0, 0, 0], [1, 1, 1, 0]], [[0, 0, 0, 0], [1, 0, 0, 0]]],
+        [[[1, 1, 0, 0], [1, 1, 1, 1]], [[1, 0, 0, 0], [1, 1, 0.5, 0]]],
+    ]
+    overlap = np.zeros((2, 2, 2, 4))
+    overlap[:, 0, 1] = 1
+    return outcome(
+        correct,
+        overlap=overlap,
+        regret=[[[0.5, 0.5], [0.5, 1.0]], [[0.0, 0.5], [0.5, 2.0]]],
+        best=[[[0.0, 0.5], [0.0, 0.0]], [[1.0, 0.5], [0.0, 0.5]]],
+    )
+
+
+def random_outcome(seed: int = 0, *, n: int = 30) -> SelectionOutcome:
+    """Three seeds, three policies, four rounds."""
+    rng = np.random.default_rng(seed)
+    shape = (3, 3, 4)
+    return outcome(
+        rng.integers(0, 3, (*shape, n)) / 2,
+        overlap=rng.integers(0, 3, (*shape, n)) / 2,
+        regret=np.cumsum(rng.random(shape), axis=2),
+        best=rng.random(shape),
+        policies=("ucb", "oracle", "random"),
+    )
+
+
+def drawn(found: SelectionOutcome, draws: int = 400) -> Bootstrap:
+    seeds, _, _, points = found.correct["all"].shape
+    return Bootstrap.draw(seeds, points, draws, np.random.default_rng(0))
+
+
+def table(found: SelectionOutcome, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    rows = selection_rows(found, drawn(found, **options), LEVEL)
+    keyed = {(row["policy"], row["measure"]): row for row in rows}
+    assert len(keyed) == len(rows) == len(found.policies) * len(MEASURES)
+    return keyed
+
+
+def test_selection_rows_by_hand() -> None:
+    found = table(by_hand())
+    expected = {
+        ("ucb", "accuracy_all"): (0.875, 0.875 - 0.4375),  # 3/4 and 4/4; 1/4 and 2.5/4
+        ("ucb", "auc_all"): (0.625, 0.625 - 0.28125),  # (1/4 + 3/4) / 2 and (2/4 + 4/4) / 2
+        ("ucb", "accuracy_overlap"): (1, 1),
+        ("ucb", "auc_overlap"): (0.5, 0.5),
+        ("ucb", "regret"): (0.5, -1),
+        ("ucb", "best_share"): (0.5, 0.25),
+        ("random", "accuracy_all"): (0.4375, 0),
+        ("random", "auc_all"): (0.28125, 0),  # (0 + 1/4) / 2 and (1/4 + 2.5/4) / 2
+        ("random", "accuracy_overlap"): (0, 0),
+        ("random", "auc_overlap"): (0, 0),
+        ("random", "regret"): (1.5, 0),
+        ("random", "best_share"): (0.25, 0),
+    }
+    assert {key: (row["value"], row["minus_random"]) for key, row in found.items()} == expected
+    for row in found.values():
+        assert {name: row[name] for name in NAMES} == NAMES
+        assert (row["n_rounds"], row["n_seeds"], row["reason"]) == (2, 2, "")
+
+
+def test_rows_come_by_policy_and_measure() -> None:
+    rows = selection_rows(by_hand(), drawn(by_hand()), LEVEL)
+    assert [(row["policy"], row["measure"]) for row in rows] == [
+        (policy, measure) for policy in ("ucb", "random") for measure in MEASURES
+    ]
+
+
+def test_round_rows_by_hand() -> None:
+    rows = round_rows(by_hand(), drawn(by_hand()), LEVEL)
+    assert [(row["policy"], row["round"]) for row in rows] == [
+        ("ucb", 1), ("ucb", 2), ("random", 1), ("random", 2)]  # fmt: skip
+    assert [row["accuracy_all"] for row in rows] == [0.375, 0.875, 0.125, 0.4375]
+    assert [row["accuracy_overlap"] for row in rows] == [0, 1, 0, 0]
+    assert [row["regret"] for row in rows] == [0.25, 0.5, 0.5, 1.5]
+    assert [row["best_share"] for row in rows] == [0.5, 0.5, 0, 0.25]
+    assert [row["n_all"] for row in rows] == [4, 8, 4, 8]
+    assert [row["n_overlap"] for row in rows] == [1, 2, 1, 2]
+    assert [row["density"] for row in rows] == [0.1, 0.2, 0.1, 0.2]
+    assert [row["n_seeds"] for row in rows] == [2] * 4
+
+
+def test_source_rows_by_hand() -> None:
+    found = replace(
+        by_hand(),
+        pulls=np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.25, 0.75], [0.0, 1.0]]]),
+        facts={
+            "n_points": np.array([[10.0, 30.0], [20.0, 20.0]]),
+            "density": np.array([[0.0, 1.0], [0.5, 0.5]]),
+            "right_density": np.array([[0.0, 0.5], [0.5, 0.0]]),
+            "label_accuracy": np.array([[1.0, 0.5], [0.5, 0.5]]),
+        },
+    )
+    rows = source_rows(found, drawn(found), LEVEL)
+    assert [(row["source"], row["policy"], row["pulls"]) for row in rows] == [
+        ("s1", "ucb", 0.375),
+        ("s1", "random", 0.5),
+        ("s2", "ucb", 0.625),
+        ("s2", "random", 0.5),
+    ]
+    facts = [[row[name] for name in found.facts] for row in rows]
+    assert facts == [[15, 0.25, 0.25, 0.75]] * 2 + [[25, 0.75, 0.25, 0.5]] * 2
+    assert (rows[0]["pulls_lo"], rows[0]["pulls_hi"]) == (0.25, 0.5)
+    assert {row["n_seeds"] for row in rows} == {2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_values_are_means_of_the_correctness(seed: int) -> None:
+    found = random_outcome(seed)
+    shown = table(found)
+    rounds = round_rows(found, drawn(found), LEVEL)
+    for i, policy in enumerate(found.policies):
+        for name, right in found.correct.items():
+            exact = right[:, i].astype(float)
+            accuracy, auc = (shown[policy, f"{what}_{name}"] for what in ("accuracy", "auc"))
+            assert accuracy["value"] == pytest.approx(exact[:, -1].mean())
+            assert auc["value"] == pytest.approx(exact.mean(), abs=1e-6)
+            curve = [row[f"accuracy_{name}"] for row in rounds if row["policy"] == policy]
+            np.testing.assert_allclose(curve, exact.mean(axis=(0, 2)))
+            assert np.mean(curve) == pytest.approx(auc["value"], abs=1e-6)
+            assert curve[-1] == accuracy["value"]
+    for row in shown.values():
+        assert row["value_lo"] <= row["value"] <= row["value_hi"]
+        assert row["minus_random_lo"] <= row["minus_random"] <= row["minus_random_hi"]
+
+
+def test_minus_random_of_random_is_zero_and_surely_so() -> None:
+    shown = table(random_outcome())
+    for measure in MEASURES:
+        row = shown["random", measure]
+        assert [row[f"minus_random{end}"] for end in ("", "_lo", "_hi")] == [0, 0, 0]
+
+
+def test_intervals_are_quantiles_of_the_loop() -> None:
+    found = random_outcome(1, n=15)
+    bootstrap = drawn(found, 200)
+    rows = selection_rows(found, bootstrap, 0.9)
+    shown = {(row["policy"], row["measure"]): row for row in rows}
+    everywhere = np.ones((3, 15), dtype=bool)
+    right = found.correct["all"].astype(float)
+
+    def loop(values: Array, examples: Array, mask: Array) -> tuple[float, float]:
+        low, high = np.quantile(loop_draws(values, mask, bootstrap.seeds, examples), [0.05, 0.95])
+        return float(low), float(high)
+
+    for measure, values in (("accuracy_all", right[:, :, -1]), ("auc_all", right.mean(axis=2))):
+        row, base = shown["ucb", measure], values[:, 2]
+        bounds = loop(values[:, 0], bootstrap.examples, everywhere)
+        assert (row["value_lo"], row["value_hi"]) == pytest.approx(bounds, abs=1e-6)
+        paired = loop(values[:, 0] - base, bootstrap.examples, everywhere)
+        assert (row["minus_random_lo"], row["minus_random_hi"]) == pytest.approx(paired, abs=1e-6)
+    # regret has no test points: seeds only
+    final = found.curves["regret"][:, 0, -1:]
+    bounds = loop(final, np.ones((200, 1)), np.ones((3, 1), dtype=bool))
+    assert (shown["ucb", "regret"]["value_lo"], shown["ucb", "regret"]["value_hi"]) == (
+        pytest.approx(bounds, abs=1e-6)
+    )
+
+
+def test_paired_differences_are_sharper_than_two_intervals() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.random((4, 1, 2, 400)) < 0.7
+    second = first ^ (rng.random(first.shape) < 0.02)
+    row = table(outcome(np.concatenate([first, second], axis=1)))["ucb", "accuracy_all"]
+    difference, width = (row[f"{n}_hi"] - row[f"{n}_lo"] for n in ("minus_random", "value"))
+    assert difference < 0.5 * width
+
+
+def test_without_the_policy_random_its_differences_are_undefined() -> None:
+    found = random_outcome()
+    fewer = replace(found, policies=("ucb", "oracle", "thompson"))
+    for key, row in table(fewer).items():
+        assert all(math.isnan(row[f"minus_random{end}"]) for end in ("", "_lo", "_hi")), key
+        assert math.isfinite(row["value"])
+    # and its own numbers are the same as with it
+    for measure in MEASURES:
+        values = [table(each)["ucb", measure]["value_lo"] for each in (found, fewer)]
+        assert values[0] == values[1]
+
+
+def without_rounds(found: SelectionOutcome, seed: int, first: int, why: str) -> SelectionOutcome:
+    """A seed whose paths end before a round, or, before the first, that has none."""
+    for arrays in (found.correct, found.curves):
+        for array in arrays.values():
+            array[seed, :, first:] = np.nan
+    if not first:
+        found.pulls[seed] = np.nan
+        for array in found.facts.values():
+            array[seed] = np.nan
+    reason = [why if s == seed else old for s, old in enumerate(found.reason)]
+    return replace(found, reason=reason)
+
+
+def test_a_degenerate_seed_is_reported_and_the_others_go_on() -> None:
+    whole = random_outcome()
+    found = without_rounds(random_outcome(), 1, 0, "overlap: constant")
+    assert found.rounds.tolist() == [4, 0, 4]
+    kept = [0, 2]
+    for (policy, measure), row in table(found).items():
+        assert (row["n_seeds"], row["n_rounds"], row["reason"]) == (2, 4, "overlap: constant")
+        assert math.isfinite(row["value"])
+        if measure == "accuracy_all":
+            right = whole.correct["all"][kept, whole.policies.index(policy), -1]
+            assert row["value"] == pytest.approx(right.astype(float).mean())
+    for row in [*round_rows(found, drawn(found), LEVEL), *source_rows(found, drawn(found), LEVEL)]:
+        assert row["n_seeds"] == 2
+    assert {row["density"] for row in source_rows(found, drawn(found), LEVEL)} == {0.5}
+
+
+def test_degenerate_in_every_seed_is_nan_with_the_reason() -> None:
+    found = random_outcome()
+    for seed in range(3):
+        found = without_rounds(found, seed, 0, "overlap: constant")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = table(found)
+        rounds = round_rows(found, drawn(found), LEVEL)
+        nowhere = replace(found, sources=[], pulls=found.pulls[:, :, :0], facts={
+            name: values[:, :0] for name, values in found.facts.items()})  # fmt: skip
+        assert source_rows(nowhere, drawn(found), LEVEL) == []
+    for row in shown.values():
+        for name in ("value", "minus_random"):
+            assert all(math.isnan(row[f"{name}{end}"]) for end in ("", "_lo", "_hi"))
+        assert (row["n_seeds"], row["reason"]) == (0, "overlap: constant")
+        assert math.isnan(row["n_rounds"])
+    assert len(rounds) == 12
+    assert all(math.isnan(row["accuracy_all"]) for row in rounds)
+    assert {row["n_seeds"] for row in rounds} == {0}
+
+
+def test_a_seed_with_fewer_rounds_ends_at_its_last() -> None:
+    whole = random_outcome()
+    found = without_rounds(random_outcome(), 2, 2, "all sources dry after round 2 of 4")
+    assert found.rounds.tolist() == [4, 4, 2]
+    shown = table(found)
+    for i, policy in enumerate(whole.policies):
+        right = whole.correct["all"][:, i].astype(float)  # (seeds, rounds, n)
+        last = np.mean([right[0, 3], right[1, 3], right[2, 1]])
+        assert shown[policy, "accuracy_all"]["value"] == pytest.approx(last)
+        area = np.mean([right[0].mean(), right[1].mean(), right[2, :2].mean()])
+        assert shown[policy, "auc_all"]["value"] == pytest.approx(area, abs=1e-6)
+        regret = whole.curves["regret"][:, i]
+        mean = np.mean([regret[0, 3], regret[1, 3], regret[2, 1]])
+        assert shown[policy, "regret"]["value"] == pytest.approx(mean)
+        row = shown[policy, "regret"]
+        assert row["n_rounds"] == pytest.approx(10 / 3)
+        assert (row["n_seeds"], row["reason"]) == (3, "all sources dry after round 2 of 4")
+    rounds = round_rows(found, drawn(found), LEVEL)
+    assert [row["n_seeds"] for row in rounds[:4]] == [3, 3, 2, 2]
+
+
+def unsolved_rounds() -> SelectionOutcome:
+    """The probe of ucb has no solution in the first round, as knn has on few rows."""
+    found = by_hand()
+    for right in found.correct.values():
+        right[:, 0, 0] = np.nan
+    return found
+
+
+def test_a_round_without_a_probe_is_nan_in_the_curve() -> None:
+    found = unsolved_rounds()
+    first, second = round_rows(found, drawn(found), LEVEL)[:2]
+    assert math.isnan(first["accuracy_all"])
+    assert second["accuracy_all"] == 0.875
+    assert table(found)["ucb", "accuracy_all"]["value"] == 0.875
+
+
+def test_an_area_without_all_its_rounds_is_not_compared_with_one_that_has_them() -> None:
+    row = table(unsolved_rounds())["ucb", "auc_all"]
+    # without its first, worst round the area of ucb is its last accuracy
+    assert math.isnan(row["minus_random"])
+
+
+def test_an_accuracy_without_a_probe_has_a_reason() -> None:
+    found = by_hand()
+    for right in found.correct.values():
+        right[:, 0, 1] = np.nan
+    row = table(found)["ucb", "accuracy_all"]
+    assert math.isnan(row["value"])
+    assert row["reason"]
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+def chain_files(chain: Chain) -> tuple[list[Artifact], list[Artifact]]:
+    return (
+        [load(chain / f"paths-{seed}.parquet") for seed in SEEDS],
+        [load(chain / f"selected-{seed}.safetensors") for seed in SEEDS],
+    )
+
+
+def tables_of(paths: list[Artifact], predictions: list[Artifact], **changes: Any) -> Any:
+    evaluation = {"bootstrap": 200, **changes}
+    chosen = parse_as(SelectionTablesSettings, {"evaluation": evaluation})
+    return selection_tables(paths, predictions, settings=chosen)
+
+
+def test_tables_follow_from_the_predictions(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    shown = load(chain / "table-selection-selection.parquet").frame
+    rounds = load(chain / "table-selection-rounds.parquet").frame
+    assert set(shown["policy"]) == set(POLICIES)
+    for policy in POLICIES:
+        accuracy = {name: np.zeros((2, 6)) for name in ("all", "overlap")}
+        regret, best, n_overlap = np.zeros((3, 2, 6))
+        for seed, (path, proba) in enumerate(zip(paths, predictions, strict=True)):
+            frame = path.frame
+            told = path.facts["sources"]
+            densest = max(told, key=lambda name: told[name]["density"])
+            for repeat in (0, 1):
+                rows = frame[(frame["policy"] == policy) & (frame["repeat"] == repeat)]
+                rows = rows.sort_values("round")
+                for name, values in accuracy.items():
+                    right = (proba[name][rows.index] >= 0.5) == (proba["label"] == 1)
+                    values[seed] += right.mean(axis=1) / 2
+                regret[seed] += rows["regret"].to_numpy() / 2
+                pulled = (rows["source"] == densest).to_numpy()
+                best[seed] += np.cumsum(pulled) / np.arange(1, 7) / 2
+                n_overlap[seed] += rows["n_overlap"].to_numpy() / 2
+        expected = {"regret": regret[:, -1].mean(), "best_share": best[:, -1].mean()}
+        curves = {"regret": regret, "best_share": best, "n_overlap": n_overlap}
+        for name, values in accuracy.items():
+            expected |= {f"accuracy_{name}": values[:, -1].mean(), f"auc_{name}": values.mean()}
+            curves[f"accuracy_{name}"] = values
+        mine = shown[shown["policy"] == policy].set_index("measure")["value"]
+        assert dict(mine) == pytest.approx(expected, abs=1e-6)
+        mine = rounds[rounds["policy"] == policy]
+        assert mine["round"].tolist() == [1, 2, 3, 4, 5, 6]
+        for name, values in curves.items():
+            np.testing.assert_allclose(mine[name], values.mean(axis=0), atol=1e-6)
+
+
+def test_sources_are_those_of_the_paths(chain: Chain) -> None:
+    paths, _ = chain_files(chain)
+    shown = load(chain / "table-selection-sources.parquet").frame
+    assert len(shown) == 2 * len(POLICIES)
+    for source in ("s1", "s2"):
+        mine = shown[shown["source"] == source]
+        for name, fact in (("n_points", "points"), ("density", "density"),
+                           ("right_density", "right_density")):  # fmt: skip
+            mean = np.mean([item.facts["sources"][source][fact] for item in paths])
+            np.testing.assert_allclose(mine[name], mean)
+        for policy, share in zip(mine["policy"], mine["pulls"], strict=True):
+            pulled = [np.mean(item["source"][item["policy"] == policy] == source) for item in paths]
+            assert share == pytest.approx(np.mean(pulled))
+
+
+def test_rows_and_test_points_in_any_order_give_the_same_tables(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    before = tables_of(paths, predictions)
+    rng = np.random.default_rng(0)
+    points = rng.permutation(len(predictions[1]["id"]))
+    turned = {name: predictions[1][name][points] for name in ("id", "label")}
+    turned |= {name: predictions[1][name][:, points] for name in ("all", "overlap")}
+    other = replace(predictions[1], arrays={**predictions[1].arrays, **turned})
+    rows = rng.permutation(len(paths[0]))
+    mixed = replace(predictions[0], arrays={
+        name: predictions[0][name][rows] if name in ("all", "overlap") else predictions[0][name]
+        for name in predictions[0].arrays
+    })  # fmt: skip
+    after = tables_of([paths[0].where(rows), paths[1]], [mixed, other])
+    for name, artifact in before.items():
+        for column, values in artifact.arrays.items():
+            np.testing.assert_array_equal(after[name][column], values)
+
+
+def test_an_experiment_moves_no_number_of_another(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    before = tables_of(paths, predictions)
+    more = [
+        [replace(item, facts={**item.facts, "experiment": "again"}) for item in side]
+        for side in (paths, predictions)
+    ]
+    after = tables_of(more[0] + paths, more[1] + predictions)
+    for name, artifact in after.items():
+        assert len(artifact) == 2 * len(before[name])
+        again = artifact.where(artifact["experiment"] == "again")
+        mine = artifact.where(artifact["experiment"] == "cut")
+        assert artifact["experiment"].tolist() == ["again"] * len(again) + ["cut"] * len(mine)
+        for column, values in before[name].arrays.items():
+            np.testing.assert_array_equal(mine[column], values)
+
+
+def test_leaving_a_policy_out_moves_no_other(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    before = tables_of(paths, predictions)
+    kept = [policy for policy in POLICIES if policy != "thompson"]
+    fewer, proba = [], []
+    for path, prediction in zip(paths, predictions, strict=True):
+        mask = path["policy"] != "thompson"
+        part = path.where(mask)
+        fewer.append(replace(part, facts={**path.facts, "policies": kept}))
+        arrays = {n: prediction[n][mask] for n in ("all", "overlap")}
+        arrays["row"] = np.arange(mask.sum(), dtype=np.int32)
+        proba.append(replace(prediction, arrays={**prediction.arrays, **arrays}))
+    after = tables_of(fewer, proba)
+    for name, artifact in after.items():
+        mine = before[name].where(before[name]["policy"] != "thompson")
+        for column, values in artifact.arrays.items():
+            np.testing.assert_array_equal(mine[column], values)
+
+
+def flat_files(chain: Chain, seed: int) -> list[Artifact]:
+    """Paths and predictions of a seed whose weak labels are constant."""
+    weak = load(chain / f"weak_labels-{seed}.parquet")
+    constant = np.full(len(weak), 0.75, dtype=np.float32)
+    chosen = {**PAIR, "experiment": "cut", "sources": CUT, "paths": {"rounds": 6, "batch": 4}}
+    made = select(
+        replace(weak, arrays={**weak.arrays, "weak_proba": constant}),
+        [load(chain / "activations-large.safetensors")],
+        settings=parse_as(SelectSettings, chosen),
+    )
+    return [made["paths"], made["predictions"]]
+
+
+def test_a_degenerate_seed_leaves_the_other(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    alone = tables_of(paths[1:], predictions[1:])["selection"].frame
+    flat = flat_files(chain, 0)
+    for order in (slice(None), slice(None, None, -1)):
+        after = tables_of([flat[0], paths[1]][order], [flat[1], predictions[1]][order])
+        shown = after["selection"].frame
+        np.testing.assert_array_equal(shown["value"], alone["value"])
+        assert set(shown["n_seeds"]) == {1}
+        assert shown["reason"].str.contains("equal values").all()
+        assert set(after["sources"]["source"]) == {"s1", "s2"}
+
+
+def test_degenerate_in_every_seed_has_rows_and_figures(chain: Chain) -> None:
+    files = [flat_files(chain, seed) for seed in SEEDS]
+    made = tables_of([file[0] for file in files], [file[1] for file in files])
+    shown = made["selection"].frame
+    assert shown[["value", "value_lo", "minus_random"]].isna().all().all()
+    assert len(shown) == len(POLICIES) * len(MEASURES)
+    assert shown["reason"].str.contains("equal values").all()
+    assert len(made["sources"]) == 0
+    figures = draw(made["rounds"], made["sources"])
+    for figure in figures.values():
+        figure.draw_without_rendering()
+        assert all(words(ax) == ["no rounds: see tables/selection.csv"] for ax in figure.axes)
+
+
+def test_an_early_end_is_told(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    facts = {**paths[0].facts, "ended": "all sources dry after round 4 of 6"}
+    early = paths[0]["round"] <= 4
+    short = replace(paths[0].where(early), facts=facts)
+    arrays = {n: predictions[0][n][early] for n in ("all", "overlap", "row")}
+    other = replace(predictions[0], arrays={**predictions[0].arrays, **arrays})
+    made = tables_of([short, paths[1]], [other, predictions[1]])
+    shown = made["selection"].frame
+    assert set(shown["n_rounds"]) == {5}
+    assert set(shown["reason"]) == {"all sources dry after round 4 of 6"}
+    assert made["rounds"]["n_seeds"].tolist() == [2, 2, 2, 2, 1, 1] * len(POLICIES)
+
+
+def test_mismatched_files_are_one_line(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    other = {**paths[1].facts, "policies": ["ucb"]}
+    for first, second, expected in (
+        (paths, predictions[:1], "found 2 and 1 files of"),
+        (paths, predictions[::-1], "of different jobs, in this order"),
+        ([paths[0]] * 2, [predictions[0]] * 2, "found seed 0 of a job twice"),
+        ([paths[0], replace(paths[1], facts=other)], predictions, "different policies"),
+        ([paths[0], replace(paths[1], facts={**paths[1].facts, "rounds": 7})], predictions,
+         "different rounds"),
+    ):  # fmt: skip
+        with pytest.raises(ArtifactError, match=expected) as caught:
+            tables_of(first, second)
+        assert "\n" not in str(caught.value)
+
+
+def test_predictions_of_fewer_rows_than_the_paths_are_refused(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    few = {name: predictions[0][name][:50] for name in ("row", "all", "overlap")}
+    other = replace(predictions[0], arrays={**predictions[0].arrays, **few})
+    with pytest.raises(ArtifactError):
+        tables_of(paths, [other, predictions[1]])
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def draw(rounds: Artifact, sources: Artifact, titles: Any = (("cut", "Films, cut"),)) -> Any:
+    chosen = {**PAIR, "title": "Small → large", "titles": titles}
+    return selection_figures(rounds, sources, settings=parse_as(SelectionFiguresSettings, chosen))
+
+
+def words(ax: Any) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def lines(ax: Any) -> dict[str, tuple[list[float], list[float]]]:
+    return {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in ax.lines
+        if not line.get_label().startswith("_")
+    }
+
+
+def chain_tables(chain: Chain) -> list[Artifact]:
+    return [load(chain / f"table-selection-{name}.parquet") for name in ("rounds", "sources")]
+
+
+def test_every_policy_has_a_color_of_its_own() -> None:
+    assert set(COLORS) == set(POLICIES)
+    assert len(set(COLORS.values())) == len(POLICIES)
+
+
+def test_figures_show_the_tables(chain: Chain) -> None:
+    rounds, sources = chain_tables(chain)
+    frame = rounds.frame
+    figures = draw(rounds, sources)
+    panels = {
+        "accuracy_all": figures["accuracy"].axes[0],
+        "accuracy_overlap": figures["accuracy"].axes[1],
+        "regret": figures["regret"].axes[0],
+        "best_share": figures["pulls"].axes[0],
+    }
+    for column, ax in panels.items():
+        shown = lines(ax)
+        assert set(shown) == set(POLICIES)
+        for policy, (t, value) in shown.items():
+            mine = frame[frame["policy"] == policy]
+            assert t == [1, 2, 3, 4, 5, 6]
+            np.testing.assert_array_equal(value, mine[column])
+        assert len(ax.collections) == len(BANDS)
+        assert words(ax) == []
+    for figure in figures.values():
+        assert figure.axes[0].get_title() == "Films, cut"
+        assert figure.get_suptitle() == "Small → large"
+        figure.draw_without_rendering()
+
+
+def test_regret_per_round_stands_beside_its_bound(chain: Chain) -> None:
+    rounds, sources = chain_tables(chain)
+    shown = lines(draw(rounds, sources)["regret"].axes[1])
+    t = np.arange(1, 7)
+    np.testing.assert_allclose(shown.pop("sqrt(K ln T / t)")[1], np.sqrt(2 * np.log(6) / t))
+    for policy, (_, value) in shown.items():
+        mine = rounds.frame[rounds.frame["policy"] == policy]
+        np.testing.assert_allclose(value, mine["regret"] / t)
+
+
+def two_experiments(chain: Chain) -> list[dict[str, Any]]:
+    """Columns of the rounds and the sources, the second experiment without a value."""
+    found = []
+    for item in chain_tables(chain):
+        cut, flat = item.arrays, dict(item.arrays)
+        flat["experiment"] = np.full(len(item), "flat", dtype=object)
+        for name in flat:
+            if flat[name].dtype == np.float64:
+                flat[name] = np.full(len(item), np.nan)
+        found.append({name: np.concatenate([cut[name], flat[name]]) for name in cut})
+    return found
+
+
+def test_panels_follow_the_titles_and_an_empty_one_says_why(chain: Chain) -> None:
+    rounds, sources = two_experiments(chain)
+    titles = {"flat": "Flat", "cut": "Cut"}
+    figures = [
+        accuracy_figure(rounds, titles),
+        regret_figure(rounds, sources, titles),
+        pulls_figure(rounds, titles),
+    ]
+    for figure in figures:
+        with_title = [ax for ax in figure.axes if ax.get_title()]
+        assert [ax.get_title() for ax in with_title] == ["Flat", "Cut"]
+        flat, cut = with_title
+        assert words(flat) == ["no rounds: see tables/selection.csv"]
+        assert words(cut) == []
+        assert set(lines(cut)) == set(POLICIES)
+        figure.draw_without_rendering()
+
+
+def test_an_experiment_or_pair_without_rows_is_one_line(chain: Chain) -> None:
+    rounds, sources = chain_tables(chain)
+    with pytest.raises(ArtifactError, match="found no rounds of small--large for other"):
+        draw(rounds, sources, titles=(("cut", "Cut"), ("other", "Other")))
+    chosen = {"weak": "large", "strong": "small", "titles": [["cut", "Cut"]]}
+    with pytest.raises(ArtifactError, match="found no rounds of large--small for cut"):
+        selection_figures(rounds, sources, settings=parse_as(SelectionFiguresSettings, chosen))

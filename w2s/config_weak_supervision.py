@@ -1,0 +1,50 @@
+"""The part of the configuration that is about weak supervision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from w2s.config_sources import Strict
+
+LF = Literal[
+    "vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald", "negation", "intensity",
+    "contrast", "movie_words", "product_words", "editorial_words", "tweet_words", "emoticons",
+]  # fmt: skip
+LabelModelName = Literal["majority_vote", "snorkel", "dawid_skene"]
+Student = Literal["mlp", "probe"]
+OWN_FEATURES = "features"  # stands for a model where features come with a dataset
+NAMES = frozenset({*get_args(LabelModelName), *get_args(Student), OWN_FEATURES})
+
+
+class WeakSupervisionConfig(Strict):
+    """Weak supervision: a label model over labeling functions (LFs) as the weak model."""
+
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Which datasets.")
+    features: str | None = Field(
+        None,
+        description="The model whose activations the students read. Not needed for datasets that "
+        "hold features (source wrench).",
+    )
+    layer: int | None = Field(
+        None, description="Layer of the activations; the last of the model's `layers`."
+    )
+    lfs: Annotated[tuple[LF, ...], Field(min_length=1)] = Field(
+        get_args(LF), description="LFs for datasets of texts; others bring their own."
+    )
+    label_models: Annotated[tuple[LabelModelName, ...], Field(min_length=1)] = Field(
+        get_args(LabelModelName), description="Which label models."
+    )
+    students: Annotated[tuple[Student, ...], Field(min_length=1)] = Field(
+        get_args(Student),
+        description="Strong models: a small multilayer perceptron, the configured probe.",
+    )
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for field in ("datasets", "lfs", "label_models", "students"):
+            values = getattr(self, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field}: found a name twice in {list(values)}, expected once")
+        return self

@@ -1,0 +1,205 @@
+"""Datasets in the format of the WRENCH benchmark (Zhang et al., 2021).
+
+A dataset is a folder with `train.json`, `valid.json` and `test.json`. Each holds one object: from
+the id of a row to `{"label": 0, "weak_labels": [-1, 1, ...], "data": {"text": "..."}}`, or with
+`{"feature": [...]}` as data. `label.json`, from class numbers to names, is optional.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2s.checks import Array
+from w2s.errors import DataError
+
+PARTS = ("train", "valid", "test")
+FIELDS = ("label", "weak_labels", "data")
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class WrenchPart:
+    """The rows of one file, in its order.
+
+    Attributes:
+        ids: Names of the rows, str (n,); unique here, but other parts may use the same.
+        text: Texts, str (n,), or None where the rows have features.
+        features: float32 (n, d), or None where the rows have texts.
+        votes: Label matrix, int8 (n, m): -1 (abstain), 0 or 1.
+        label: True labels, int8 (n,): 0 or 1.
+    """
+
+    ids: Array
+    text: Array | None
+    features: Array | None
+    votes: Array
+    label: Array
+
+
+@dataclass(frozen=True)
+class Wrench:
+    """A dataset: its three parts have the same labeling functions and the same kind of data."""
+
+    train: WrenchPart
+    valid: WrenchPart
+    test: WrenchPart
+
+
+def read_wrench(folder: Path) -> Wrench:
+    """Read a binary dataset of the benchmark.
+
+    Rows with both a text and features count as texts.
+
+    Args:
+        folder: With `train.json`, `valid.json` and `test.json`.
+
+    Raises:
+        DataError: a missing or unreadable file, a repeated id, a row without one of its fields,
+            rows of different lengths, a label other than 0 and 1, a vote other than -1, 0 and 1, a
+            feature that is not a finite number, or parts that do not fit together.
+    """
+    _check_classes(folder / "label.json")
+    train, valid, test = (_read_part(folder / f"{part}.json") for part in PARTS)
+    for name, part in (("valid", valid), ("test", test)):
+        path = folder / f"{name}.json"
+        _same(path, "labeling functions", part.votes.shape[1], train.votes.shape[1])
+        _same(path, "features", _width(part), _width(train))
+    return Wrench(train, valid, test)
+
+
+def _width(part: WrenchPart) -> int:
+    """Features of a row; 0 for texts."""
+    return 0 if part.features is None else int(part.features.shape[1])
+
+
+def _same(path: Path, what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise DataError(f"{path}: found {found} {what}, expected {expected} as in train.json")
+
+
+def _check_classes(path: Path) -> None:
+    if path.is_file():
+        classes = _read_object(path)
+        if len(classes) != 2:
+            raise DataError(f"{path}: found {len(classes)} classes, expected 2")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """The object of a JSON file, of no repeated key."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated = next(name for name in found if names.count(name) > 1)
+            raise DataError(f"{path}: found the key '{repeated}' twice, expected unique ids")
+        return found
+
+    if not path.is_file():
+        raise DataError(f"{path}: found no file, expected a part of a WRENCH dataset")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be read as JSON ({reason})") from None
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path}: found no rows, expected one object from ids to rows")
+    return content
+
+
+def _read_part(path: Path) -> WrenchPart:
+    rows = _read_object(path)
+    for name, row in rows.items():
+        for field in FIELDS:
+            if not isinstance(row, Mapping) or field not in row:
+                raise DataError(
+                    f"{path}, row {name}: found no {field}, expected {', '.join(FIELDS)}"
+                )
+    for name, row in rows.items():
+        if not _is_one_of(row["label"], (0, 1)):
+            raise DataError(
+                f"{path}, row {name}: found label {row['label']!r}, expected 0 or 1 (two classes)"
+            )
+    text, features = _data(path, {name: row["data"] for name, row in rows.items()})
+    return WrenchPart(
+        ids=np.array(list(rows), dtype=object),
+        text=text,
+        features=features,
+        votes=_votes(path, {name: row["weak_labels"] for name, row in rows.items()}),
+        label=np.array([row["label"] for row in rows.values()], dtype=np.int8),
+    )
+
+
+def _is_one_of(value: Any, known: tuple[int, ...]) -> bool:
+    """Whether a value is one of some numbers; a list or a word is not, nor is true."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value in known
+
+
+def _votes(path: Path, rows: dict[str, Any]) -> Array:
+    lengths = _lengths(path, "weak_labels", rows)
+    for name, votes in rows.items():
+        for vote in votes:
+            if not _is_one_of(vote, (-1, 0, 1)):
+                raise DataError(
+                    f"{path}, row {name}: found weak label {vote!r}, expected -1 (abstain), 0 or 1"
+                )
+    return np.array(list(rows.values()), dtype=np.int8).reshape(len(rows), lengths)
+
+
+def _lengths(path: Path, what: str, rows: dict[str, Any]) -> int:
+    """The length that the lists of all rows have."""
+    length = None
+    for name, values in rows.items():
+        if not isinstance(values, list) or not values:
+            raise DataError(f"{path}, row {name}: found no list of {what}, expected numbers")
+        length = len(values) if length is None else length
+        if len(values) != length:
+            raise DataError(
+                f"{path}, row {name}: found {len(values)} {what}, expected {length} as in the first"
+            )
+    return length or 0
+
+
+def _data(path: Path, rows: dict[str, Any]) -> tuple[Array | None, Array | None]:
+    """Texts, or features float32 (n, d), of the rows: whichever the first row has."""
+    kind = "text" if _has(next(iter(rows.values())), "text") else "feature"
+    for name, row in rows.items():
+        if not _has(row, kind):
+            raise DataError(
+                f"{path}, row {name}: found data without '{kind}', expected a text in every row, "
+                f"or features in every row"
+            )
+    values = {name: row[kind] for name, row in rows.items()}
+    if kind == "feature":
+        return None, _features(path, values)
+    for name, text in values.items():
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{path}, row {name}: found text {text!r}, expected words")
+    return np.array(list(values.values()), dtype=object), None
+
+
+def _has(row: Any, kind: str) -> bool:
+    return isinstance(row, Mapping) and kind in row
+
+
+def _features(path: Path, rows: dict[str, Any]) -> Array:
+    _lengths(path, "features", rows)
+    for name, values in rows.items():
+        for value in values:
+            if not _is_finite(value):
+                raise DataError(
+                    f"{path}, row {name}: found feature {value!r}, expected finite numbers"
+                )
+    return np.array(list(rows.values()), dtype=np.float32)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that float32 holds; NaN fails the comparison."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= LARGEST

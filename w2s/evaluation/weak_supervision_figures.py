@@ -1,0 +1,72 @@
+"""Figures of weak supervision: labeling functions, and mixes under plain and pure conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from w2s.evaluation.drawing import Rows, legend, no_data, panels, select
+
+COLORS = {"majority_vote": "#E69F00", "snorkel": "#0072B2", "dawid_skene": "#009E73"}
+STYLES = {"plain": "-", "purity_matched": "--"}
+
+
+def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
+    """Accuracy against coverage of each labeling function, one panel for each dataset.
+
+    Args:
+        table: Columns of the LF table.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    figure, axes = panels(len(titles))
+    for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
+        rows = select(table, dataset=dataset)
+        ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
+        ax.plot(
+            table["coverage"][rows], table["accuracy"][rows], "o", color="#0072B2", markersize=4
+        )
+        for i in rows[np.isfinite(table["accuracy"][rows])]:
+            ax.annotate(
+                table["lf"][i], (table["coverage"][i], table["accuracy"][i]), fontsize=6,
+                textcoords="offset points", xytext=(3, 3),
+            )  # fmt: skip
+        ax.set(title=title, xlabel="coverage", ylabel="accuracy of votes", xlim=(-0.05, 1.15))
+    return figure
+
+
+def mixes_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
+    """Test accuracy against the share of overlap points: a row of panels for each student.
+
+    Args:
+        table: Columns of the weak supervision table.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    students = list(dict.fromkeys(table["strong"]))
+    figure, axes = panels(len(students) * len(titles), columns=len(titles))
+    for k, ax in enumerate(axes):
+        student, dataset = students[k // len(titles)], list(titles)[k % len(titles)]
+        drawn = False
+        for model in dict.fromkeys(table["label_model"]):
+            for control, style in STYLES.items():
+                rows = select(
+                    table, strong=student, dataset=dataset, label_model=model, control=control
+                )
+                rows = rows[np.isfinite(table["accuracy"][rows])]
+                rows = rows[np.argsort(table["proportion"][rows])]
+                if not len(rows):
+                    continue
+                drawn, p = True, table["proportion"][rows]
+                label = f"{model}, {control.replace('_', ' ')}"
+                color = COLORS[model]
+                ax.plot(p, table["accuracy"][rows], style, color=color, label=label, linewidth=1.4)
+                low, high = (table[end][rows] for end in ("lo", "hi"))
+                if control == "plain":
+                    ax.fill_between(p, low, high, color=color, alpha=0.12, linewidth=0)
+        if not drawn:
+            no_data(ax, "no mixes: see tables/weak_supervision.csv")
+        ax.set(title=f"{titles[dataset]}, {student}", xlabel="share of overlap points")
+        ax.set_ylabel("test accuracy")
+    legend(figure, axes)
+    return figure

@@ -1,0 +1,112 @@
+"""The tables of weak supervision: labeling functions, label models, students, published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from w2s.checks import Array
+from w2s.evaluation.intervals import Bootstrap, estimate
+from w2s.evaluation.tables import Outcome, all_points, mixing_rows, value_of
+from w2s.methods.lf_analysis import analyze_lfs
+
+Row = dict[str, Any]
+RENAMED = {"floor": "label_model"}
+# label model, MLP on all its labels, MLP on true labels, then accuracy at overlap shares 0, .5, 1:
+# Shin et al. (2025), means over 25 seeds
+PUBLISHED = {
+    "basketball": (0.637, 0.692, 0.953, 0.617, 0.543, 0.279),
+    "cdr": (0.658, 0.605, 0.684, 0.564, 0.594, 0.613),
+    "census": (0.610, 0.615, 0.833, 0.602, 0.609, 0.616),
+    "commercial": (0.879, 0.893, 0.952, 0.665, 0.842, 0.941),
+    "imdb": (0.710, 0.746, 0.769, 0.607, 0.703, 0.724),
+    "mushroom": (0.864, 0.865, 0.990, 0.630, 0.865, 0.598),
+    "sms": (0.649, 0.704, 0.973, 0.522, 0.743, 0.916),
+    "spambase": (0.769, 0.776, 0.929, 0.682, 0.774, 0.867),
+    "tennis": (0.842, 0.810, 0.878, 0.495, 0.792, 0.821),
+    "yelp": (0.697, 0.686, 0.797, 0.564, 0.680, 0.705),
+    "youtube": (0.729, 0.834, 0.871, 0.611, 0.808, 0.832),
+}
+QUANTITIES = {  # of PUBLISHED, in order: control and proportion of our rows
+    "label_model": ("label_model", None),
+    "pseudo": ("w2s", None),
+    "true": ("ceiling", None),
+    "mix_0": ("plain", 0.0),
+    "mix_0.5": ("plain", 0.5),
+    "mix_1": ("plain", 1.0),
+}
+
+
+def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> list[Row]:
+    """The standard analysis of each labeling function of a dataset.
+
+    Args:
+        dataset: Its name.
+        lfs: Names of the m labeling functions.
+        votes: Label matrix, (n, m).
+        label: True labels, (n,).
+    """
+    found = analyze_lfs(votes, label)
+    names = ("coverage", "lf_overlaps", "conflicts", "accuracy")
+    return [
+        {"dataset": dataset, "lf": lf, **{name: float(getattr(found, name)[j]) for name in names}}
+        for j, lf in enumerate(lfs)
+    ]
+
+
+def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+    """The label model, w2s, the ceiling, and every row of the mixing experiment.
+
+    A label model is trained on no labels. Beside its test accuracy, `label_accuracy` is that of its
+    labels on strong_train, which the students learn from.
+    """
+    names = {"dataset": outcome.dataset, "label_model": outcome.weak, "strong": outcome.strong}
+    found = estimate(outcome.correct, all_points(outcome), bootstrap)
+    labels = outcome.label_accuracy[:, outcome.row("w2s")]
+    rows = []
+    for control in ("floor", "w2s", "ceiling"):
+        i = outcome.row(control)
+        purity = labels if control == "floor" else outcome.label_accuracy[:, i]
+        rows.append(
+            {
+                **names,
+                "control": RENAMED.get(control, control),
+                "proportion": np.nan,
+                **value_of("accuracy", found, i, level),
+                "label_accuracy": float(np.mean(purity)),
+                "n_seeds": int(found.n_seeds[i]),
+                "n_train": float(np.mean(outcome.n_train[:, i])),
+                "reason": next((seed[i] for seed in outcome.row_reason if seed[i]), ""),
+            }
+        )
+    for row in mixing_rows(outcome, bootstrap, level):
+        kept = {name: value for name, value in row.items() if name not in ("weak", "strong")}
+        rows.append(names | kept)
+    return rows
+
+
+def published_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows of `weak_supervision_rows` beside the published numbers of their dataset."""
+    found = []
+    for row in rows:
+        for quantity, published in zip(QUANTITIES, PUBLISHED.get(row["dataset"], ()), strict=False):
+            control, proportion = QUANTITIES[quantity]
+            matches = np.isnan(row["proportion"]) if proportion is None else (
+                row["proportion"] == proportion
+            )  # fmt: skip
+            if row["control"] != control or not matches:
+                continue
+            own = quantity == "label_model"
+            found.append(
+                {
+                    **{name: row[name] for name in ("dataset", "label_model", "strong", "n_seeds")},
+                    "quantity": quantity,
+                    "published": published,
+                    "ours": row["label_accuracy" if own else "accuracy"],
+                    "lo": np.nan if own else row["lo"],
+                    "hi": np.nan if own else row["hi"],
+                }
+            )
+    return found
