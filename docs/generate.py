@@ -248,7 +248,7 @@ def cli_page() -> str:
         if schema["properties"]:
             text += "\n" + settings_table(schema, link, schema.get("$defs", {}))
         parts.append(text)
-    parts.append(f"## inspect\n\n{help_text('inspect')}")
+    parts += [f"## {name}\n\n{help_text(name)}" for name in ("inspect", "verify")]
     return "\n".join(parts)
 
 

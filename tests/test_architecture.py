@@ -32,7 +32,7 @@ LAYERS = [
     {"artifacts", "progress"},
     {"steps"},
     {"stages"},
-    {"digest", "inspect", "dag", "work"},
+    {"digest", "inspect", "verify", "dag", "work"},
     {"runner"},
     {"cli"},
 ]

@@ -351,10 +351,10 @@ def test_shares_add_up_whatever_their_rounding() -> None:
         (CUT, {"sources": REMOVED}, "", "'sources'"),
         (BOTH, {"datasets": ["films", "tweet"]}, "", "'tweet' is not a dataset; did you mean"),
         (BOTH, {"datasets": ["films"]}, ".datasets", "at least 2 items"),
-        (BOTH, {"datasets": ["films", "films"]}, ".datasets", "found a name twice"),
+        (BOTH, {"datasets": ["films", "films"]}, ".datasets", "found a value twice"),
         (BOTH, {"datasets": REMOVED}, ".datasets", "expected a value"),
         (BOTH, {"targets": ["books"]}, ".targets", "found 'books', expected some of films, tweets"),
-        (BOTH, {"targets": ["films", "films"]}, ".targets", "found a name twice"),
+        (BOTH, {"targets": ["films", "films"]}, ".targets", "found a value twice"),
         (BOTH, {"targets": []}, ".targets", "at least 1 item"),
         (BOTH, {"targets": REMOVED}, ".targets", "expected a value"),
         (BOTH, {"overlap_shares": [1]}, ".overlap_shares", "is not a setting"),
@@ -373,7 +373,7 @@ def test_mistake_in_an_experiment_is_one_line_that_names_the_setting(
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("policies", ["ucb", "ucb"], "found a policy twice in ['ucb', 'ucb'], expected once"),
+        ("policies", ["ucb", "ucb"], "found a value twice in ['ucb', 'ucb'], expected once"),
         ("policies", ["ubc"], "found 'ubc'"),
         ("policies", [], "at least 1 item"),
         ("policies", "ucb", "found 'ucb'"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2s.errors import ArtifactError
+from w2s.errors import ArtifactError, ForeignFileError
 from w2s.formats import READERS, WRITERS
 from w2s.kinds import FORMAT, KINDS, Array, Kind
 from w2s.spool import blocks
@@ -169,7 +169,7 @@ def _dtype(array: Any) -> str:
 
 def _metadata(path: Path, text: str | None) -> Any:
     if text is None:
-        raise ArtifactError(f"{path}: found a file without w2s metadata, expected an artifact")
+        raise ForeignFileError(f"{path}: found a file without w2s metadata, expected an artifact")
     meta = json.loads(text)
     if not isinstance(meta, dict) or not {"kind", "format"} <= set(meta):
         raise ValueError("found other metadata than an artifact's")

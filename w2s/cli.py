@@ -1,4 +1,4 @@
-"""The command line: `w2s STAGE`, one option per input and output, and `w2s inspect`."""
+"""The command line: `w2s STAGE`, one option per input and output, and two more commands."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "inspect":
             return _inspect(options.paths, options.rows)
+        if options.command == "verify":
+            return _verify(options.paths, delete=options.delete)
         _run(options)
     except W2SError as error:
         for line in str(error).splitlines():
@@ -48,6 +50,16 @@ def parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("paths", nargs="+", metavar="PATH", help="a .parquet or .safetensors file")
     inspect.add_argument("--rows", type=int, default=5, help="rows to show (default: 5)")
+    verify = commands.add_parser(
+        "verify",
+        help="check all artifacts and downloads below folders against their checksums",
+        description="Check all artifacts and downloads below folders against their checksums. The "
+        "exit code is 2 if a damaged one is left.",
+    )
+    verify.add_argument("paths", nargs="+", metavar="PATH", help="a folder or a file")
+    verify.add_argument(
+        "--delete", action="store_true", help="delete damaged ones, so that the next run heals"
+    )
     return top
 
 
@@ -132,6 +144,23 @@ def _inspect(paths: Sequence[str], rows: int) -> int:
             sys.stderr.write(f"w2s inspect: error: {error}\n")
             code = MISTAKE
     return code
+
+
+def _verify(paths: Sequence[str], *, delete: bool) -> int:
+    """Tell each damaged file in one line, and delete it if asked to."""
+    from w2s.verify import verify
+
+    report = verify(paths)
+    for path, why in report.damaged.items():
+        sys.stderr.write(f"w2s verify: error: {why}\n")
+        if delete:
+            path.unlink()
+            sys.stdout.write(f"deleted {path}\n")
+    sys.stdout.write(
+        f"{report.whole} whole, {len(report.damaged)} damaged"
+        f"{' and deleted' if delete and report.damaged else ''}, {report.foreign} not artifacts\n"
+    )
+    return MISTAKE if report.damaged and not delete else 0
 
 
 def output_option(stage: Stage, name: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from w2s.config_selection import SelectionConfig
-from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
+from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of, unique
 from w2s.config_synthetic import SyntheticConfig
 from w2s.config_weak_supervision import NAMES, WeakSupervisionConfig
 from w2s.errors import ConfigError
@@ -105,11 +105,7 @@ class MixingConfig(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        for field in ("proportions", "controls"):
-            values = getattr(self, field)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{field}: found a value twice in {list(values)}, expected once")
-        return self
+        return unique(self, "proportions", "controls")
 
 
 class EvaluationConfig(Strict):
@@ -194,7 +190,7 @@ class Config(Strict):
             needed, given = ["seeds", "datasets"], ["weak_supervision"]
         lacking = [name for name in needed if not getattr(self, name)]
         if lacking and (given or self.synthetic is None):
-            why = f"as there are {given[0]}" if given else "or another track"
+            why = f"as there are {given[0]}" if given else "or `synthetic`"
             raise ValueError(f"{lacking[0]}: found none, expected at least 1 item, {why}")
 
     def _datasets_of_tracks(self) -> Iterator[tuple[str, tuple[str, ...]]]:

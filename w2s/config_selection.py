@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Name, Strict
+from w2s.config_sources import Name, Strict, unique
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Policy = Literal[
@@ -59,10 +59,7 @@ class Corpora(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for field in ("datasets", "targets"):
-            values = getattr(self, field)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{field}: found a name twice in {list(values)}, expected once")
+        unique(self, "datasets", "targets")
         for name in self.targets:
             if name not in self.datasets:
                 raise ValueError(
@@ -89,11 +86,7 @@ class PathsConfig(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        if len(set(self.policies)) != len(self.policies):
-            raise ValueError(
-                f"policies: found a policy twice in {list(self.policies)}, expected once"
-            )
-        return self
+        return unique(self, "policies")
 
 
 class SelectionConfig(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -12,6 +12,9 @@ NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"  # no "--": it joins the two models
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -35,9 +38,24 @@ class Strict(BaseModel):
         return data
 
 
+def unique(settings: S, *fields: str) -> S:
+    """The settings, if no list among these fields holds a value twice.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for field in fields:
+        values = getattr(settings, field)
+        if len(set(values)) != len(values):
+            raise ValueError(f"{field}: found a value twice in {list(values)}, expected once")
+    return settings
+
+
 def nearest_of(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them."""
     words = list(known)
+    if not words:
+        return "there are none"
     near = difflib.get_close_matches(word, words, n=1)
     return f"did you mean '{near[0]}'?" if near else "expected one of " + ", ".join(words)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from w2s.config_sources import Strict
+from w2s.config_sources import Strict, unique
 
 Study = Literal["first", "overlap", "easy", "hard"]
 Region = Literal["easy", "hard", "overlap"]
@@ -23,6 +23,10 @@ class RecipeConfig(Strict):
         ("overlap",), description="Kinds of points in the set that w2s trains on."
     )
     soft: bool = Field(False, description="Train w2s on weak probabilities, not on predictions.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        return unique(self, "w2s_on")
 
 
 class SyntheticConfig(Strict):
@@ -41,3 +45,7 @@ class SyntheticConfig(Strict):
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of all draws.")
     recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        return unique(self, "studies")

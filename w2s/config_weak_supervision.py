@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Strict
+from w2s.config_sources import Strict, unique
 
 LF = Literal[
     "vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald", "negation", "intensity",
@@ -43,8 +43,4 @@ class WeakSupervisionConfig(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        for field in ("datasets", "lfs", "label_models", "students"):
-            values = getattr(self, field)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{field}: found a name twice in {list(values)}, expected once")
-        return self
+        return unique(self, "datasets", "lfs", "label_models", "students")

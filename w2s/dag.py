@@ -227,6 +227,12 @@ def _weak_supervision_titles(config: Config) -> list[list[str]]:
     return [pair for pair in titles(config) if chosen and pair[0] in chosen.datasets]
 
 
+def _synthetic_controls(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    fields = _study(config, "control_repetitions", "seed", "recipe")
+    recipe = {name: value for name, value in fields["recipe"].items() if name != "w2s_on"}
+    return {**fields, "recipe": recipe}  # both arms are given: it is not read
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
@@ -250,7 +256,7 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
         **_study(c, "repetitions", "seed", "recipe"),
     },
     "synthetic_detection": lambda c, job: _study(c, "detection_repetitions", "seed"),
-    "synthetic_controls": lambda c, job: _study(c, "control_repetitions", "seed", "recipe"),
+    "synthetic_controls": _synthetic_controls,
     "synthetic_tables": lambda c, job: _fields(c.evaluation, "level"),
     "synthetic_figures": lambda c, job: {},
     "wrench_votes": lambda c, job: {},

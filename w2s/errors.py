@@ -19,6 +19,10 @@ class ArtifactError(W2SError):
     """An artifact is missing, damaged, of the wrong kind, or does not fit the other inputs."""
 
 
+class ForeignFileError(ArtifactError):
+    """A whole file of an artifact's format that no stage has written."""
+
+
 class DegenerateError(W2SError):
     """The input is valid but the quantity is undefined on it (for example: constant confidences).
 

@@ -30,7 +30,10 @@ def check_fetched(folder: Path) -> None:
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         return
-    listed = json.loads(manifest.read_text(encoding="utf-8")).get("files", {})
+    try:
+        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{manifest}: damaged; delete {folder} and run again") from None
     for name, expected in listed.items():
         path = folder / name
         if not path.is_file() or sha256_of(path) != expected:

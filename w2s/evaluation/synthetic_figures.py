@@ -14,6 +14,7 @@ from w2s.evaluation.drawing import Rows, legend, panels, select
 COLORS = {"weak": "#999999", "strong": "#009E73", "w2s": "#0072B2",
           "overlap points": "#0072B2", "easy points instead": "#D55E00"}  # fmt: skip
 SWEPT = {"first": "n_overlap", "overlap": "n_overlap", "easy": "n_easy", "hard": "n_hard"}
+CUTS = ("tau_overlap quantile 0.7", "both quantiles")  # options that only move a threshold
 GROUPS = ("overall", "hard", "overlap", "easy")
 
 
@@ -33,6 +34,8 @@ def sweep_figure(table: Rows, studies: Sequence[str]) -> Figure:
         for model in ("weak", "strong", "w2s"):
             rows = select(table, study=study, group=group, model=model, mixture="fixed")
             _banded(ax, table, rows, SWEPT[study], "accuracy", model)
+        if i % len(GROUPS):
+            ax.sharey(axes[i - i % len(GROUPS)])
     legend(figure, axes)
     return figure
 
@@ -53,17 +56,19 @@ def detection_figure(table: Rows, *, metric: str = "auroc") -> Figure:
         metric: Which metric.
     """
     axis_names = list(dict.fromkeys(table["axis"]))
-    variants = list(dict.fromkeys(table["variant"]))
-    figure, axes = panels(len(axis_names), height=3.4)
+    # the ranking of scores does not depend on where it is cut
+    variants = [v for v in dict.fromkeys(table["variant"]) if v not in CUTS]
+    figure, axes = panels(len(axis_names), height=3.0)
+    figure.suptitle(f"{metric.upper()} of overlap points among those not found to be hard")
     for k, (ax, name) in enumerate(zip(axes, axis_names, strict=True)):
         rows = select(table, axis=name, target="overlap", metric=metric)
         values = list(dict.fromkeys(table["setting"][rows].tolist()))
         grid = np.full((len(variants), len(values)), np.nan)
-        for row in rows:
+        for row in rows[np.isin(table["variant"][rows], variants)]:
             place = variants.index(table["variant"][row]), values.index(table["setting"][row])
             grid[place] = table["value"][row]
         _heat(ax, grid, [f"{value:g}" for value in values], variants if k % 4 == 0 else None)
-        ax.set(title=f"{metric} of overlap points", xlabel=name.replace("_", " "))
+        ax.set(xlabel=name.replace("_", " "))
     return figure
 
 
@@ -116,9 +121,13 @@ def purity_figure(table: Rows) -> Figure:
         at = table["n_overlap"][rows]
         for label, column in _ARMS.items():
             ax.plot(at, table[column][rows], "o-", color=COLORS[label], label=label, markersize=3)
-        ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
-        besides = "nothing else" if name == "none" else f"100 {name} points besides"
-        ax.set(title=f"w2s on hard points, {besides}", xlabel="points", ylabel="accuracy")
+        ax.fill_between(  # of the paired difference, added to the second line
+            at, *(table["with_easy"][rows] + table[end][rows] for end in ("lo", "hi")),
+            color=COLORS["overlap points"], alpha=0.18, linewidth=0,
+        )  # fmt: skip
+        besides = "nothing besides" if name == "none" else f"100 {name} points besides"
+        ax.set(title=besides, xlabel="points", ylabel="w2s, accuracy on hard points")
+        ax.sharey(axes[0])
     legend(figure, axes)
     return figure
 

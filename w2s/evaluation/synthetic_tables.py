@@ -131,7 +131,7 @@ def detection_rows(
                             **spread("value", found[:, t, m], level),
                             "n_repetitions": int(np.isfinite(found[:, t, m]).sum()),
                             "n_degenerate": sum(why.values()),
-                            "reason": next(iter(why), ""),
+                            "reason": max(why, key=lambda told: why[told], default=""),
                         }
                     )
     return rows
@@ -156,6 +156,7 @@ def threshold_rows(
             "metric": metric,
             **spread("value", rows["metrics"][:, i, j, t, m], level),
             "density": spread("density", rows["density"][:, i, j], level)["density"],
+            "n_degenerate": int(np.isnan(rows["density"][:, i, j]).sum()),
             "n_repetitions": int(np.isfinite(rows["metrics"][:, i, j, t, m]).sum()),
         }
         for i, low in enumerate(hard)

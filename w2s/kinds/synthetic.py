@@ -174,6 +174,7 @@ THRESHOLDS_TABLE = Kind(
         "lo": number(LOW),
         "hi": number(HIGH),
         "density": number("points found to be overlap points / all points"),
+        "n_degenerate": Array("int64", "repetitions without regions: no hard point, or no other"),
         "n_repetitions": Array("int64", "repetitions with a value"),
     },
     ids=False,

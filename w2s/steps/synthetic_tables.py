@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from w2s.artifacts import Artifact
+from w2s.errors import ArtifactError
 from w2s.evaluation.synthetic_tables import (
     accuracy_rows,
     anchor_rows,
@@ -31,6 +32,8 @@ def synthetic_tables(
     """Means over repetitions, and ours beside the original's if the sweep `overlap` was run."""
     level = settings.level
     sweeps = {item.facts["study"]: item for item in accuracies}
+    if len(sweeps) < len(accuracies):
+        raise ArtifactError("synthetic_tables: found a sweep twice, expected each once")
     found: list[dict[str, Any]] = []
     anchors: list[dict[str, Any]] = []
     for study in SWEEPS:

@@ -1,0 +1,101 @@
+"""`w2s verify` finds every damaged file, and with `--delete` the next run heals."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Chain
+
+from w2s.cli import main
+from w2s.verify import verify
+
+
+@pytest.fixture
+def copy(chain: Chain, tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    shutil.copytree(chain.folder, folder)
+    return folder
+
+
+def artifacts(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".parquet", ".safetensors"))
+
+
+def test_whole_results_are_whole(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(copy)]) == 0
+    assert capsys.readouterr().out == f"{len(artifacts(copy))} whole, 0 damaged, 0 not artifacts\n"
+
+
+def test_every_truncated_artifact_is_found(copy: Path) -> None:
+    for path in artifacts(copy):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) * 2 // 3])
+    report = verify([copy])
+    assert list(report.damaged) == artifacts(copy)
+    assert report.whole == 0
+    for path, why in report.damaged.items():
+        assert why.startswith(f"{path}: ")
+        assert "\n" not in why
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flipped_bit_is_found_in_every_artifact(copy: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    for path in artifacts(copy):
+        content = bytearray(path.read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(bytes(content))
+    report = verify([copy])
+    changed = set(report.damaged)
+    # a bit of a Parquet footer that nothing reads, as a statistic, changes no content
+    harmless = [path for path in artifacts(copy) if path not in changed]
+    assert all(path.suffix == ".parquet" for path in harmless)
+    assert len(harmless) <= len(artifacts(copy)) // 4
+
+
+def test_damaged_files_are_deleted_and_others_stay(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = copy / "regions-0.parquet"
+    bad.write_bytes(bad.read_bytes()[:-9])
+    assert main(["verify", str(copy)]) == 2
+    assert bad.exists()
+    said = capsys.readouterr()
+    assert said.err.startswith(f"w2s verify: error: {bad}: damaged (")
+    before = artifacts(copy)
+    assert main(["verify", "--delete", str(copy)]) == 0
+    assert artifacts(copy) == [path for path in before if path != bad]
+    assert f"deleted {bad}" in capsys.readouterr().out
+    assert main(["verify", str(copy)]) == 0
+
+
+def test_files_of_others_and_unfinished_work_are_left_alone(copy: Path) -> None:
+    own = copy / "mine.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(own)
+    (copy / ".work-x").mkdir()
+    (copy / ".work-x" / "half.safetensors").write_bytes(b"half")
+    count = len(artifacts(copy)) - 2
+    report = verify([copy])
+    assert (report.whole, report.foreign, report.damaged) == (count, 1, {})
+
+
+def test_downloads_are_checked_by_their_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "pkg-1.0"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(b"weights")
+    sha = "9d8b8f1d1a2b"  # not that of the content
+    (folder / "manifest.json").write_text(f'{{"files": {{"a.safetensors": "{sha}"}}}}')
+    assert list(verify([tmp_path]).damaged) == [folder / "manifest.json"]
+    (folder / "manifest.json").write_text('{"files": {"a.saf')
+    assert list(verify([tmp_path]).damaged) == [folder / "manifest.json"]
+
+
+def test_a_path_that_is_not_there_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "none")]) == 2
+    assert "found nothing there, expected a file or a folder" in capsys.readouterr().err
