@@ -15,7 +15,7 @@ from w2s.artifacts import Artifact, digest, load, save
 from w2s.checks import rows_of
 from w2s.config import parse_as
 from w2s.config_selection import Policy
-from w2s.errors import ArtifactError, DegenerateError
+from w2s.errors import ArtifactError
 from w2s.kinds import KINDS
 from w2s.methods.overlap import Detector, fit_detector
 from w2s.settings import CorporaLabelsSettings, SelectSettings
@@ -547,8 +547,10 @@ def test_a_text_in_what_is_not_used_of_a_dataset_stays_in_another() -> None:
 
 def test_one_class_only_is_told() -> None:
     even: Texts = {part: [2 * i for i in ids] for part, ids in texts(1000).items()}
-    with pytest.raises(DegenerateError, match="weak probe"):
-        labels([corpus("a", even), corpus("b", B)], ["a"])
+    found = labels([corpus("a", even), corpus("b", B)], ["a"])
+    assert found.facts["status"] == "degenerate"
+    assert found.facts["reason"].startswith("weak probe: found only targets equal to")
+    assert (found["weak_proba"] == 0.5).all()
 
 
 def test_lists_of_different_lengths_are_one_line() -> None:

@@ -205,11 +205,13 @@ class Config(Strict):
         if own and self.pairs:
             yield f"datasets.{min(own)}: found features, expected texts for the pairs of models"
         chosen = self.weak_supervision
-        if chosen is None or own >= set(chosen.datasets):
+        if chosen is None or own >= set(chosen.datasets) & set(self.datasets):
             return
         model = self.models.get(chosen.features or "")
-        if model is None:
-            hint = nearest_of(chosen.features or "", self.models)
+        if chosen.features is None:
+            yield "weak_supervision.features: found nothing, expected a model, to read texts"
+        elif model is None:
+            hint = nearest_of(chosen.features, self.models)
             yield f"weak_supervision.features: '{chosen.features}' is not a model; {hint}"
         elif chosen.layer not in (None, *model.layers):
             yield (

@@ -15,6 +15,7 @@ LF = Literal[
 LabelModelName = Literal["majority_vote", "snorkel", "dawid_skene"]
 Student = Literal["mlp", "probe"]
 OWN_FEATURES = "features"  # stands for a model where features come with a dataset
+MIN_LFS = 3  # as in w2s.methods.label_models
 NAMES = frozenset({*get_args(LabelModelName), *get_args(Student), OWN_FEATURES})
 
 
@@ -43,4 +44,9 @@ class WeakSupervisionConfig(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
+        needy = [name for name in self.label_models if name != "majority_vote"]
+        if needy and len(self.lfs) < MIN_LFS:
+            raise ValueError(
+                f"lfs: found {len(self.lfs)}, expected {MIN_LFS} or more for {needy[0]}"
+            )
         return unique(self, "datasets", "lfs", "label_models", "students")

@@ -55,7 +55,7 @@ def make_examples(
     else:
         _check_groups(groups, given_parts, dataset)
         parts = balance_parts(labels, given_parts, rng) if balanced else given_parts
-    _check_parts(parts, dataset)
+    _check_parts(parts, labels, dataset)
     used = parts != ""
     _check_pool(groups[parts == "pool"], dataset)
     texts = np.array(rows.text, dtype=object)[keep][used]
@@ -100,7 +100,7 @@ def _check_pool(groups: Any, dataset: str) -> None:
         )
 
 
-def _check_parts(parts: Any, dataset: str) -> None:
+def _check_parts(parts: Any, labels: Any, dataset: str) -> None:
     smallest = {"pool": 4, "val": 2, "test": 2}  # both classes, in both halves of the pool
     for part in PARTS:
         found = int(np.count_nonzero(parts == part))
@@ -108,4 +108,8 @@ def _check_parts(parts: Any, dataset: str) -> None:
             raise DataError(
                 f"dataset '{dataset}', part {part}: found {found} balanced rows, expected at least "
                 f"{smallest[part]}; it is too small for its split"
+            )
+        if len(set(labels[parts == part])) < 2:
+            raise DataError(
+                f"dataset '{dataset}', part {part}: found rows of one class only, expected both"
             )

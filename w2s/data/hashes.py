@@ -31,8 +31,8 @@ def check_fetched(folder: Path) -> None:
     if not manifest.is_file():
         return
     try:
-        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError):
+        listed = json.loads(manifest.read_text(encoding="utf-8")).get("files", {})
+    except (ValueError, AttributeError):
         raise DataError(f"{manifest}: damaged; delete {folder} and run again") from None
     for name, expected in listed.items():
         path = folder / name

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from w2s.checks import Array
 from w2s.evaluation.drawing import Rows, legend, no_data, panels, select
 
 COLORS = {"majority_vote": "#E69F00", "snorkel": "#0072B2", "dawid_skene": "#009E73"}
@@ -24,6 +26,8 @@ def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         rows = select(table, dataset=dataset)
         ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
+        if not np.isfinite(table["accuracy"][rows]).any():
+            no_data(ax, "no function votes")
         ax.plot(
             table["coverage"][rows], table["accuracy"][rows], "o", color="#0072B2", markersize=4
         )
@@ -47,26 +51,37 @@ def mixes_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
     figure, axes = panels(len(students) * len(titles), columns=len(titles))
     for k, ax in enumerate(axes):
         student, dataset = students[k // len(titles)], list(titles)[k % len(titles)]
-        drawn = False
-        for model in dict.fromkeys(table["label_model"]):
-            for control, style in STYLES.items():
-                rows = select(
-                    table, strong=student, dataset=dataset, label_model=model, control=control
-                )
-                rows = rows[np.isfinite(table["accuracy"][rows])]
-                rows = rows[np.argsort(table["proportion"][rows])]
-                if not len(rows):
-                    continue
-                drawn, p = True, table["proportion"][rows]
-                label = f"{model}, {control.replace('_', ' ')}"
-                color = COLORS[model]
-                ax.plot(p, table["accuracy"][rows], style, color=color, label=label, linewidth=1.4)
-                low, high = (table[end][rows] for end in ("lo", "hi"))
-                if control == "plain":
-                    ax.fill_between(p, low, high, color=color, alpha=0.12, linewidth=0)
-        if not drawn:
-            no_data(ax, "no mixes: see tables/weak_supervision.csv")
+        here = select(table, strong=student, dataset=dataset)
+        lacking = [
+            model
+            for model in dict.fromkeys(table["label_model"])
+            if not _mixes(ax, table, here[table["label_model"][here] == model], model)
+        ]
+        if lacking:
+            no_data(ax, f"no mixes of {', '.join(lacking)}: see tables/weak_supervision.csv")
         ax.set(title=f"{titles[dataset]}, {student}", xlabel="share of overlap points")
         ax.set_ylabel("test accuracy")
     legend(figure, axes)
     return figure
+
+
+def _mixes(ax: Axes, table: Rows, here: Array, model: str) -> bool:
+    """Curves of one label model among some rows, and its own accuracy; whether there are curves."""
+    here = here[np.isfinite(table["accuracy"][here])]
+    for i in here[table["control"][here] == "label_model"]:
+        label = f"{model} itself"
+        ax.axhline(table["accuracy"][i], linestyle=":", color=COLORS[model], label=label)
+    drawn = False
+    for control, style in STYLES.items():
+        rows = here[table["control"][here] == control]
+        rows = rows[np.argsort(table["proportion"][rows])]
+        if not len(rows):
+            continue
+        drawn, p = True, table["proportion"][rows]
+        label = f"{model}, {control.replace('_', ' ')}"
+        color = COLORS[model]
+        ax.plot(p, table["accuracy"][rows], style, color=color, label=label, linewidth=1.4)
+        if control == "plain":
+            low, high = (table[end][rows] for end in ("lo", "hi"))
+            ax.fill_between(p, low, high, color=color, alpha=0.12, linewidth=0)
+    return drawn

@@ -52,7 +52,7 @@ def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> lis
     names = ("coverage", "lf_overlaps", "conflicts", "accuracy")
     return [
         {"dataset": dataset, "lf": lf, **{name: float(getattr(found, name)[j]) for name in names}}
-        for j, lf in enumerate(lfs)
+        for j, lf in zip(range(np.shape(votes)[1]), lfs, strict=True)
     ]
 
 
@@ -69,15 +69,16 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
     for control in ("floor", "w2s", "ceiling"):
         i = outcome.row(control)
         purity = labels if control == "floor" else outcome.label_accuracy[:, i]
+        known = np.array([not seed[i] for seed in outcome.row_reason])
         rows.append(
             {
                 **names,
                 "control": RENAMED.get(control, control),
                 "proportion": np.nan,
                 **value_of("accuracy", found, i, level),
-                "label_accuracy": float(np.mean(purity)),
+                "label_accuracy": mean_of(purity, known),
                 "n_seeds": int(found.n_seeds[i]),
-                "n_train": float(np.mean(outcome.n_train[:, i])),
+                "n_train": mean_of(outcome.n_train[:, i], known),
                 "reason": next((seed[i] for seed in outcome.row_reason if seed[i]), ""),
             }
         )
@@ -85,6 +86,11 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
         kept = {name: value for name, value in row.items() if name not in ("weak", "strong")}
         rows.append(names | kept)
     return rows
+
+
+def mean_of(values: Array, known: Array) -> float:
+    """Mean over the seeds that have a value, NaN if none has."""
+    return float(np.mean(values[known])) if known.any() else float("nan")
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:

@@ -17,7 +17,7 @@ from w2s.kinds.declaration import (
 
 EXAMPLES = Kind(
     "examples",
-    "The texts and labels of a dataset, each text once, classes balanced in every part.",
+    "The texts and labels of a dataset, each text once, classes balanced but for benchmarks.",
     {
         "id": ID,
         "source_id": Array("str", "the row's name in the source"),
@@ -70,7 +70,10 @@ WEAK_LABELS = Kind(
         "dataset": Array("str", "the dataset that the point is from"),
     },
     {**DATASET, "seed": "seed of the halves", "n_train": "rows of weak_train", "gap": "bound on "
-     "the relative optimality gap of the probe", "l2": "its penalty; none for knn"},
+     "the relative optimality gap of the probe", "l2": "its penalty; none for knn",
+     "model": "the weak model: a probe's kind or a label model",
+     "status": "ok, or degenerate where the weak model could not be fitted: it says 1/2",
+     "reason": "why, if it is not ok"},
 )  # fmt: skip
 REGIONS = Kind(
     "regions",

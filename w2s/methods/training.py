@@ -32,10 +32,16 @@ class Run:
 Streams = Callable[[str], Callable[[str], np.random.Generator]]
 
 
-def whole_pool_runs(n: int) -> list[Run]:
-    """The strong ceiling and w2s: all n points with true and with weak labels."""
+def whole_pool_runs(n: int, reason: str = "") -> list[Run]:
+    """The strong ceiling and w2s: all n points with true and with weak labels.
+
+    Args:
+        n: Points of the pool.
+        reason: Why there are no weak labels, "" if there are.
+    """
     everything = Mix(np.nan, 0, np.arange(n))
-    return [Run("ceiling", everything, true_labels=True), Run("w2s", everything)]
+    weak = Mix(np.nan, 0, np.empty(0, dtype=np.int64), reason) if reason else everything
+    return [Run("ceiling", everything, true_labels=True), Run("w2s", weak)]
 
 
 def mixing_runs(

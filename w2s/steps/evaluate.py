@@ -42,6 +42,8 @@ def evaluate(
     region = np.full(len(ids), -1, dtype=np.int8)
     for code, word in enumerate(REGIONS):
         region[words == word] = code
+    if weak_labels.facts["reason"]:
+        floor = np.full_like(floor, np.nan)
     proba = np.concatenate([floor[None], predictions["proba"]])  # (1 + runs, n)
     rows = _with_floor(runs, weak_labels)
     pool = regions.where(regions["part"] == "strong_train")
@@ -64,7 +66,7 @@ def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:
         "repeat": 0,
         "n_train": weak_labels.facts["n_train"],
         "label_accuracy": 1.0,
-        "reason": "",
+        "reason": weak_labels.facts["reason"],
     }
     return {
         name: np.concatenate([np.array([value], dtype=runs[name].dtype), runs[name]])

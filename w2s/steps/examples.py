@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -38,12 +39,15 @@ def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]
 def _rows(source: Path, data: Dataset) -> Rows:
     if isinstance(data, Icwsm14Dataset):
         return _icwsm14(source, data)
-    return _wrench(source) if isinstance(data, WrenchDataset) else _file(source, data)
+    return _wrench(source, data) if isinstance(data, WrenchDataset) else _file(source, data)
 
 
-def _wrench(source: Path) -> Rows:
-    """The rows of a benchmark's folder; a row of features has its name for a text."""
+def _wrench(source: Path, data: WrenchDataset) -> Rows:
+    """The rows of a benchmark's folder; a digest of its features stands for a text."""
     found = read_wrench(source.parent)
+    holds = "features" if found.train.text is None else "text"
+    if holds != data.holds:
+        raise DataError(f"{source.parent}: found {holds}, expected `holds: {data.holds}`")
     names: list[str] = []
     texts: list[str] = []
     labels: list[int] = []
@@ -52,7 +56,11 @@ def _wrench(source: Path) -> Rows:
         rows = getattr(found, word)
         own = [f"{word} {name}" for name in rows.ids]
         names += own
-        texts += own if rows.text is None else rows.text.tolist()
+        texts += (
+            [f"features {hashlib.sha256(row.tobytes()).hexdigest()}" for row in rows.features]
+            if rows.text is None
+            else rows.text.tolist()
+        )
         labels += rows.label.tolist()
         parts += [part] * len(own)
     return Rows(names, texts, labels, None, parts, {})

@@ -43,7 +43,7 @@ def regions_of(
     """The regions artifact: a detector fitted on the training points, applied to all.
 
     Args:
-        points: Weak labels of n points.
+        points: Weak labels of n points; where they are degenerate, so are the regions.
         x: What similarities are taken on, (n, d).
         train: Which points the detector is fitted on, bool (n,).
         overlap: Its options.
@@ -55,6 +55,8 @@ def regions_of(
     region = np.full(len(points), "undefined", dtype=object)
     score = np.full(len(points), np.nan)
     try:
+        if points.facts["reason"]:  # the weak model says nothing
+            raise DegenerateError(points.facts["reason"])
         detector = fit_detector(proba[train], x[train], **overlap.model_dump())
         for part in (train, ~train):  # apart, so that training points score exactly as in the fit
             found = detector.apply(proba[part], x[part])

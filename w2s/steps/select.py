@@ -71,6 +71,8 @@ def select(
     x_pool, x_test = x[part["strong_train"]], x[part["test"]]
     selected = _Selected(np.full(len(points), "undefined", dtype=object))
     try:
+        if weak_labels.facts["reason"]:
+            raise DegenerateError(weak_labels.facts["reason"])
         selected.detector = fit_detector(
             weak_labels["weak_proba"][part["val"]], x[part["val"]], **settings.overlap.model_dump()
         )

@@ -37,7 +37,7 @@ def strong(
     test = weak_labels.where(weak_labels["part"] == "test")
     region = regions["region"][rows_of(pool["id"], regions["id"], what="regions")]
     proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
-    runs = whole_pool_runs(len(pool))
+    runs = whole_pool_runs(len(pool), weak_labels.facts["reason"])
     runs += mixing_of(region, proba, label, regions.facts, settings.mixing)
     dataset, seed = regions.facts["dataset"], regions.facts["seed"]
     trained = train(

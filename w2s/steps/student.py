@@ -33,10 +33,10 @@ def student(
     pool, test = points.where(pooled), points.where(~pooled)
     proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
     dataset, seed = weak_labels.facts["dataset"], weak_labels.facts["seed"]
-    seen = _seen(x, pooled, proba, settings, seed)
-    regions = regions_of(points, seen, pooled, settings.overlap, dataset=dataset, seed=seed)
+    seen, told = _seen(x, points, pooled, settings, seed)
+    regions = regions_of(told, seen, pooled, settings.overlap, dataset=dataset, seed=seed)
     region = regions["region"][pooled]
-    runs = whole_pool_runs(len(pool))
+    runs = whole_pool_runs(len(pool), weak_labels.facts["reason"])
     # a label model has no activations, so there is no student of its own capacity
     controls = tuple(name for name in settings.mixing.controls if name != "same_capacity")
     mixing = settings.mixing.model_copy(update={"controls": controls})
@@ -64,15 +64,20 @@ def _fit(settings: StudentSettings, dataset: str, seed: int) -> Fit:
     return lambda x, targets, weights: fit_mlps(x, targets, weights, seed=seed)
 
 
-def _seen(x: Array, pooled: Array, proba: Array, settings: StudentSettings, seed: int) -> Array:
+def _seen(
+    x: Array, points: Artifact, pooled: Array, settings: StudentSettings, seed: int
+) -> tuple[Array, Artifact]:
     """What similarities are taken on: the activations, or a perceptron's last hidden layer.
 
-    Where all labels of the label model are equal no perceptron can be trained. Then confidences
-    decide alone whether regions exist, and the activations stand in.
+    Where all labels of the label model are equal no perceptron can be trained: then its regions are
+    degenerate, and the points say so.
     """
-    if settings.strong == "probe":
-        return x
+    if settings.strong == "probe" or points.facts["reason"]:
+        return x, points
     from w2s.models.mlp import fit_mlps
 
-    network = fit_mlps(x[pooled], proba, seed=seed)
-    return x if network.reason[0] else network.hidden(x)
+    network = fit_mlps(x[pooled], points["weak_proba"][pooled].astype(np.float64), seed=seed)
+    if network.reason[0]:
+        facts = {**points.facts, "status": "degenerate", "reason": f"mlp: {network.reason[0]}"}
+        return x, Artifact(points.kind, points.arrays, facts)
+    return network.hidden(x), points

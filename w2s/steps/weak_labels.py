@@ -6,7 +6,6 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.errors import DegenerateError
 from w2s.rng import stream
 from w2s.settings import WeakLabelsSettings
 from w2s.steps.inputs import layer_of, parts_of, same_job
@@ -38,6 +37,8 @@ def label_rest(
 ) -> Artifact:
     """The weak probe, fitted on the rows of weak_train, applied to all others.
 
+    A probe without a solution, as of a half of one class, says 1/2, and the facts say why.
+
     Args:
         columns: Id, part, label and dataset of n points.
         x: Their weak activations, (n, d).
@@ -48,15 +49,18 @@ def label_rest(
     train = columns["part"] == "weak_train"
     fit = fitter(settings.probe, stream(seed, "folds", dataset, "weak"))
     probe = fit(x[train], columns["label"][train, None], np.ones((train.sum(), 1)))
-    if probe.reason[0]:
-        raise DegenerateError(f"weak probe: {probe.reason[0]}")
+    why = f"weak probe: {probe.reason[0]}" if probe.reason[0] else ""
     arrays = {name: column[~train] for name, column in columns.items()}
-    arrays["weak_proba"] = probe.predict_proba(x[~train])[:, 0].astype(np.float32)
+    proba = np.full((~train).sum(), 0.5) if why else probe.predict_proba(x[~train])[:, 0]
+    arrays["weak_proba"] = proba.astype(np.float32)
     facts = {
         "dataset": dataset,
         "seed": seed,
         "n_train": int(train.sum()),
-        "gap": float(probe.gap[0]),
-        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" else None,
+        "gap": None if why else float(probe.gap[0]),
+        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" and not why else None,
+        "model": settings.probe.kind,
+        "status": "degenerate" if why else "ok",
+        "reason": why,
     }
     return Artifact("weak_labels", arrays, facts)

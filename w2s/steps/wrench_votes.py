@@ -42,7 +42,7 @@ def in_order(examples: Artifact, source: Path, what: str) -> Array:
     parts = [getattr(found, part) for part in PARTS]
     arrays = [getattr(part, what) for part in parts]
     if any(array is None for array in arrays):
-        raise DataError(f"{source.parent}: found no {what}, expected some; `holds: text`?")
+        raise DataError(f"{source.parent}: found no {what}, expected some")
     names = [f"{word} {name}" for word, part in zip(PARTS, parts, strict=True) for name in part.ids]
     place = {name: i for i, name in enumerate(names)}
     if missing := [name for name in examples["source_id"] if name not in place]:

@@ -1,0 +1,602 @@
+"""Tables and figures of weak supervision: by hand, published numbers, and what is undefined."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SEEDS, Chain
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from reference.bootstrap import draws as loop_draws
+
+from w2s.artifacts import Artifact, digest, load
+from w2s.config import parse_as
+from w2s.errors import ArtifactError
+from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.tables import Outcome
+from w2s.evaluation.weak_supervision_figures import COLORS, lf_figure, mixes_figure
+from w2s.evaluation.weak_supervision_tables import (
+    PUBLISHED,
+    lf_rows,
+    published_rows,
+    weak_supervision_rows,
+)
+from w2s.kinds import KINDS
+from w2s.settings import WeakSupervisionFiguresSettings, WeakSupervisionTablesSettings
+from w2s.steps.weak_supervision_figures import weak_supervision_figures
+from w2s.steps.weak_supervision_tables import weak_supervision_tables
+
+LEVEL = 0.95
+CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matched", "random",
+            "true_labels")  # fmt: skip
+PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, 0.5, np.nan, np.nan)
+MODELS = ["label_model", "w2s", "ceiling"]  # rows that every dataset has
+BEGINNING = {
+    "lf_analysis": ["dataset", "lf", "coverage", "lf_overlaps", "conflicts", "accuracy"],
+    "weak_supervision": ["dataset", "label_model", "strong", "control", "proportion", "accuracy",
+                         "lo", "hi", "label_accuracy", "n_seeds"],
+}  # fmt: skip
+
+
+def outcome(correct: Any, **changes: Any) -> Outcome:
+    """The outcome of correctness (seeds, rows, n) for the rows above."""
+    correct = np.asarray(correct, dtype=np.float32)
+    seeds, rows, n = correct.shape
+    return replace(
+        Outcome(
+            dataset="films",
+            weak="snorkel",
+            strong="mlp",
+            control=CONTROLS[:rows],
+            proportion=np.array(PROPORTIONS[:rows]),
+            correct=correct,
+            region=np.zeros((seeds, n), np.int8),
+            n_train=np.full((seeds, rows), 50.0),
+            label_accuracy=np.full((seeds, rows), 0.75),
+            row_reason=[[""] * rows for _ in range(seeds)],
+            shares=np.tile([0.5, 0.25, 0.25], (seeds, 1)),
+            reason=[""] * seeds,
+            n_pool=200,
+        ),
+        **changes,
+    )
+
+
+def by_hand() -> Outcome:
+    """Two seeds, four test points; `evaluate` says 1 for the label accuracy of every floor."""
+    right = [
+        [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0], *np.eye(6, 4)],
+        [[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0], *np.ones((6, 4))],
+    ]
+    purity = [[1, 1, 0.5, 0.25, 0.5, 0.75, 0.5, 0.5, 1], [1, 1, 0.75, 0.25, 0.5, 1, 0.75, 0.75, 1]]
+    size = [[60, 50, 50, 8, 8, 8, 6, 8, 8], [60, 48, 48, 6, 6, 6, 4, 6, 6]]
+    return outcome(right, label_accuracy=np.array(purity), n_train=np.array(size, dtype=float))
+
+
+def random_outcome(seed: int = 0, *, seeds: int = 3, n: int = 25) -> Outcome:
+    rng = np.random.default_rng(seed)
+    return outcome(
+        rng.integers(0, 3, (seeds, len(CONTROLS), n)) / 2,
+        label_accuracy=rng.random((seeds, len(CONTROLS))),
+        n_train=rng.integers(10, 90, (seeds, len(CONTROLS))).astype(float),
+    )
+
+
+def drawn(found: Outcome, draws: int = 300) -> Bootstrap:
+    seeds, _, points = found.correct.shape
+    return Bootstrap.draw(seeds, points, draws, np.random.default_rng(0))
+
+
+def rows_of(found: Outcome, **options: Any) -> dict[tuple[str, float | None], dict[str, Any]]:
+    """Rows by control and proportion, None where it has none."""
+    rows = weak_supervision_rows(found, drawn(found, **options), LEVEL)
+    keyed = {
+        (row["control"], None if math.isnan(row["proportion"]) else row["proportion"]): row
+        for row in rows
+    }
+    assert len(keyed) == len(rows)
+    return keyed
+
+
+# --- labeling functions ---------------------------------------------------------------------------
+
+
+def test_lf_rows_by_hand() -> None:
+    votes = np.array(
+        [
+            # a   b   c   d
+            [1, 1, -1, -1],
+            [1, 0, -1, -1],
+            [0, -1, -1, -1],
+            [-1, 1, 1, -1],
+            [1, 1, 0, -1],
+        ],
+        dtype=np.int8,
+    )
+    rows = lf_rows("films", ["a", "b", "c", "d"], votes, np.array([1, 1, 1, 0, 1]))
+    nan = math.nan
+    expected = [
+        ("films", "a", 0.8, 0.6, 0.4, 0.75),
+        ("films", "b", 0.8, 0.8, 0.4, 0.5),
+        ("films", "c", 0.4, 0.4, 0.2, 0.0),
+        ("films", "d", 0.0, 0.0, 0.0, nan),
+    ]
+    assert [tuple(row) for row in rows] == [tuple(BEGINNING["lf_analysis"])] * 4
+    for row, values in zip(rows, expected, strict=True):
+        assert tuple(row.values())[:2] == values[:2]
+        np.testing.assert_allclose(tuple(row.values())[2:], values[2:])
+
+
+# --- label models and students --------------------------------------------------------------------
+
+
+def test_weak_supervision_rows_by_hand() -> None:
+    found = rows_of(by_hand())
+    expected = {
+        # accuracy on test, accuracy of labels, training points
+        ("label_model", None): (0.375, 0.625, 60),  # its labels on strong_train: those of w2s
+        ("w2s", None): (0.625, 0.625, 49),
+        ("ceiling", None): (0.875, 1, 49),
+        ("plain", 0.0): (0.625, 0.25, 7),
+        ("plain", 0.5): (0.625, 0.5, 7),
+        ("plain", 1.0): (0.625, 0.875, 7),
+        ("purity_matched", 0.5): (0.625, 0.625, 5),
+        ("random", None): (0.5, 0.625, 7),
+        ("true_labels", None): (0.5, 1, 7),
+    }
+    shown = {
+        key: tuple(row[name] for name in ("accuracy", "label_accuracy", "n_train"))
+        for key, row in found.items()
+    }
+    assert shown == expected
+    for row in found.values():
+        assert list(row)[:10] == BEGINNING["weak_supervision"]
+        assert set(row) == set(KINDS["weak_supervision_table"].arrays)
+        assert (row["dataset"], row["label_model"], row["strong"]) == ("films", "snorkel", "mlp")
+        assert (row["n_seeds"], row["reason"]) == (2, "")
+
+
+def test_label_model_w2s_and_ceiling_come_first_then_the_mixes_in_order() -> None:
+    rows = weak_supervision_rows(by_hand(), drawn(by_hand()), LEVEL)
+    assert [row["control"] for row in rows] == [*MODELS, *CONTROLS[3:]]
+    assert "floor" not in {row["control"] for row in rows}  # it was trained on no true label
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_and_intervals_are_those_of_the_correctness(seed: int) -> None:
+    found = random_outcome(seed)
+    bootstrap = drawn(found)
+    shown = weak_supervision_rows(found, bootstrap, LEVEL)
+    everywhere = np.ones((3, 25), dtype=bool)
+    positions = [0, 2, 1, *range(3, len(CONTROLS))]
+    for row, i in zip(shown, positions, strict=True):
+        right = found.correct[:, i].astype(float)
+        assert row["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+        draws = loop_draws(right, everywhere, bootstrap.seeds, bootstrap.examples)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        assert (row["lo"], row["hi"]) == pytest.approx((low, high), abs=1e-6)
+        purity = found.label_accuracy[:, 2 if i == 0 else i]
+        assert row["label_accuracy"] == pytest.approx(purity.mean())
+        assert row["n_train"] == pytest.approx(found.n_train[:, i].mean())
+
+
+def lacking(found: Outcome, seed: int, controls: tuple[str, ...], why: str) -> Outcome:
+    """A seed without these rows."""
+    correct = found.correct.copy()
+    reasons = [list(seed_reasons) for seed_reasons in found.row_reason]
+    for i, control in enumerate(found.control):
+        if control in controls:
+            correct[seed, i] = np.nan
+            reasons[seed][i] = why
+    return replace(found, correct=correct, row_reason=reasons)
+
+
+STUDENTS = ("w2s", "plain", "purity_matched", "random")
+
+
+def test_students_without_a_seed_are_those_of_the_other_with_the_reason() -> None:
+    found = rows_of(lacking(by_hand(), 0, STUDENTS, "only one class"))
+    for (control, proportion), row in found.items():
+        missing = control in STUDENTS
+        assert row["reason"] == ("only one class" if missing else "")
+        assert row["n_seeds"] == (1 if missing else 2)
+        if missing:
+            i = [*zip(CONTROLS, PROPORTIONS, strict=True)].index(
+                next(key for key in zip(CONTROLS, PROPORTIONS, strict=True)
+                     if key[0] == control and (proportion is None or key[1] == proportion))
+            )  # fmt: skip
+            assert row["accuracy"] == by_hand().correct[1, i].mean()
+    # the label model has labels whether or not a student learns from them
+    assert found["label_model", None]["label_accuracy"] == 0.625
+    assert found["plain", 1.0]["label_accuracy"] == 1
+    assert found["plain", 1.0]["n_train"] == 6
+
+
+def test_label_accuracy_of_w2s_is_that_of_the_seeds_of_its_accuracy() -> None:
+    row = rows_of(lacking(by_hand(), 0, STUDENTS, "only one class"))["w2s", None]
+    assert (row["accuracy"], row["n_seeds"]) == (0.75, 1)
+    assert (row["label_accuracy"], row["n_train"]) == (0.75, 48)
+
+
+def test_students_that_fail_in_every_seed_are_nan_with_the_reason() -> None:
+    found = by_hand()
+    for seed in (0, 1):
+        found = lacking(found, seed, STUDENTS, "only one class")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = rows_of(found)
+    for (control, _), row in shown.items():
+        undefined = control in STUDENTS
+        for name in ("accuracy", "lo", "hi"):
+            assert math.isnan(row[name]) == undefined
+        assert row["reason"] == ("only one class" if undefined else "")
+        assert row["n_seeds"] == (0 if undefined else 2)
+    assert shown["label_model", None]["label_accuracy"] == 0.625
+
+
+# --- published numbers ----------------------------------------------------------------------------
+
+METHOD = """
+| basketball | .637 | .692 | .953 | .617 | .543 | .279 |
+| cdr | .658 | .605 | .684 | .564 | .594 | .613 |
+| census | .610 | .615 | .833 | .602 | .609 | .616 |
+| commercial | .879 | .893 | .952 | .665 | .842 | .941 |
+| imdb | .710 | .746 | .769 | .607 | .703 | .724 |
+| mushroom | .864 | .865 | .990 | .630 | .865 | .598 |
+| sms | .649 | .704 | .973 | .522 | .743 | .916 |
+| spambase | .769 | .776 | .929 | .682 | .774 | .867 |
+| tennis | .842 | .810 | .878 | .495 | .792 | .821 |
+| yelp | .697 | .686 | .797 | .564 | .680 | .705 |
+| youtube | .729 | .834 | .871 | .611 | .808 | .832 |
+"""
+
+
+def test_published_numbers_are_those_of_the_page() -> None:
+    expected = {}
+    for line in METHOD.split("\n")[1:-1]:
+        name, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
+        expected[name] = tuple(map(float, numbers))
+    assert expected == PUBLISHED
+
+
+def published(dataset: str = "census", *, found: Outcome | None = None) -> dict[str, Any]:
+    found = replace(found or by_hand(), dataset=dataset)
+    rows = published_rows(weak_supervision_rows(found, drawn(found), LEVEL))
+    keyed = {row["quantity"]: row for row in rows}
+    assert len(keyed) == len(rows)
+    return keyed
+
+
+def test_published_numbers_stand_beside_the_rows_they_are_of() -> None:
+    # shares of many repeats: no two rows are equal, so that none can be taken for another
+    found = outcome(np.random.default_rng(0).random((3, len(CONTROLS), 25)))
+    shown, all_rows = published(found=found), rows_of(found)
+    values = [row["accuracy"] for row in all_rows.values()]
+    assert len(set(values)) == len(values)
+    expected = {
+        "pseudo": (0.615, ("w2s", None)),
+        "mix_0": (0.602, ("plain", 0.0)),
+        "mix_0.5": (0.609, ("plain", 0.5)),
+        "mix_1": (0.616, ("plain", 1.0)),
+    }
+    for quantity, (number, key) in expected.items():
+        row = shown[quantity]
+        assert row["published"] == number
+        for name, of_ours in (("ours", "accuracy"), ("lo", "lo"), ("hi", "hi")):
+            assert row[name] == all_rows[key][of_ours]
+    assert set(shown) == {*expected, "label_model", "true"}
+    assert shown["true"]["published"] == 0.833
+
+
+def test_the_published_accuracy_of_a_label_model_is_that_of_its_labels_on_the_w2s_half() -> None:
+    row = published()["label_model"]
+    assert row["published"] == 0.610
+    assert row["ours"] == 0.625  # of its labels on strong_train; 0.375 on test
+    assert math.isnan(row["lo"])
+    assert math.isnan(row["hi"])
+    assert {name: row[name] for name in ("dataset", "label_model", "strong", "n_seeds")} == {
+        "dataset": "census", "label_model": "snorkel", "strong": "mlp", "n_seeds": 2}  # fmt: skip
+
+
+def test_the_published_true_labels_are_as_many_as_the_pseudo_labels() -> None:
+    ours = rows_of(by_hand())
+    assert ours["true_labels", None]["accuracy"] != ours["ceiling", None]["accuracy"]
+    assert published()["true"]["ours"] == ours["ceiling", None]["accuracy"]
+
+
+def test_datasets_and_shares_that_were_not_published_have_no_row() -> None:
+    assert published("films") == {}
+    fewer = by_hand()
+    shares = np.array(fewer.proportion)
+    shares[4] = 0.4
+    shown = published(found=replace(fewer, proportion=shares))
+    assert set(shown) == {"label_model", "pseudo", "true", "mix_0", "mix_1"}
+
+
+def test_every_published_number_has_its_row() -> None:
+    for dataset, numbers in PUBLISHED.items():
+        shown = published(dataset)
+        quantities = ("label_model", "pseudo", "true", "mix_0", "mix_0.5", "mix_1")
+        assert tuple(shown[quantity]["published"] for quantity in quantities) == numbers
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+def inputs_of(chain: Chain) -> tuple[list[Artifact], ...]:
+    return (
+        [load(chain / "examples.parquet")],
+        [load(chain / "label_matrix.safetensors")],
+        [load(chain / f"lf-metrics-{seed}.parquet") for seed in SEEDS],
+        [load(chain / f"lf-correct-{seed}.safetensors") for seed in SEEDS],
+    )
+
+
+def tables_of(*inputs: list[Artifact]) -> dict[str, Artifact]:
+    chosen = parse_as(WeakSupervisionTablesSettings, {"evaluation": {"bootstrap": 200}})
+    return weak_supervision_tables(*inputs, settings=chosen)
+
+
+def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
+    return artifact.where(np.random.default_rng(seed).permutation(len(artifact)))
+
+
+@pytest.mark.parametrize("name", ["lf_analysis", "weak_supervision"])
+def test_csv_tables_begin_with_the_promised_columns(chain: Chain, name: str) -> None:
+    table = pd.read_csv(chain / f"table-lf-{name}.csv")
+    assert list(table.columns[: len(BEGINNING[name])]) == BEGINNING[name]
+
+
+def test_lf_table_follows_from_the_label_matrix(chain: Chain) -> None:
+    texts, matrix, *_ = inputs_of(chain)
+    label = dict(zip(texts[0]["id"].tolist(), texts[0]["label"].tolist(), strict=True))
+    table = load(chain / "table-lf-lf_analysis.parquet").frame
+    assert list(table["lf"]) == ["afinn", "negation", "intensity", "vader"]
+    assert set(table["dataset"]) == {"films"}
+    for j, row in enumerate(table.itertuples()):
+        votes = dict(zip(matrix[0]["id"].tolist(), matrix[0]["votes"].tolist(), strict=True))
+        mine = {i: v for i, v in votes.items() if v[j] >= 0}
+        others = {i: [u for k, u in enumerate(v) if k != j and u >= 0] for i, v in mine.items()}
+        n = len(votes)
+        assert row.coverage == pytest.approx(len(mine) / n)
+        assert row.lf_overlaps == pytest.approx(sum(map(bool, others.values())) / n)
+        against = [any(u != votes[i][j] for u in found) for i, found in others.items()]
+        assert row.conflicts == pytest.approx(sum(against) / n)
+        if mine:
+            right = [v[j] == label[i] for i, v in mine.items()]
+            assert row.accuracy == pytest.approx(np.mean(right))
+        else:
+            assert math.isnan(row.accuracy)
+
+
+def test_fault_rows_of_another_order_give_the_same_tables(chain: Chain) -> None:
+    """The original takes positions of a subset for positions of the whole set."""
+    texts, matrix, metrics, correct = inputs_of(chain)
+    before = tables_of(texts, matrix, metrics, correct)
+    order = np.random.default_rng(0).permutation(len(correct[1]["id"]))
+    turned = {name: correct[1][name][order] for name in ("id", "region")}
+    turned["correct"] = correct[1]["correct"][:, order]
+    other = replace(correct[1], arrays={**correct[1].arrays, **turned})
+    after = tables_of([shuffled(texts[0])], [shuffled(matrix[0], 1)], metrics, [correct[0], other])
+    for name, artifact in before.items():
+        assert digest(after[name]) == digest(artifact), name
+
+
+def named(items: list[Artifact], **facts: str) -> list[Artifact]:
+    """The same artifacts of another job."""
+    return [replace(item, facts={**item.facts, **facts}) for item in items]
+
+
+def test_a_job_moves_no_number_of_another(chain: Chain) -> None:
+    texts, matrix, metrics, correct = inputs_of(chain)
+    before = tables_of(texts, matrix, metrics, correct)["weak_supervision"]
+    more = [named(side, weak="snorkel", strong="probe") for side in (metrics, correct)]
+    after = tables_of(texts, matrix, more[0] + metrics, more[1] + correct)["weak_supervision"]
+    assert after["label_model"].tolist() == ["snorkel"] * len(before) + ["majority_vote"] * len(
+        before
+    )
+    mine = after.where(after["label_model"] == "majority_vote")
+    for column, values in before.arrays.items():
+        np.testing.assert_array_equal(mine[column], values)
+
+
+def test_published_table_is_of_published_datasets(chain: Chain) -> None:
+    assert len(load(chain / "table-lf-published.parquet")) == 0
+    sides = [named(side, dataset="census") for side in inputs_of(chain)]
+    found = tables_of(*sides)
+    shown = found["published"].frame.set_index("quantity")
+    assert list(shown["published"]) == [0.610, 0.615, 0.833, 0.602, 0.609, 0.616]
+    rows = found["weak_supervision"].frame
+    model = rows[rows["control"] == "label_model"].iloc[0]
+    assert shown.loc["label_model", "ours"] == model["label_accuracy"]
+    half = rows[(rows["control"] == "plain") & (rows["proportion"] == 0.5)].iloc[0]
+    assert shown.loc["mix_0.5", "ours"] == half["accuracy"]
+
+
+def test_comparisons_are_those_of_the_students(chain: Chain) -> None:
+    table = load(chain / "table-lf-comparisons.parquet").frame
+    overall = table[table["group"] == "overall"].set_index("comparison")
+    rows = load(chain / "table-lf-weak_supervision.parquet").frame.set_index("control")
+    gain = rows.loc["w2s", "accuracy"] - rows.loc["label_model", "accuracy"]
+    assert overall.loc["w2s - floor", "difference"] == pytest.approx(gain, abs=1e-6)
+    for control in ("plain", "purity_matched"):
+        curve = rows.loc[[control]].set_index("proportion")["accuracy"]
+        slope = overall.loc[f"{control}: p=1 - p=0", "difference"]
+        assert slope == pytest.approx(curve[1.0] - curve[0.0], abs=1e-6, nan_ok=True)
+
+
+def test_inputs_that_do_not_fit_are_refused(chain: Chain) -> None:
+    texts, matrix, metrics, correct = inputs_of(chain)
+    with pytest.raises(ArtifactError, match=r"found 2 examples and 1 label matrices"):
+        tables_of(texts * 2, matrix, metrics, correct)
+    with pytest.raises(ArtifactError, match=r"label_matrix: found dataset x, expected films"):
+        tables_of(texts, named(matrix, dataset="x"), metrics, correct)
+    with pytest.raises(ArtifactError, match=r"metrics and correct of different jobs"):
+        tables_of(texts, matrix, metrics, correct[::-1])
+    with pytest.raises(ArtifactError, match=r"seed 0 of a job twice"):
+        tables_of(texts, matrix, metrics[:1] * 2, correct[:1] * 2)
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+TITLES = {"films": "Films", "tweets": "Tweets, short"}
+SHARES = (0.0, 0.5, 1.0)
+
+
+def lf_table(**changes: Any) -> dict[str, Any]:
+    rows = [("films", "a", 0.2, 0.7), ("films", "b", 0.8, 0.6), ("films", "never", 0.0, math.nan),
+            ("tweets", "a", 0.5, 0.9)]  # fmt: skip
+    names = ("dataset", "lf", "coverage", "accuracy")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    text = {name: np.array(columns[name], dtype=object) for name in ("dataset", "lf")}
+    return text | {name: np.array(columns[name]) for name in ("coverage", "accuracy")} | changes
+
+
+def mixes_table(models: list[str] | None = None, students: Any = ("mlp", "probe")) -> Any:
+    """Rows in an order of their own: plain and purity-matched curves of everything."""
+    rows = []
+    for number, (dataset, strong, model, control) in enumerate(
+        (d, s, m, c)
+        for d in TITLES
+        for s in students
+        for m in models or list(COLORS)
+        for c in ("plain", "purity_matched", "label_balanced")
+    ):
+        for p in SHARES[::-1]:
+            value = 0.4 + 0.01 * number + 0.05 * p
+            rows.append((dataset, model, strong, control, p, value, value - 0.02, value + 0.02))
+    names = ("dataset", "label_model", "strong", "control", "proportion", "accuracy", "lo", "hi")
+    columns = zip(*rows, strict=True)
+    return {
+        name: np.array(column, dtype=object if name in names[:4] else float)
+        for name, column in zip(names, columns, strict=True)
+    }
+
+
+def panels_of(figure: Figure) -> dict[str, Axes]:
+    figure.draw_without_rendering()
+    return {ax.get_title(): ax for ax in figure.axes}
+
+
+def words_in(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_lf_figure_has_a_point_with_its_name_for_every_lf_that_votes() -> None:
+    shown = panels_of(lf_figure(lf_table(), TITLES))
+    assert list(shown) == ["Films", "Tweets, short"]
+    assert words_in(shown["Films"]) == ["a", "b"]
+    assert words_in(shown["Tweets, short"]) == ["a"]
+    points = shown["Films"].lines[1]
+    np.testing.assert_array_equal(points.get_xdata(), [0.2, 0.8, 0])
+    np.testing.assert_array_equal(points.get_ydata(), [0.7, 0.6, math.nan])
+    assert shown["Films"].get_xlabel() == "coverage"
+
+
+def test_a_dataset_that_no_lf_votes_on_says_so_in_its_panel() -> None:
+    silent = lf_table(accuracy=np.array([0.7, 0.6, math.nan, math.nan]),
+                      coverage=np.array([0.2, 0.8, 0.0, 0.0]))  # fmt: skip
+    shown = panels_of(lf_figure(silent, TITLES))
+    assert words_in(shown["Tweets, short"])
+
+
+def curves_of(ax: Axes) -> dict[str, list[float]]:
+    return {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in ax.lines}
+
+
+def test_mixes_figure_has_a_panel_for_every_student_and_dataset() -> None:
+    table = mixes_table()
+    shown = panels_of(mixes_figure(table, TITLES))
+    assert list(shown) == ["Films, mlp", "Tweets, short, mlp", "Films, probe",
+                           "Tweets, short, probe"]  # fmt: skip
+    frame = pd.DataFrame(table).sort_values("proportion")
+    for dataset, title in TITLES.items():
+        for strong in ("mlp", "probe"):
+            curves = curves_of(shown[f"{title}, {strong}"])
+            assert len(curves) == 2 * len(COLORS)
+            for model in COLORS:
+                for control in ("plain", "purity_matched"):
+                    mine = frame[(frame["dataset"] == dataset) & (frame["strong"] == strong)
+                                 & (frame["label_model"] == model)
+                                 & (frame["control"] == control)]  # fmt: skip
+                    label = f"{model}, {control.replace('_', ' ')}"
+                    assert curves[label] == mine["accuracy"].tolist()
+                    assert all(low < high for low, high in pairwise(curves[label]))
+
+
+def test_students_of_a_dataset_are_below_one_another() -> None:
+    figure = mixes_figure(mixes_table(), TITLES)
+    figure.draw_without_rendering()
+    boxes = [ax.get_position() for ax in figure.axes]
+    assert boxes[0].x0 == pytest.approx(boxes[2].x0, abs=0.02)
+    assert boxes[0].y0 > boxes[2].y1
+    assert boxes[0].x1 < boxes[1].x0
+
+
+def test_the_legend_names_every_label_model_and_curve_once() -> None:
+    figure = mixes_figure(mixes_table(), TITLES)
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert sorted(told) == sorted(f"{m}, {c}" for m in COLORS for c in ("plain", "purity matched"))
+
+
+def without(table: Any, **where: str) -> Any:
+    mask = np.logical_and.reduce([table[name] == value for name, value in where.items()])
+    gone = {name: np.where(mask, np.nan, table[name]) for name in ("accuracy", "lo", "hi")}
+    return table | gone
+
+
+def test_a_degenerate_dataset_says_so_in_its_panels() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = panels_of(mixes_figure(without(mixes_table(), dataset="tweets"), TITLES))
+    for strong in ("mlp", "probe"):
+        silent = shown[f"Tweets, short, {strong}"]
+        (told,) = words_in(silent)
+        assert told.startswith("no mixes of majority_vote")
+        assert not silent.lines
+        assert words_in(shown[f"Films, {strong}"]) == []
+        assert len(shown[f"Films, {strong}"].lines) == 2 * len(COLORS)
+
+
+def test_a_degenerate_student_says_so_in_its_panels() -> None:
+    shown = panels_of(mixes_figure(without(mixes_table(), strong="mlp"), TITLES))
+    assert [bool(words_in(ax)) for ax in shown.values()] == [True, True, False, False]
+
+
+def test_everything_degenerate_is_drawn_with_an_empty_legend() -> None:
+    table = mixes_table()
+    table = table | {name: np.full(len(table["lo"]), np.nan) for name in ("accuracy", "lo", "hi")}
+    shown = panels_of(mixes_figure(table, TITLES))
+    assert all(words_in(ax) for ax in shown.values())
+
+
+def test_a_degenerate_label_model_says_so_beside_the_others() -> None:
+    shown = panels_of(mixes_figure(without(mixes_table(), label_model="snorkel"), TITLES))
+    assert any("snorkel" in words for ax in shown.values() for words in words_in(ax))
+
+
+def test_one_label_model_and_student_make_one_row_of_panels() -> None:
+    shown = panels_of(mixes_figure(mixes_table(["dawid_skene"], ("probe",)), TITLES))
+    assert list(shown) == ["Films, probe", "Tweets, short, probe"]
+    assert {len(ax.lines) for ax in shown.values()} == {2}
+
+
+def test_the_stage_draws_from_the_tables(chain: Chain) -> None:
+    chosen = WeakSupervisionFiguresSettings(titles=(("films", "Motion pictures"),))
+    tables = [load(chain / f"table-lf-{name}.parquet") for name in BEGINNING]
+    figures = weak_supervision_figures(*tables, settings=chosen)
+    assert set(figures) == {"lfs", "mixes"}
+    assert list(panels_of(figures["lfs"])) == ["Motion pictures"]
+    (ax,) = panels_of(figures["mixes"]).values()
+    assert ax.get_title() == "Motion pictures, mlp"
+    frame = tables[1].frame
+    plain = frame[frame["control"] == "plain"].sort_values("proportion")
+    assert curves_of(ax)["majority_vote, plain"] == plain["accuracy"].tolist()
