@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 RUN := results/demo
-BENCHMARKS := probes selection extraction seeds prefixes memory scores dag
+BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory scores dag
 
 .PHONY: demo test check docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo

@@ -72,7 +72,7 @@ def compare(name, x, y, every, repeats):
     return {
         "matrix": name,
         "probes": masks.shape[1],
-        "rows of a probe": f"{masks.sum(0).min()} to {masks.sum(0).max()}",
+        "rows of a probe": f"{masks.sum(0).min():.0f} to {masks.sum(0).max():.0f}",
         "one by one (s)": f"{naive:.2f}",
         "together (s)": f"{seconds['together']:.2f}",
         "ratio": f"{naive / seconds['together']:.0f}",
