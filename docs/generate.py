@@ -73,7 +73,7 @@ that read what it wrote. Everything else stays.
 | `mixing` | `strong`, `student` |
 | `selection.paths`; an experiment's sources | `select` of all; of it |
 | a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |
-| `synthetic`: repetitions, seed, recipe | `synthetic`, `synthetic_detection`, `synthetic_controls`, each by its own |
+| `synthetic`: repetitions, seed, recipe | the stage of the study that has it |
 | `weak_supervision.lfs`; its `features`, `layer` | `label_matrix`; `student` |
 | `evaluation` | `weak_supervision_tables`, `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |

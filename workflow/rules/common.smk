@@ -59,6 +59,10 @@ def code(stage):
     return digest.code_digest(stage)
 
 
+EXPERIMENTS = CONFIG.selection.experiments
+LABELED = CONFIG.weak_supervision.datasets if CONFIG.weak_supervision else ()
+WRENCH = dag.wrench_datasets(CONFIG)
+OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
 TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
 
@@ -106,4 +110,38 @@ def track_figure(track, name):
         caption=f"../report/{track}_{name}.rst",
         category="Figures",
         labels={"figure": f"{track} {name}", "weak": "", "strong": ""},
+    )
+
+
+def of_datasets(pattern):
+    """The function that gives a job a file of each of its experiment's datasets."""
+    return lambda wildcards: expand(
+        pattern, dataset=EXPERIMENTS[wildcards.experiment].datasets, **wildcards
+    )
+
+
+def every_selection(pattern):
+    """The pattern for every selection experiment, pair and seed, experiments slowest."""
+    return [
+        path
+        for experiment in EXPERIMENTS
+        for pair in CONFIG.pairs
+        for path in expand(
+            pattern,
+            experiment=experiment,
+            weak=pair.weak,
+            strong=pair.strong,
+            seed=CONFIG.seeds,
+        )
+    ]
+
+
+def every_student(pattern):
+    """The pattern for every dataset, label model, student and seed, seeds fastest."""
+    return expand(
+        pattern,
+        dataset=LABELED,
+        weak=dag.label_models_of(CONFIG),
+        strong=dag.students_of(CONFIG),
+        seed=CONFIG.seeds,
     )

@@ -5,15 +5,7 @@ selection/EXPERIMENT/WEAK--STRONG/seed*/ the artifacts points, paths and predict
 tables/selection*.{parquet,csv,md} and figures/WEAK--STRONG/selection_*.{svg,png}.
 """
 
-EXPERIMENTS = CONFIG.selection.experiments
 SELECTION = "<results>/selection/{experiment}/{weak}--{strong}/seed{seed}"
-
-
-def of_datasets(pattern):
-    """The function that gives a job a file of each of its experiment's datasets."""
-    return lambda wildcards: expand(
-        pattern, dataset=EXPERIMENTS[wildcards.experiment].datasets, **wildcards
-    )
 
 
 rule corpora_labels:
@@ -71,22 +63,6 @@ rule select:
         "w2s select --weak-labels {input.weak_labels} --activations {input.activations}"
         " --points {output.points} --paths {output.paths} --predictions {output.predictions}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
-
-
-def every_selection(pattern):
-    """The pattern for every selection experiment, pair and seed, experiments slowest."""
-    return [
-        path
-        for experiment in EXPERIMENTS
-        for pair in CONFIG.pairs
-        for path in expand(
-            pattern,
-            experiment=experiment,
-            weak=pair.weak,
-            strong=pair.strong,
-            seed=CONFIG.seeds,
-        )
-    ]
 
 
 rule selection_tables:

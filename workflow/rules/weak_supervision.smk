@@ -6,9 +6,6 @@ artifacts of a pair of models; then tables/{lf_analysis,weak_supervision*,publis
 and figures/weak_supervision/*.{svg,png}.
 """
 
-LABELED = CONFIG.weak_supervision.datasets if CONFIG.weak_supervision else ()
-WRENCH = dag.wrench_datasets(CONFIG)
-OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
 WS_FIGURES = "<results>/figures/weak_supervision"
 
 
@@ -150,17 +147,6 @@ rule student:
         "w2s student --weak-labels {input.weak_labels} --activations {input.activations}"
         " --regions {output.regions} --runs {output.runs} --predictions {output.predictions}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
-
-
-def every_student(pattern):
-    """The pattern for every dataset, label model, student and seed, seeds fastest."""
-    return expand(
-        pattern,
-        dataset=LABELED,
-        weak=dag.label_models_of(CONFIG),
-        strong=dag.students_of(CONFIG),
-        seed=CONFIG.seeds,
-    )
 
 
 rule weak_supervision_tables:
