@@ -223,5 +223,5 @@ def test_too_few_lfs_for_a_label_model_are_told_in_one_line(project: Path) -> No
     done = snakemake(project, "results/plain/label_models/dawid_skene/seed0/weak_labels.parquet")
     assert done.returncode != 0
     told = done.stdout + done.stderr
-    assert "label model 'dawid_skene': found 2 labeling functions, expected at least 3" in told
+    assert "lfs: found 2, expected 3 or more for dawid_skene" in told
     assert "Traceback" not in told

@@ -247,7 +247,7 @@ def test_a_run_killed_during_extraction_ends_like_an_undisturbed_one(finished, t
         (lambda c: c["pairs"][0].update(weak="smal"), "did you mean 'small'?"),
         (lambda c: c["mixing"].update(proportions=[2]), "mixing.proportions.0: found 2"),
         (lambda c: c["models"]["small"].update(path="nowhere"), "models.small.path"),
-        (lambda c: c.pop("seeds"), "seeds: found nothing"),
+        (lambda c: c.pop("seeds"), "seeds: found none, expected at least 1 item"),
     ],
 )
 def test_a_bad_configuration_fails_before_any_job(tmp_path, finished, edit, expected):
