@@ -37,8 +37,8 @@ LAYERS = [
     {"cli"},
 ]
 ARRAYS_ONLY = {"data", "methods", "models", "evaluation"}  # no artifacts, paths or command line
-# imports between folders of one layer: hashes of files, names of regions
-BESIDE = {("models", "data"), ("evaluation", "methods")}
+# imports between folders of one layer: hashes of files; columns of training sets; names of regions
+BESIDE = {("models", "data"), ("models", "methods"), ("evaluation", "methods")}
 MAX_LINES, MAX_FUNCTION = 300, 40
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 
 from w2s.checks import Array, finite, same_length
 from w2s.errors import W2SError
+from w2s.methods.columns import Columns, columns_of, lacking
 from w2s.rng import stream
 
 WIDTH, HIDDEN = 32, 3
@@ -130,8 +131,9 @@ def fit_mlps(
     Raises:
         W2SError: shapes that do not fit, or values out of range.
     """
-    rows, label, used, single = _columns(x, targets, weights)
-    reason = tuple(_lacking(label[used[:, j], j]) for j in range(label.shape[1]))
+    columns = _columns(x, targets, weights)
+    rows, label, used = columns.x, columns.y == 1, columns.u == 1
+    reason = tuple(lacking(columns))
     names = _digests(label, used) if names is None else names
     same_length("names", names, "targets", label.shape[1])
     mean, scale = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
@@ -147,7 +149,7 @@ def fit_mlps(
         sets = [(np.flatnonzero(used[:, j]), label[:, j], names[j]) for j in group]
         for array, values in zip(result, _train(features, sets, sizes, seed), strict=True):
             array[group] = values
-    return MLPs(tuple(result), mean, scale, reason, single)
+    return MLPs(tuple(result), mean, scale, reason, columns.single)
 
 
 TrainingSet = tuple[Array, Array, str]  # positions of its rows, labels of all rows, name
@@ -234,36 +236,12 @@ def _batches(rows: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     return index.reshape(-1, BATCH), weight / weight.sum(axis=1, keepdims=True)
 
 
-def _columns(
-    x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike | None
-) -> tuple[Array, Array, Array, bool]:
-    """Checked rows (n, d), hard labels and used rows, bool (n, b), and whether both are single."""
-    rows = finite(x, "activations", ndim=2)
-    sides = [np.asarray(targets), np.ones(len(rows)) if weights is None else np.asarray(weights)]
-    single = all(side.ndim == 1 for side in sides)
-    y, u = (
-        finite(side[:, None] if side.ndim == 1 else side, name, ndim=2)
-        for side, name in zip(sides, ("targets", "weights"), strict=True)
-    )
-    same_length("targets", y, "activations", len(rows))
-    same_length("weights", u, "activations", len(rows))
-    if 1 not in (y.shape[1], u.shape[1]) and y.shape[1] != u.shape[1]:
-        raise W2SError(f"weights: found {u.shape[1]} columns, expected {y.shape[1]} as in targets")
-    if not y.size or y.min() < 0 or y.max() > 1:
-        raise W2SError("targets: found none, or values outside [0, 1]; expected labels")
-    if not np.isin(u, (0, 1)).all():
+def _columns(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike | None) -> Columns:
+    """Checked columns with hard labels and weights of 0 and 1."""
+    columns = columns_of(x, targets, weights)
+    if not np.isin(columns.u, (0, 1)).all():
         raise W2SError("weights: found values other than 0 and 1; a network takes rows or not")
-    label, used = np.broadcast_arrays(y >= 0.5, u == 1)
-    return rows, label, used, single
-
-
-def _lacking(label: Array) -> str:
-    """Why there is nothing to train on, "" if there is: as for probes."""
-    if not len(label):
-        return "found no row with a weight above 0"
-    if label.all() or not label.any():
-        return f"found only targets equal to {int(label[0])}, expected both classes"
-    return ""
+    return replace(columns, y=(columns.y >= 0.5).astype(np.float64))
 
 
 def _digests(label: Array, used: Array) -> list[str]:
