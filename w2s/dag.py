@@ -65,8 +65,9 @@ def dataset_source(config: Config, dataset: str) -> str:
 def beside_source(config: Config, dataset: str) -> list[str]:
     """Files that are read together with the source of a dataset."""
     data = config.datasets[dataset]
-    parts = ("valid", "test") if isinstance(data, WrenchDataset) else ()
-    return [f"{data.path}/{part}.json" for part in parts]  # type: ignore[union-attr]
+    if not isinstance(data, WrenchDataset):
+        return []
+    return [f"{data.path}/{part}.json" for part in ("valid", "test")]
 
 
 def wrench_datasets(config: Config) -> list[str]:

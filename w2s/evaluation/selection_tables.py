@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array
-from w2s.evaluation.intervals import Bootstrap, Estimates, estimate, interval
+from w2s.evaluation.intervals import Bootstrap, Estimates, estimate
+from w2s.evaluation.tables import Row, spread
 
 BASELINE = "random"
-SETS = ("all", "overlap")  # what a probe is trained on
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float
                     **outcome.names,
                     "policy": policy,
                     "measure": measure,
-                    **_spread("value", found, i, level),
-                    **_spread("minus_random", difference, i, level),
+                    **spread("value", found.mean[i], found.draws[:, i], level),
+                    **spread("minus_random", difference.mean[i], difference.draws[:, i], level),
                     "n_rounds": _mean(outcome.rounds[outcome.rounds > 0]),
                     "n_seeds": int(found.n_seeds[i]),
                     "reason": _why(outcome, values[:, i]),
@@ -120,11 +118,6 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _spread(name: str, found: Estimates, i: int, level: float) -> Row:
-    low, high = interval(found.draws[:, i], level)
-    return {name: float(found.mean[i]), f"{name}_lo": low, f"{name}_hi": high}
-
-
 def round_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
     """The curves, a row for each policy and round."""
     seeds, policies, rounds = outcome.curves["regret"].shape
@@ -142,7 +135,7 @@ def round_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) ->
         policy, t = divmod(i, rounds)
         row = {**outcome.names, "policy": outcome.policies[policy], "round": t + 1}
         for name, estimates in found.items():
-            row |= _spread(name, estimates, i, level)
+            row |= spread(name, estimates.mean[i], estimates.draws[:, i], level)
         row |= {
             name: _mean(outcome.curves[name][:, policy, t])
             for name in ("density", "n_all", "n_overlap")
@@ -167,7 +160,7 @@ def source_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -
                     "source": source,
                     **facts,
                     "policy": policy,
-                    **_spread("pulls", found, i, level),
+                    **spread("pulls", found.mean[i], found.draws[:, i], level),
                     "n_seeds": int(found.n_seeds[i]),
                 }
             )

@@ -71,7 +71,7 @@ def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
     found = estimate(outcome.correct[:, rows], all_points(outcome), bootstrap)
     row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
     for i, name in enumerate(MODELS):
-        row |= _spread(name, found.mean[i], found.draws[:, i], level)
+        row |= spread(name, found.mean[i], found.draws[:, i], level)
     row |= _pgr(outcome.correct[:, rows], all_points(outcome), bootstrap, level)
     share = _mean(outcome.shares)
     row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
@@ -85,10 +85,11 @@ def _pgr(correct: Array, mask: Array, bootstrap: Bootstrap, level: float) -> Row
     floor, w2s, ceiling = found.draws.T
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = np.where(ceiling > floor, (w2s - floor) / (ceiling - floor), np.nan)
-    return _spread("pgr", round(pgr(*found.mean), DIGITS), drawn, level)
+    return spread("pgr", round(pgr(*found.mean), DIGITS), drawn, level)
 
 
-def _spread(name: str, mean: float, draws: Array, level: float) -> Row:
+def spread(name: str, mean: float, draws: Array, level: float) -> Row:
+    """A mean and its interval, as `name`, `name_lo` and `name_hi`; all NaN where the mean is."""
     low, high = interval(draws, level)
     if math.isnan(mean):
         low = high = math.nan

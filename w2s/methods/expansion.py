@@ -18,6 +18,7 @@ import numpy as np
 from w2s.checks import Array
 from w2s.errors import W2SError
 from w2s.methods.regions import REGIONS
+from w2s.methods.similarity import unit_rows
 from w2s.methods.synthetic import Counts, Design, checked_counts, draw_populations, draw_samples
 from w2s.methods.synthetic_study import Recipe, blocks, train_weak
 
@@ -137,7 +138,7 @@ def neighbour_graph(sources: Array, targets: Array, *, neighbours: int) -> Array
     Returns:
         bool (a, b).
     """
-    cosine = _unit(sources) @ _unit(targets).T
+    cosine = unit_rows(sources) @ unit_rows(targets).T
     graph = np.zeros(cosine.shape, dtype=bool)
     for axis in (0, 1):
         order = np.argsort(-cosine, axis=axis, kind="stable")
@@ -157,7 +158,7 @@ def balls(points: Array, label: Array, share: float) -> Array:
     Returns:
         Sets, bool (a, a), one per row.
     """
-    unit = _unit(points)
+    unit = unit_rows(points)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, np.inf)
     cosine[label[:, None] != label] = -np.inf
@@ -167,10 +168,3 @@ def balls(points: Array, label: Array, share: float) -> Array:
     np.put_along_axis(sets, order, True, axis=1)
     sets &= label[:, None] == label
     return sets
-
-
-def _unit(rows: Array) -> Array:
-    """Rows of norm 1; rows of zeros stay zeros."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Array = np.divide(rows, norms, out=np.zeros(rows.shape), where=norms > 0)
-    return unit

@@ -31,7 +31,7 @@ def max_similarity(
     Returns:
         float32 of shape (n,); cosines lie in [-1, 1] up to rounding.
     """
-    unit = _unit if similarity == "cosine" else _same
+    unit = unit_rows if similarity == "cosine" else _same
     rows, others = np.asarray(points), unit(np.asarray(references, dtype=np.float32))
     best = np.full(len(rows), 0 if absolute else -np.inf, dtype=np.float32)
     tile = np.empty((min(block, len(rows)), min(block, len(others))), dtype=np.float32)
@@ -51,7 +51,7 @@ def _same(rows: Array) -> Array:
     return rows
 
 
-def _unit(rows: Array) -> Array:
+def unit_rows(rows: Array) -> Array:
     """Rows scaled to norm 1; rows of zeros stay zeros."""
     peak = np.abs(rows).max(axis=1, keepdims=True, initial=0)
     scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)  # squares stay finite

@@ -12,6 +12,7 @@ from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
 from w2s.methods.mixing import nearest
 from w2s.methods.overlap import Regions, detect_overlap
+from w2s.methods.ranking import auroc
 from w2s.methods.regions import REGIONS
 from w2s.methods.synthetic import Counts, Design, Sample, draw_populations, draw_samples
 from w2s.methods.synthetic_study import Recipe, blocks, train_weak
@@ -199,18 +200,6 @@ def scores(found: Regions, truth: Array) -> Array:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else np.nan
-
-
-def auroc(score: Array, positive: Array) -> float:
-    """Probability that a random positive scores above a random negative; a tie counts half.
-
-    NaN unless both occur.
-    """
-    high, low = score[positive], np.sort(score[~positive])
-    if not (high.size and low.size):
-        return np.nan
-    below, up_to = (np.searchsorted(low, high, side=side) for side in ("left", "right"))
-    return float((below + up_to).mean() / (2 * low.size))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from w2s.errors import ArtifactError, DegenerateError
 from w2s.kinds import KINDS
 from w2s.methods.overlap import Detector, fit_detector
 from w2s.methods.selection import (
+    SETS,
     Path,
     Plan,
     Streams,
@@ -29,8 +30,6 @@ from w2s.rng import stream
 from w2s.settings import SelectSettings
 from w2s.steps.inputs import layer_of, same_width
 from w2s.steps.probe import fitter
-
-SETS = ("all", "overlap")  # what a probe is trained on: all points so far, or the overlap points
 
 
 @dataclass

@@ -13,12 +13,12 @@ from w2s.errors import ArtifactError
 from w2s.evaluation.intervals import Bootstrap
 from w2s.evaluation.metrics import correct_rows
 from w2s.evaluation.selection_tables import (
-    SETS,
     SelectionOutcome,
     round_rows,
     selection_rows,
     source_rows,
 )
+from w2s.methods.selection import SETS
 from w2s.progress import bar
 from w2s.rng import stream
 from w2s.settings import SelectionTablesSettings
