@@ -17,7 +17,6 @@ from w2s.methods.columns import Fit
 from w2s.methods.sources import Supply
 from w2s.methods.training import Trained, train_on
 
-SETS = ("all", "overlap")  # what a probe is trained on: all points so far, or the overlap points
 UNTRAINED = "no overlap point yet: the probe is untrained and says 1/2"
 
 Streams = Callable[..., np.random.Generator]  # a random stream by its names

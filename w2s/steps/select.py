@@ -14,8 +14,8 @@ from w2s.config_selection import Partition
 from w2s.errors import ArtifactError, DegenerateError
 from w2s.kinds import KINDS
 from w2s.methods.overlap import Detector, fit_detector
+from w2s.methods.regions import SETS
 from w2s.methods.selection import (
-    SETS,
     Path,
     Plan,
     Streams,

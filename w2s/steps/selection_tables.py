@@ -18,7 +18,7 @@ from w2s.evaluation.selection_tables import (
     selection_rows,
     source_rows,
 )
-from w2s.methods.selection import SETS
+from w2s.methods.regions import SETS
 from w2s.progress import bar
 from w2s.rng import stream
 from w2s.settings import SelectionTablesSettings
