@@ -25,7 +25,7 @@ from test_runner import refused
 from w2s import spool
 from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
-from w2s.config import RuntimeConfig
+from w2s.config_spine import RuntimeConfig
 from w2s.models import encoder
 from w2s.settings import ActivationsSettings
 from w2s.spool import RowFile

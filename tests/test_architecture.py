@@ -23,7 +23,7 @@ LAYERS = [
     {"errors"},
     {"checks", "rng", "kinds"},
     {"config_sources"},
-    {"config_selection", "config_synthetic", "config_weak_supervision"},
+    {"config_spine", "config_selection", "config_synthetic", "config_weak_supervision"},
     {"config"},
     {"settings"},
     {"data", "methods", "models", "evaluation"},

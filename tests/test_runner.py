@@ -22,7 +22,8 @@ from safetensors.numpy import load_file, save_file
 from w2s import settings as settings_module
 from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
-from w2s.config import RuntimeConfig, parse_as
+from w2s.config import parse_as
+from w2s.config_spine import RuntimeConfig
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
 from w2s.formats import KEY

@@ -112,7 +112,8 @@ def _what(kind: Any) -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from w2s.config import RuntimeConfig, parse_as
+    from w2s.config import parse_as
+    from w2s.config_spine import RuntimeConfig
     from w2s.runner import run
 
     stage = STAGES[options.command]

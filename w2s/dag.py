@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from w2s.config import Config, Pair
+from w2s.config import Config
 from w2s.config_selection import Partition
 from w2s.config_sources import (
     Icwsm14Dataset,
@@ -21,6 +21,7 @@ from w2s.config_sources import (
     WrenchDataset,
     holds_features,
 )
+from w2s.config_spine import Pair
 from w2s.config_weak_supervision import OWN_FEATURES
 from w2s.errors import ConfigError
 

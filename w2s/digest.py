@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
         "config",
         "config_selection",
         "config_sources",
+        "config_spine",
         "config_synthetic",
         "config_weak_supervision",
         "errors",

@@ -15,7 +15,8 @@ from typing import Any
 
 from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
-from w2s.config import RuntimeConfig, parse_as
+from w2s.config import parse_as
+from w2s.config_spine import RuntimeConfig
 from w2s.data.hashes import file_hashes, sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError

@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from w2s.config import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
 from w2s.config_selection import Experiment, PathsConfig
 from w2s.config_sources import Dataset, PackageFile, Strict
+from w2s.config_spine import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
 from w2s.config_synthetic import RecipeConfig, Study
 from w2s.config_weak_supervision import LF, LabelModelName, Student
 

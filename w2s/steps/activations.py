@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from w2s.artifacts import Artifact
-from w2s.config import RuntimeConfig
+from w2s.config_spine import RuntimeConfig
 from w2s.models.encoder import extract, load_encoder
 from w2s.models.source import describe, parse_source
 from w2s.progress import bar

@@ -8,7 +8,7 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.config import OverlapConfig
+from w2s.config_spine import OverlapConfig
 from w2s.errors import DegenerateError
 from w2s.methods.overlap import fit_detector
 from w2s.settings import OverlapSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from w2s.checks import Array
-from w2s.config import ProbeConfig
+from w2s.config_spine import ProbeConfig
 from w2s.methods.columns import Fit
 from w2s.methods.cross_validation import FOLDS
 from w2s.methods.knn import Neighbors, neighbor_columns

@@ -9,7 +9,7 @@ import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
-from w2s.config import MixingConfig
+from w2s.config_spine import MixingConfig
 from w2s.methods.mixing import Mix
 from w2s.methods.training import Run, Trained, mixing_runs, train, whole_pool_runs
 from w2s.rng import stream
