@@ -1,0 +1,701 @@
+"""Rows of hub datasets: the real clients against a server on this machine, and local copies."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tiny
+from hub_server import EXPIRED, MEMBER, HubServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import w2s
+from w2s.data.hub import HubRows, load_rows
+from w2s.data.task import Task
+from w2s.errors import DataError
+from w2s.models.source import Source
+from w2s.models.tokenizer import tokenize
+
+pytestmark = pytest.mark.xdist_group("hub data")  # its fixtures are made once
+CONVERTED = "refs/convert/parquet"
+SECRET = "hf_secretsecretsecret"
+
+# Loads all jobs of standard input in one process; a traceback is a bug and fails the tests.
+LOADER = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+import datasets, numpy
+from w2s.data.hub import load_rows
+from w2s.data.task import Task
+from w2s.errors import DataError
+
+def load(job):
+    task = Task(summary="test", label="yes", format=lambda row, rng: None, **{
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in job["task"].items()
+    })
+    if "plain" in job:
+        table = datasets.load_dataset(task.hub, task.config, split=job["plain"],
+                                      revision=job["revision"], data_dir=task.data_dir)
+        return [json.dumps({column: row[column] for column in task.columns}, sort_keys=True,
+                           ensure_ascii=False) for row in table]
+    copy = None if job["copy"] is None else Path(job["copy"])
+    try:
+        return asdict(load_rows(task, revision=job["revision"], copy=copy, most=job["most"],
+                                rng=numpy.random.default_rng(job["seed"])))
+    except DataError as error:
+        return {"error": str(error)}
+
+print(json.dumps([load(job) for job in json.load(sys.stdin)]))
+"""
+
+GLUE = b"""---
+dataset_info:
+- config_name: cola
+  features: &features
+  - name: sentence
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': 'no'
+          '1': 'yes'
+  - name: endings
+    sequence: string
+  - name: choices
+    sequence:
+    - name: text
+      dtype: string
+    - name: label
+      dtype: string
+  - name: answer
+    dtype: bool
+  splits:
+  - name: train
+    num_bytes: 2000
+    num_examples: 24
+  - name: validation
+    num_bytes: 1000
+    num_examples: 12
+  - name: test
+    num_bytes: 1000
+    num_examples: 12
+- config_name: ax
+  features: *features
+configs:
+- config_name: ax
+  data_files:
+  - split: test
+    path: ax/test-*
+- config_name: cola
+  data_files:
+  - split: train
+    path: cola/train-*
+  - split: validation
+    path: cola/validation-*
+  - split: test
+    path: cola/test-*
+---
+# Several configurations, the first of which is not the one that is read
+"""
+
+
+def table(seed: int = 0, n: int = 12) -> datasets.Dataset:
+    """Texts (not all ASCII), class labels, lists, a dict of lists and truth values."""
+    return datasets.Dataset.from_dict(
+        {
+            "sentence": [f"naïve “text” {seed} {i}" for i in range(n)],
+            "label": [i % 2 for i in range(n)],
+            "endings": [[f"one {i}", f"two {i}"] for i in range(n)],
+            "choices": [{"text": [f"a {i}", f"b {i}"], "label": ["A", "B"]} for i in range(n)],
+            "answer": [i % 3 == 0 for i in range(n)],
+        },
+        features=datasets.Features(
+            {
+                "sentence": datasets.Value("string"),
+                "label": datasets.ClassLabel(names=["no", "yes"]),
+                "endings": datasets.List(datasets.Value("string")),
+                "choices": {
+                    "text": datasets.List(datasets.Value("string")),
+                    "label": datasets.List(datasets.Value("string")),
+                },
+                "answer": datasets.Value("bool"),
+            }
+        ),
+    )
+
+
+COLUMNS = ["sentence", "label", "endings", "choices", "answer"]
+
+
+def parquet(rows: datasets.Dataset) -> bytes:
+    file = io.BytesIO()
+    rows.to_parquet(file)
+    return file.getvalue()
+
+
+def lines(rows: datasets.Dataset) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def arrow(columns: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def glue_files() -> dict[str, bytes]:
+    return {
+        "README.md": GLUE,
+        ".gitattributes": b"*.parquet filter=lfs\n",
+        "ax/test-00000-of-00001.parquet": parquet(table(9)),
+        "cola/train-00000-of-00002.parquet": parquet(table(0)),
+        "cola/train-00001-of-00002.parquet": parquet(table(1)),
+        "cola/validation-00000-of-00001.parquet": parquet(table(2)),
+        "cola/test-00000-of-00001.parquet": parquet(table(3)),
+    }
+
+
+def converted(*seeds: int) -> dict[str, bytes]:
+    return {
+        "train/0000.parquet": parquet(table(seeds[0])),
+        "test/0000.parquet": parquet(table(seeds[1])),
+    }
+
+
+def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}/{path}": data for path, data in files.items()}
+
+
+@pytest.fixture(scope="module")
+def commits() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def hub(commits):
+    """A hub with a dataset for each case."""
+    simple = converted(0, 1)
+    with HubServer() as server:
+
+        def add(key: str, files: dict[str, bytes], name: str = "", **options: Any) -> None:
+            commits[key] = server.add_dataset(f"owner/{name or key}", files, **options)
+
+        add("glue", glue_files())
+        add("lines", {"train.jsonl": lines(table(0)), "validation.jsonl": lines(table(1))})
+        add("zipped", {
+            "good/train.jsonl.gz": gzip.compress(lines(table(0))),
+            "bad/train.jsonl.gz": gzip.compress(lines(table(1))),
+            "good/test.jsonl.gz": gzip.compress(lines(table(2))),
+        })  # fmt: skip
+        add("script", {"old.py": b"import datasets\n", "README.md": b"# Old\n"}, "old")
+        add("old", below("default", simple), branch=CONVERTED)
+        add("script of ethics", {"ethics.py": b"import datasets\n"}, "ethics")
+        add("ethics", {**below("justice", simple), **below("virtue", converted(2, 3))},
+            branch=CONVERTED)  # fmt: skip
+        add("first", converted(4, 5), "two")
+        add("two", converted(6, 7))
+        add("gated", simple, gated=True)
+        add("private", simple, private=True)
+        add("damaged", {**simple, "train/0000.parquet": simple["train/0000.parquet"][:900]})
+        add("mixed", {"train.jsonl": b'{"sentence": "a"}\n{"sentence": ["b"]}\n{"sent',
+                      "test.jsonl": b'{"sentence": "a"}\n'})  # fmt: skip
+        add("empty", {"README.md": b"# Nothing yet\n"})
+        when = pa.array([0, 1], pa.timestamp("s"))
+        add(
+            "dates", {"train.parquet": arrow({"when": when}), "test.parquet": arrow({"when": when})}
+        )
+        undefined = arrow({"score": [0.5, float("nan")]})
+        add("scores", {"train.parquet": undefined, "test.parquet": undefined})
+        yield server
+
+
+def job(name: str, *, revision: str = "main", copy: Any = None, **more: Any) -> dict[str, Any]:
+    """What one load needs; keywords that are not the loader's are the task's."""
+    own = {key: more.pop(key) for key in ("most", "seed", "plain") if key in more}
+    task = {"hub": f"owner/{name}", "columns": COLUMNS, **more}
+    copy = None if copy is None else str(copy)
+    return {"revision": revision, "copy": copy, "most": 1000, "seed": 0, "task": task, **own}
+
+
+def process(environment: dict[str, str], jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Results of all jobs by name, loaded in one process, which says nothing but these."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER],
+        input=json.dumps(list(jobs.values())),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    if not any("plain" in job for job in jobs.values()):
+        assert done.stderr == ""
+    return dict(zip(jobs, json.loads(done.stdout), strict=True))
+
+
+GOOD = {
+    "glue": job("glue", config="cola", test=["validation"]),
+    "lines": job("lines", test=["validation"]),
+    "zipped": job("zipped"),
+    "old": job("old", revision=CONVERTED),
+    "ethics": job("ethics", revision=CONVERTED, data_dir="virtue"),
+    "two": job("two"),
+    "joined": job("glue", config="cola", train=["train", "validation", "test"], test=[],
+                  held_out=5, most=20),
+}  # fmt: skip
+
+BAD = {
+    "missing": (job("absent"), "found no such repository on the hub, or a private one; check the "
+                "name, or log in with `hf auth login`"),
+    "private": (job("private"), "found no such repository on the hub, or a private one"),
+    "gated": (job("gated"), "found a gated repository, expected access to it; accept the terms on "
+              "its page of the hub and log in with `hf auth login`"),
+    "revision": (job("two", revision="v9"), "found no revision 'v9', expected a branch, tag or"),
+    "commit": (job("two", revision="0" * 40), f"found no revision '{'0' * 40}', expected"),
+    "config": (job("glue", config="sst2"), "(sst2): found the configurations ax, cola, expected "
+               "'sst2'"),
+    "no config": (job("glue"), "found the configurations ax, cola, expected one to be chosen"),
+    "config of none": (job("two", config="cola"), "found the configurations default, expected"),
+    "data_dir": (job("ethics", revision=CONVERTED, data_dir="law"), "(law): found no data files"),
+    "split": (job("two", test=["validation"]), "found the splits train, test, expected "
+              "'validation'"),
+    "column": (job("two", columns=["sentence", "title", "text"]), "split train: found the columns "
+               "sentence, label, endings, choices, answer, expected also title, text"),
+    "script": (job("old"), "found the loading script old.py, which `datasets` no longer runs, "
+               "expected data files; use revision 'refs/convert/parquet'"),
+    "damaged": (job("damaged"), "cannot be read (ArrowInvalid"),
+    "mixed": (job("mixed", columns=["sentence"]), "cannot be read ("),
+    "empty": (job("empty"), "found no data files"),
+    "dates": (job("dates", columns=["when"]), "row train/0: found what JSON cannot hold (Object of "
+              "type datetime"),
+    "scores": (job("scores", columns=["score"]), "row train/1: found what JSON cannot hold (Out of "
+               "range float"),
+    "held out": (job("two", test=[], held_out=12), "found 12 rows in train, expected more than the "
+                 "12 that are held out"),
+    "most": (job("two", most=0), "found at most 0 rows, expected 1 or more"),
+    "name": (job("two", hub="owner/a..b"), "found a name that the hub does not allow"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home-of-user")
+
+
+@pytest.fixture(scope="module")
+def online(hub, home, commits):
+    """Everything that is asked of the hub, by a user whose token opens nothing."""
+    jobs = {name: job for name, (job, _) in BAD.items()}
+    jobs |= GOOD | {"first": job("two", revision=commits["first"])}
+    return process(hub.environment(home, HF_TOKEN=SECRET), jobs)
+
+
+def rows_of(*tables: datasets.Dataset) -> list[str]:
+    return [
+        json.dumps(row, sort_keys=True, ensure_ascii=False) for table in tables for row in table
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("glue", (0, 1), 2),
+        ("lines", (0,), 1),
+        ("zipped", (1, 0), 2),
+        ("old", (0,), 1),
+        ("ethics", (2,), 3),
+        ("two", (6,), 7),
+        ("first", (4,), 5),
+    ],
+)
+def test_all_rows_of_a_dataset_come_in_order_with_the_commit_they_are_of(
+    online, commits, name, train, test
+):
+    found = online[name]
+    assert found["row"] == rows_of(*map(table, train), table(test))
+    n = 12 * len(train)
+    other = "validation" if name in ("glue", "lines") else "test"
+    assert found["source_id"] == [f"train/{i}" for i in range(n)] + [
+        f"{other}/{i}" for i in range(12)
+    ]
+    assert found["split"] == ["train"] * n + ["test"] * 12
+    assert found["n_rows"] == {"train": n, other: 12}
+    assert found["commit"] == commits[name]
+
+
+def test_values_keep_their_types(online):
+    row = json.loads(online["glue"]["row"][3])
+    assert row == {
+        "sentence": "naïve “text” 0 3",
+        "label": 1,
+        "endings": ["one 3", "two 3"],
+        "choices": {"text": ["a 3", "b 3"], "label": ["A", "B"]},
+        "answer": True,
+    }
+    assert type(row["label"]) is int
+    assert type(row["answer"]) is bool
+    assert "naïve “text”" in online["glue"]["row"][3]
+
+
+def test_joined_splits_give_both_sides(online):
+    found = online["joined"]
+    held = [name for name, side in zip(found["source_id"], found["split"], strict=True)
+            if side == "test"]  # fmt: skip
+    assert len(held) == 5
+    assert len(set(found["source_id"])) == 25
+    assert found["n_rows"] == {"train": 24, "validation": 12, "test": 12}
+    rows = {"train": rows_of(table(0), table(1)), "validation": rows_of(table(2)),
+            "test": rows_of(table(3))}  # fmt: skip
+    for name, row in zip(found["source_id"], found["row"], strict=True):
+        split, index = name.split("/")
+        assert row == rows[split][int(index)]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_one_line_that_says_what_to_do(online, name):
+    wrong, expected = BAD[name]
+    message = online[name]["error"]
+    assert expected in message
+    assert message.startswith(f"dataset {wrong['task']['hub']}")
+    assert len(message.splitlines()) == 1
+
+
+def test_no_secret_and_no_path_of_the_user_is_told(hub, online, home):
+    assert SECRET in hub.authorization  # the client has used it
+    told = json.dumps(online)
+    assert "secret" not in told
+    assert str(home) not in told
+    assert "home-of-user" not in told
+    assert "/tmp" not in told
+
+
+@pytest.fixture(scope="module")
+def anonymous(hub, tmp_path_factory):
+    """What `datasets` loads itself, by name and split; and what is closed without a token."""
+    jobs: dict[Any, dict[str, Any]] = {"gated": job("gated"), "private": job("private")}
+    for name, own in GOOD.items():
+        for split in ("train", *own["task"].get("test", ["test"])):
+            jobs[name, split] = {**own, "plain": split}
+    return process(hub.environment(tmp_path_factory.mktemp("anonymous")), jobs)
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "joined"])
+def test_rows_are_those_that_datasets_loads_from_the_hub(online, anonymous, name):
+    splits = online[name]["n_rows"]
+    assert online[name]["row"] == [row for split in splits for row in anonymous[name, split]]
+
+
+def test_a_gated_repository_opens_with_access_only(hub, anonymous, tmp_path):
+    assert "found a gated repository" in anonymous["gated"]["error"]
+    assert "found no such repository" in anonymous["private"]["error"]
+    jobs = {"gated": job("gated"), "private": job("private")}
+    member = process(hub.environment(tmp_path / "member", HF_TOKEN=MEMBER), jobs)
+    assert member["gated"]["row"] == member["private"]["row"] == rows_of(table(0), table(1))
+    old = process(hub.environment(tmp_path / "old", HF_TOKEN=EXPIRED), jobs)
+    assert "found HTTP status 401 from the download" in old["gated"]["error"]
+    assert "the token is not valid: log in with `hf auth login`" in old["gated"]["error"]
+
+
+def test_offline_gives_the_same_rows_of_the_same_commit(hub, online, home, commits):
+    before = len(hub.requests)
+    jobs = {**GOOD, "first": job("two", revision=commits["first"])}
+    jobs |= {
+        "absent": job("absent"),
+        "other": job("ethics", revision=CONVERTED, data_dir="justice"),
+    }
+    found = process(hub.environment(home, HF_HUB_OFFLINE="1"), jobs)
+    assert len(hub.requests) == before
+    for name in (*GOOD, "first"):
+        assert found[name] == online[name]
+    for name in ("absent", "other"):  # never asked for; only another folder of it is in the cache
+        message = found[name]["error"]
+        assert "found no answer of the hub (no network, offline mode, or a failure" in message
+        assert "load it once on a machine with network, or give a local `copy`" in message
+
+
+def test_a_hub_out_of_reach_is_like_offline_mode(hub, online, home):
+    with HubServer() as gone:
+        nowhere = gone.url
+    jobs = {"two": GOOD["two"], "absent": job("absent")}
+    found = process({**hub.environment(home), "HF_ENDPOINT": nowhere}, jobs)
+    assert found["two"] == online["two"]
+    assert "found no answer of the hub" in found["absent"]["error"]
+
+
+def test_a_new_commit_is_noticed_and_an_old_one_is_not_fetched_again(hub, tmp_path):
+    first = hub.add_dataset("owner/moving", converted(0, 1))
+    assert process(hub.environment(tmp_path), {"": job("moving")})[""]["commit"] == first
+    second = hub.add_dataset("owner/moving", converted(2, 3))
+    before = len(hub.requests)
+    jobs = {"old": job("moving", revision=first), "new": job("moving")}
+    found = process(hub.environment(tmp_path), jobs)
+    fetched = [request for request in hub.requests[before:] if request.startswith("GET /large/")]
+    assert len(set(fetched)) == len(fetched) == 2
+    assert (found["old"]["commit"], found["new"]["commit"]) == (first, second)
+    assert found["old"]["row"] == rows_of(table(0), table(1))
+    assert found["new"]["row"] == rows_of(table(2), table(3))
+
+
+# local copies: in this process, without a network
+
+
+def make_task(**changes: Any) -> Task:
+    values = {"summary": "test", "label": "yes", "format": lambda row, rng: None,
+              "hub": "owner/name", "columns": tuple(COLUMNS), **changes}  # fmt: skip
+    return Task(**values)
+
+
+def read(copy: Path, most: int = 1000, seed: int = 0, **changes: Any) -> HubRows:
+    return load_rows(make_task(**changes), revision="main", copy=copy, most=most,
+                     rng=np.random.default_rng(seed))  # fmt: skip
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+def save(folder: Path, *seeds: int, **names: str) -> Path:
+    splits = dict(zip(("train", "test"), map(table, seeds), strict=True))
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(splits).save_to_disk(folder)
+    return folder
+
+
+def test_local_copies_of_every_kind_give_the_rows_of_the_hub(online, tmp_path):
+    glue = {"config": "cola", "test": ("validation",)}
+    copies = {
+        "clone": write(tmp_path / "clone", glue_files()),
+        "one config": write(tmp_path / "one", {
+            path.removeprefix("cola/"): data
+            for path, data in glue_files().items() if "cola" in path
+        }),
+        "folder of a config": write(tmp_path / "folders", {
+            path: data for path, data in glue_files().items() if path != "README.md"
+        }),
+    }  # fmt: skip
+    for copy in copies.values():
+        found = read(copy, **glue)
+        assert list(found.row) == online["glue"]["row"]
+        assert list(found.source_id) == online["glue"]["source_id"]
+        assert found.commit == ""
+    ethics = write(
+        tmp_path / "ethics", below("virtue", converted(2, 3)) | below("x", converted(0, 0))
+    )
+    for copy in (ethics, ethics / "virtue"):
+        assert list(read(copy, data_dir="virtue").row) == online["ethics"]["row"]
+
+
+def test_tables_that_were_saved_to_disk_are_local_copies(online, tmp_path):
+    assert list(read(save(tmp_path / "two", 6, 7)).row) == online["two"]["row"]
+    save(tmp_path / "configs" / "cola", 6, 7)
+    save(tmp_path / "configs" / "rte", 8, 9)
+    assert list(read(tmp_path / "configs", config="cola").row) == online["two"]["row"]
+    assert list(read(tmp_path / "configs" / "cola", config="cola").row) == online["two"]["row"]
+
+
+def test_csv_and_jsonl_files_are_local_copies(tmp_path):
+    text = "sentence,label\nfirst,1\nsecond,0\n"
+    write(tmp_path / "csv", {"train.csv": text.encode(), "test.csv": text.encode()})
+    write(tmp_path / "json", {f"{name}.jsonl": lines(table(0)) for name in ("train", "test")})
+    found = read(tmp_path / "csv", columns=("sentence", "label"))
+    assert list(found.row[:2]) == [
+        '{"label": 1, "sentence": "first"}',
+        '{"label": 0, "sentence": "second"}',
+    ]
+    assert list(read(tmp_path / "json").row) == rows_of(table(0), table(0))
+
+
+def test_a_copy_is_read_as_it_is_now(tmp_path):
+    copy = write(tmp_path / "here" / "glue", glue_files())
+    task = {"config": "cola", "test": ("validation",)}
+    assert list(read(copy, **task).row[24:]) == rows_of(table(2))
+    write(copy, {"cola/validation-00000-of-00001.parquet": parquet(table(5))})
+    assert list(read(copy, **task).row[24:]) == rows_of(table(5))
+    other = write(tmp_path / "there" / "glue", glue_files())  # same name, same README.md
+    assert list(read(other, **task).row[24:]) == rows_of(table(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "expected"),
+    [
+        (lambda p: p, {}, "found no folder 'copy', expected the local copy"),
+        (lambda p: p.mkdir(), {}, "found no data files in the local copy 'copy'"),
+        (lambda p: p.mkdir(), {"config": "cola"}, "found no data files in the local copy 'copy'"),
+        (lambda p: table().save_to_disk(p), {}, "found one table, expected splits"),
+        (lambda p: write(p, glue_files()), {"config": "sst2"}, "ax, cola, expected 'sst2'"),
+        (lambda p: write(p, {"name.py": b""}), {"config": "cola"}, "the loading script name.py"),
+        (lambda p: write(p, {"copy.py": b""}), {}, "found the loading script copy.py"),
+        (lambda p: write(p, converted(0, 1)), {"test": ("dev",)}, "found the splits train, test"),
+        (lambda p: write(p, converted(0, 1)), {"data_dir": "/"}, "cannot be read (ValueError)"),
+        (lambda p: write(p, {"README.md": b"---\na: [\n---\n"}), {}, "copy 'copy' cannot be"),
+    ],
+)  # fmt: skip
+def test_a_copy_that_cannot_be_read_is_one_line(tmp_path, make, changes, expected):
+    make(tmp_path / "copy")
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "copy", **changes)
+    assert expected in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_copy_that_lacks_a_file_is_noticed(tmp_path):
+    copy = write(tmp_path / "copy", glue_files())
+    (copy / "cola" / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(DataError, match=r"cannot be read .NonMatchingSplitsSizesError"):
+        read(copy, config="cola", test=("validation",))
+    (copy / "ax" / "test-00000-of-00001.parquet").unlink()
+    with pytest.raises(DataError, match="found no data files"):
+        read(copy, config="ax", train=("test",), test=(), held_out=2)
+
+
+def test_files_of_different_columns_are_one_line(tmp_path):
+    copy = write(tmp_path / "copy", {"train-0.csv": b"a,b\n1,2\n", "train-1.csv": b"a,c\n1,2\n"})
+    with pytest.raises(DataError, match=r"cannot be read .*expected whole tables") as error:
+        read(copy, columns=("a",), test=(), held_out=1)
+    assert str(tmp_path) not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["train/data-00000-of-00001.arrow", "test/dataset_info.json",
+                                  "dataset_dict.json", "train/state.json"])  # fmt: skip
+def test_a_damaged_copy_is_one_line(tmp_path, name):
+    copy = save(tmp_path / "copy", 0, 1)
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="cannot be read") as error:
+        read(copy)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_settings_of_the_libraries_are_put_back(tmp_path):
+    copy = save(tmp_path / "copy", 0, 1)
+    level = datasets.utils.logging.get_verbosity()
+    datasets.utils.logging.set_verbosity(datasets.utils.logging.DEBUG)
+    datasets.enable_progress_bars()
+    try:
+        read(copy)
+        with pytest.raises(DataError):
+            read(tmp_path / "absent")
+        assert datasets.utils.logging.get_verbosity() == datasets.utils.logging.DEBUG
+        assert not datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        read(copy)
+        assert datasets.are_progress_bars_disabled()
+    finally:
+        datasets.utils.logging.set_verbosity(level)
+        datasets.enable_progress_bars()
+
+
+# what is drawn
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("saved") / "copy", 0, 1)
+
+
+def side(rows: HubRows, name: str) -> list[str]:
+    return [i for i, s in zip(rows.source_id, rows.split, strict=True) if s == name]
+
+
+def in_order(names: list[str]) -> bool:
+    places = [(name.split("/")[0] == "test", int(name.split("/")[1])) for name in names]
+    return places == sorted(set(places))
+
+
+SEEDS = st.integers(0, 1000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(most=st.integers(1, 14), seed=SEEDS)
+def test_a_sample_has_at_most_so_many_rows_in_order_and_is_the_same_again(saved, most, seed):
+    found = read(saved, most, seed)
+    for name in ("train", "test"):
+        names = side(found, name)
+        assert len(names) == min(most, 12)
+        assert in_order(names)
+        assert {i.split("/")[0] for i in names} == {name}
+    assert found == read(saved, most, seed)
+    more = read(saved, most + 1, seed)
+    assert set(found.source_id) <= set(more.source_id)
+    rows = {"train": rows_of(table(0)), "test": rows_of(table(1))}
+    for name, row in zip(found.source_id, found.row, strict=True):
+        assert row == rows[name.split("/")[0]][int(name.split("/")[1])]
+
+
+@settings(max_examples=25, deadline=None)
+@given(most=st.integers(1, 30), seed=SEEDS, held_out=st.integers(1, 23))
+def test_held_out_rows_do_not_depend_on_the_size_of_the_sample(saved, most, seed, held_out):
+    both = {"train": ("train", "test"), "test": (), "held_out": held_out}
+    whole, part = read(saved, 1000, seed, **both), read(saved, most, seed, **both)
+    held = set(side(whole, "test"))
+    assert len(held) == held_out
+    assert len(side(whole, "train")) == 24 - held_out
+    assert not held & set(side(whole, "train"))
+    assert set(side(part, "test")) <= held
+    assert len(side(part, "test")) == min(most, held_out)
+    assert not held & set(side(part, "train"))
+    assert len(side(part, "train")) == min(most, 24 - held_out)
+    assert in_order(side(part, "train"))
+    assert in_order(side(part, "test"))
+
+
+def test_every_row_is_equally_likely(saved):
+    counts = dict.fromkeys([f"train/{i}" for i in range(12)], 0)
+    for seed in range(80):
+        for name in side(read(saved, 3, seed), "train"):
+            counts[name] += 1
+    assert sum(counts.values()) == 240
+    assert min(counts.values()) > 6  # 20 are expected, with a standard deviation below 4
+    assert max(counts.values()) < 36
+
+
+# models through the same server
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_downloaded_and_used(hub, tmp_path):
+    folder = tiny.write_model(tmp_path / "bert")
+    hub.add_model("tiny/bert", folder)
+    tiny.write_dataset(tmp_path / "texts.csv", n=60)
+    data = {"source": "file", "path": "texts.csv", "val": 0.2, "test": 0.3}
+    examples, tokens, vectors = (
+        tmp_path / name for name in ("e.parquet", "t.safetensors", "v.safetensors")
+    )
+
+    def run(*arguments: object) -> None:
+        command = [sys.executable, "-m", "w2s", *map(str, arguments)]
+        environment = hub.environment(tmp_path / "home")
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    run("examples", "--source", tmp_path / "texts.csv", "--examples", examples,
+        "--settings", json.dumps({"dataset": "texts", "data": data}))  # fmt: skip
+    run("tokenize", "--examples", examples, "--model", "hub:tiny/bert@main", "--tokens", tokens)
+    run("activations", "--tokens", tokens, "--model", "hub:tiny/bert@main",
+        "--activations", vectors)  # fmt: skip
+    found = w2s.load(tokens)
+    texts = w2s.load(examples)["text"].tolist()
+    start, token, _ = tokenize(texts, Source(str(folder)), max_length=64)
+    np.testing.assert_array_equal(found["start"], start)
+    np.testing.assert_array_equal(found["token"], token)
+    assert w2s.load(vectors).facts["model"]["id"] == "tiny/bert"
+    assert any("GET /large/" in request for request in hub.requests)
