@@ -38,6 +38,10 @@ def resources():
     }
 
 
+def arrays(profile):
+    return profile["slurm-array-jobs"].split(",")
+
+
 def megabytes(text):
     return int(re.fullmatch(r'"(\d+)GB"', text)[1]) * 1000
 
@@ -50,15 +54,15 @@ def test_every_rule_says_what_it_needs():
 
 
 def test_rules_named_in_the_profile_exist(profile):
-    named = {*profile["groups"], *profile["set-resources"], profile["slurm-array-jobs"]}
+    named = {*profile["groups"], *profile["set-resources"], *arrays(profile)}
     assert named <= set(resources())
     assert set(profile["group-components"]) <= set(profile["groups"].values())
 
 
 def test_extraction_is_an_array_of_gpu_jobs(profile):
-    rule = profile["slurm-array-jobs"]
-    assert resources()[rule]["gpu"] == "1"
-    assert rule not in profile["groups"], "the plugin submits no groups as arrays"
+    for rule in arrays(profile):
+        assert resources()[rule]["gpu"] == "1"
+        assert rule not in profile["groups"], "the plugin submits no groups as arrays"
     # otherwise the plugin keeps back jobs that are ready and never submits them
     per_second = int(re.fullmatch(r"(\d+)/1s", profile["max-jobs-per-timespan"])[1])
     assert profile["jobs"] >= 500

@@ -150,7 +150,16 @@ def test_first_layer_of_bert_is_its_first_hidden_state(
 
 
 @pytest.mark.parametrize(
-    ("family", "norm"), [("llama", "norm"), ("qwen2", "norm"), ("gpt2", "ln_f")]
+    ("family", "norm"),
+    [
+        ("llama", "norm"),
+        ("qwen2", "norm"),
+        ("gpt2", "ln_f"),
+        ("mistral", "norm"),
+        ("phi", "final_layernorm"),
+        ("gemma", "norm"),
+        ("gemma2", "norm"),
+    ],
 )
 def test_first_layer_of_a_decoder_is_its_first_hidden_state_after_the_final_norm(
     family: str, norm: str, models: dict[str, Path]

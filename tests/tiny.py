@@ -24,7 +24,7 @@ PLAIN = ("a", "actor", "and", "film", "in", "it", "of", "plot", "scene", "story"
 SPECIAL = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "<s>")
 VOCABULARY = {word: i for i, word in enumerate(SPECIAL + GOOD + BAD + PLAIN)}
 
-FAMILIES = ("bert", "llama", "qwen2", "gpt2")
+FAMILIES = ("bert", "llama", "qwen2", "gpt2", "mistral", "phi", "gemma", "gemma2", "roberta")
 HIDDEN = 32
 LAYERS = 2
 POSITIONS = 64  # longest text the models can read
@@ -39,8 +39,9 @@ def write_model(
 
     Args:
         folder: Where to; made if it is not there.
-        family: `bert` (adds [CLS] and [SEP]), `llama` (adds <s>), `qwen2` or `gpt2` (add nothing).
-        pad_token: Whether tokenizer and configuration name a padding token.
+        family: `bert` (adds [CLS] and [SEP]), `llama` (adds <s>), or another (adds nothing).
+        pad_token: Whether tokenizer and configuration name a padding token; the configuration of
+            `roberta` always does, because its positions count from there.
         padding_side: Padding side of the tokenizer.
 
     Returns:
@@ -64,6 +65,11 @@ _CLASSES = {
     "llama": "LlamaForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "gpt2": "GPT2LMHeadModel",
+    "mistral": "MistralForCausalLM",
+    "phi": "PhiForCausalLM",
+    "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "roberta": "RobertaModel",
 }
 
 
@@ -83,7 +89,13 @@ def _config(family: str, words: int, pad: int | None) -> Any:
     }
     if family == "bert":
         return transformers.BertConfig(**common)
-    kind = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family]
+    if family == "roberta":
+        return transformers.RobertaConfig(**common | {"pad_token_id": VOCABULARY["[PAD]"]})
+    if family in ("gemma", "gemma2"):
+        common["head_dim"] = HIDDEN // 2
+    if family == "gemma2":
+        common["sliding_window"] = POSITIONS
+    kind = getattr(transformers, _CLASSES[family].replace("ForCausalLM", "Config"))
     return kind(num_key_value_heads=1, **common)
 
 

@@ -6,6 +6,7 @@ goes.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from transformers import AutoConfig, AutoModel
 from w2s.checks import Array
 from w2s.errors import DataError
 from w2s.models import prefixes
+from w2s.models.cards import visible
 from w2s.models.passes import Memory, Sink, passes
 from w2s.models.source import Source, loading
 
@@ -40,6 +42,15 @@ class Encoder:
     n_layers: int
     pad: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes token ids."""
+        if not hasattr(self.model, "hf_device_map"):
+            return torch.device(self.model.device)
+        found = torch.device(self.model.get_input_embeddings().weight.device)
+        # weights on disk have no device: what loads them moves the token ids too
+        return torch.device("cpu") if found.type == "meta" else found
+
 
 def load_encoder(
     source: Source,
@@ -47,6 +58,7 @@ def load_encoder(
     num_layers: int | None = None,
     dtype: str = "float32",
     device: str = "auto",
+    device_map: Any = None,
 ) -> Encoder:
     """Load a model's weights (safetensors only) without its head.
 
@@ -55,14 +67,24 @@ def load_encoder(
         num_layers: Keep only this many first layers.
         dtype: Number format of weights and forward pass.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`.
+        device_map: None for one device; `auto` to spread the layers over all visible GPUs, and over
+            memory and disk where these are too small; or what else `transformers` takes for it.
 
     Raises:
         DataError: more layers asked for than the model has, an encoder-decoder model, a model that
-            cannot be loaded, or a GPU that is not there.
+            cannot be loaded, a GPU that is not there, or a device map without `accelerate` or for
+            one GPU.
     """
+    one, spread = _placement(device, device_map)
+    code = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     with loading(source):
-        config = AutoConfig.from_pretrained(source.name, revision=source.revision)
-        depth = config.num_hidden_layers
+        config = AutoConfig.from_pretrained(source.name, **code)
+        depth = getattr(config, "num_hidden_layers", None)
+        if depth is None:
+            raise DataError(
+                f"model: found a {config.model_type} model, whose configuration names no number of "
+                f"layers, expected a model of texts alone"
+            )
         if num_layers is not None and num_layers > depth:
             raise DataError(f"num_layers: found {num_layers}, expected at most {depth}")
         if config.is_encoder_decoder:
@@ -72,15 +94,30 @@ def load_encoder(
             config.layer_types = config.layer_types[: config.num_hidden_layers]
         model = AutoModel.from_pretrained(
             source.name,
-            revision=source.revision,
             config=config,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
+            **code,
+            **spread,
         )
-    pad = config.pad_token_id
-    return Encoder(
-        model.to(_device(device)).eval(), config.num_hidden_layers, 0 if pad is None else pad
-    )
+    if not spread:
+        model = model.to(one)
+    pad = getattr(config, "pad_token_id", None)
+    return Encoder(model.eval(), config.num_hidden_layers, 0 if pad is None else pad)
+
+
+def _placement(device: str, device_map: Any) -> tuple[torch.device, dict[str, Any]]:
+    """The device of a model, and what the loader is told of a model on several."""
+    if device_map is not None and ":" in device:
+        raise DataError(f"device_map: found {device}, expected auto or cuda, which is all GPUs")
+    one = _device(device)
+    if device_map is None:
+        return one, {}
+    if importlib.util.find_spec("accelerate") is None:
+        raise DataError(
+            "device_map: found no package accelerate, expected it; pip install 'w2s[gpu]'"
+        )
+    return one, {"device_map": {"": "cpu"} if device == "cpu" else device_map}
 
 
 def _device(name: str) -> torch.device:
@@ -88,8 +125,8 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DataError(f"device {name}: found {torch.cuda.device_count()} GPUs, expected this one")
+    if device.type == "cuda" and (device.index or 0) >= visible():
+        raise DataError(f"device {name}: found {visible()} GPUs, expected this one")
     return device
 
 
@@ -170,7 +207,7 @@ def _check(encoder: Encoder, lengths: Array, layers: Sequence[int]) -> None:
     for layer in layers:
         if not -depth - 1 <= layer <= depth:
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
-    limit = getattr(encoder.model.config, "max_position_embeddings", None)
+    limit = _readable(encoder.model)
     if limit is not None and lengths.max(initial=0) > limit:
         raise DataError(
             f"tokens: found a text of {lengths.max()} tokens, expected at most {limit}, which is "
@@ -178,14 +215,22 @@ def _check(encoder: Encoder, lengths: Array, layers: Sequence[int]) -> None:
         )
 
 
+def _readable(model: Any) -> int | None:
+    """Tokens of the longest text a model can read, None if it does not say."""
+    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    skipped = getattr(places, "padding_idx", None)  # RoBERTa and its kin count from behind it
+    return limit if limit is None or skipped is None else limit - skipped - 1
+
+
 def _pooled(
     encoder: Encoder, texts: list[Array], layers: Sequence[int], pooling: Pooling
 ) -> dict[int, Array]:
     """One forward pass: of each layer float32 (batch, d)."""
     hidden = _forward(encoder, texts, layers)
-    sizes = torch.tensor(list(map(len, texts)), device=hidden[layers[0]].device)
+    sizes = torch.tensor(list(map(len, texts)))
     return {
-        layer: _pool(states, sizes, pooling).float().cpu().numpy()
+        layer: _pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
         for layer, states in hidden.items()
     }
 
@@ -198,7 +243,7 @@ def _forward(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dic
     for row, text in enumerate(texts):
         ids[row, : len(text)] = text
         mask[row, : len(text)] = 1
-    device = encoder.model.device
+    device = encoder.device
     inputs = {"input_ids": torch.from_numpy(ids).to(device)}
     if not mask.all():  # equal lengths need no mask, which lets attention take its fast path
         inputs["attention_mask"] = torch.from_numpy(mask).to(device)

@@ -76,6 +76,30 @@ def token_batches(lengths: Array, budget: int) -> Iterator[Array]:
         first += size
 
 
+def shard_of(lengths: Array, number: int, count: int) -> tuple[int, int]:
+    """The texts of one shard: neighbours, as they often share beginnings; of like tokens.
+
+    Args:
+        lengths: Tokens of each text, shape (n,).
+        number: Which shard, 1 to `count`.
+        count: How many there are.
+
+    Returns:
+        First text and the one after the last; every text is in one shard, every shard has a text.
+
+    Raises:
+        DataError: fewer texts than shards.
+    """
+    n = len(lengths)
+    if count > n:
+        raise DataError(f"shards: found {count} for {n} texts, expected one text each at least")
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    k = np.arange(count + 1)
+    cuts = np.searchsorted(ends, ends[-1] * k / count)  # (count + 1,)
+    cuts = np.maximum.accumulate(np.clip(cuts - k, 0, n - count)) + k  # a text in each
+    return int(cuts[number - 1]), int(cuts[number])
+
+
 def passes(
     compute: Compute,
     sizes: Array,

@@ -261,7 +261,7 @@ def _forward(
     encoder: Encoder, ids: Array, position: Array, segment: Array, layers: Sequence[int]
 ) -> dict[int, Any]:
     """Hidden states (batch, longest, d) of the layers."""
-    model, on = encoder.model, encoder.model.device
+    model, on = encoder.model, encoder.device
     only_last = all(layer in (-1, encoder.n_layers) for layer in layers)
     mask = _mask(torch.from_numpy(segment).to(on), model.dtype)
     inputs = {"input_ids": torch.from_numpy(ids).to(on), "attention_mask": mask}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging as standard_logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from huggingface_hub import constants, resolve_revision
+from huggingface_hub.errors import RevisionResolutionError
 from safetensors import SafetensorError
 from transformers.utils import logging
 
 from w2s.data.hashes import check_fetched, sha256_of
 from w2s.errors import DataError
+
+log = standard_logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,39 +25,56 @@ class Source:
 
     Attributes:
         name: Folder, or repository of the hub.
-        revision: Revision of the hub's repository; None for a folder.
+        revision: Commit of the hub's repository; None for a folder.
+        asked: The branch, tag or commit that was asked for, which the commit is of.
+        trust_remote_code: Run Python code that comes with the model. It can do all that the user
+            can.
     """
 
     name: str
     revision: str | None = None
+    asked: str | None = None
+    trust_remote_code: bool = False
 
 
-def parse_source(reference: str) -> Source:
-    """Read `FOLDER` or `hub:REPOSITORY@REVISION`.
+def parse_source(reference: str, *, trust_remote_code: bool = False) -> Source:
+    """Read `FOLDER` or `hub:REPOSITORY@REVISION`; a line in the log tells that code is trusted.
+
+    A branch or tag of the hub is looked up once, so that all files are of one commit; without a
+    network the cache tells what it stood for last.
 
     Raises:
-        DataError: no such folder, no config.json in it, a fetched folder that has changed since, or
-            a hub reference without a revision.
+        DataError: no such repository or revision, or no way to ask; no such folder, no config.json
+            in it, a fetched folder that has changed since, or a hub reference without a revision.
     """
+    if trust_remote_code:
+        log.warning("model %s: code that comes with it is run (trust_remote_code)", reference)
     if reference.startswith("hub:"):
         name, _, revision = reference.removeprefix("hub:").partition("@")
         if not revision:
             raise DataError(f"model '{reference}': found no revision, expected hub:NAME@REVISION")
-        return Source(name, revision)
+        asked = Source(name, revision, revision, trust_remote_code)
+        with loading(asked):
+            commit = resolve_revision(name, revision=revision).resolved
+        return replace(asked, revision=commit)
     if not (Path(reference) / "config.json").is_file():
         raise DataError(f"model {reference}: found no config.json, expected a model folder")
     check_fetched(Path(reference))
-    return Source(reference)
+    return Source(reference, trust_remote_code=trust_remote_code)
 
 
 def describe(source: Source) -> dict[str, str]:
     """What an artifact says of its model: repository and revision, or the hashes of its weights.
 
-    A folder's own path is not told: it names the user's machine.
+    Code that is run counts as weights. A folder's own path is not told: it names the user's
+    machine.
     """
     if source.revision is not None:
-        return {"id": source.name, "revision": source.revision}
-    return {path.name: sha256_of(path) for path in sorted(Path(source.name).glob("*.safetensors"))}
+        asked = {"asked": source.asked} if source.asked not in (None, source.revision) else {}
+        return {"id": source.name, "revision": source.revision, **asked}
+    patterns = ("*.safetensors", "*.py") if source.trust_remote_code else ("*.safetensors",)
+    files = {path for pattern in patterns for path in Path(source.name).glob(pattern)}
+    return {path.name: sha256_of(path) for path in sorted(files)}
 
 
 @contextmanager
@@ -68,21 +90,38 @@ def quiet() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
+FAILURES = (ImportError, OSError, ValueError, SafetensorError, RevisionResolutionError)
+
+
 @contextmanager
 def loading(source: Source) -> Iterator[None]:
     """Load quietly, and tell in one line what cannot be loaded.
 
     Raises:
-        DataError: missing files, an unknown or gated repository or revision, or no network.
+        DataError: missing files, an unknown or gated repository or revision, no network, code of
+            the model's own that is not trusted, or packages missing that it needs.
     """
     with quiet():
         try:
             yield
-        except (OSError, ValueError, SafetensorError) as error:  # as transformers tells them
-            reason = " ".join(str(error).split())[:200]
+        except FAILURES as error:
+            if "trust_remote_code=True" in str(error) and not source.trust_remote_code:
+                raise DataError(
+                    f"model {source.name}: found code of its own, expected none; read it, and run "
+                    f"it with the model's setting trust_remote_code: true"
+                ) from None
+            reason = " ".join(_without_cache(str(error)).split())[:200]
             where = (
                 "the folder" if source.revision is None else "name, revision, access and network"
             )
             raise DataError(
                 f"model {source.name}: cannot be loaded ({reason}); check {where}"
             ) from None
+
+
+def _without_cache(text: str) -> str:
+    """A message without the folders of the hub's cache, which name the user and were not typed."""
+    for name in ("HF_HUB_CACHE", "HF_HOME"):  # the second holds the first, unless set otherwise
+        folder = getattr(constants, name)
+        text = text.replace(folder, name) if folder else text
+    return text

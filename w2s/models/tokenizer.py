@@ -49,7 +49,10 @@ def tokenize(
         raise DataError(f"model {source.name}: found no tokenizer, expected one of {FILES}")
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(
-            source.name, revision=source.revision, truncation_side=truncation
+            source.name,
+            revision=source.revision,
+            trust_remote_code=source.trust_remote_code,
+            truncation_side=truncation,
         )
     ids: list[list[int]] = []
     cut = 0
