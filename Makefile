@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 CORES ?= all
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 RUN := results/demo
-BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory scores dag
+BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory storage scores dag
 
-.PHONY: demo test check docs format bench bench-quick finished-run
+.PHONY: demo test check audit docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml requirements.lock
@@ -43,6 +43,12 @@ check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/python docs/generate.py --check
+
+audit:  ## known vulnerabilities of the pinned packages, where the network answers
+	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; } || \
+		{ echo "no audit: pip-audit cannot be installed here"; exit 0; }
+	@test ! -x $(VENV)/audit/bin/pip-audit || $(VENV)/audit/bin/python tests/audit.py requirements.lock
 
 docs: $(VENV)/.installed  ## write the generated pages anew
 	$(BIN)/python docs/generate.py

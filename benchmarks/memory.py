@@ -70,7 +70,14 @@ def child(way, folder):
         read = load(tokens)
         found = extract(encoder, read["start"], read["token"])
         arrays = {"id": read["id"], "layer_-1": found[-1]}
-        save(Artifact("activations", arrays, {"dataset": "random", "model": {}}), output)
+        save(
+            Artifact(
+                "activations",
+                arrays,
+                {"dataset": "random", "model": {}, "storage": "float32", "loss": {}},
+            ),
+            output,
+        )
     took = {"seconds": time.process_time() - begin, "base": base, "peak": peak_memory()}
     sys.stdout.write(json.dumps(took | {"size": output.stat().st_size}))
 

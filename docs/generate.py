@@ -282,10 +282,12 @@ def example(path: str) -> str:
     names = {"dataset": next(iter(chosen["datasets"])), "seed": chosen["seeds"][0]}
     names["experiment"] = next(iter(chosen["selection"]["experiments"]))
     names["study"] = next(iter(chosen["synthetic"].get("studies", ["overlap"])))
+    names |= {"task": "boolq", "scatteritem": "1-of-2"}  # of configurations with tasks and shards
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
     if "label_models" in path:
         names["weak"] = chosen["weak_supervision"]["label_models"][0]
-    return path.replace("<results>", chosen["results"]).format(**names)
+    places = path.replace("<results>", chosen["results"]).replace("<resources>", "resources")
+    return places.format(**names)
 
 
 def writers(kind: Kind) -> list[tuple[str, str]]:

@@ -23,10 +23,18 @@ import numpy as np
 from w2s.errors import ArtifactError, ForeignFileError
 from w2s.formats import READERS, WRITERS
 from w2s.kinds import FORMAT, KINDS, Array, Kind
+from w2s.matrix import Matrix
 from w2s.spool import blocks
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BY_ROWS = tuple(  # beginnings of the names of matrices that may be left on disk
+    name.rstrip("*")
+    for kind in KINDS.values()
+    for name, spec in kind.arrays.items()
+    if spec.by_rows
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,8 @@ class Artifact:
 
     Attributes:
         kind: Name of the kind.
-        arrays: Columns or tensors by name, in memory; `save` also takes a `w2s.spool.RowFile`.
+        arrays: Columns or tensors by name, in memory; matrices may be left on disk, see `load`.
+            `save` takes whatever has `shape`, `dtype` and `blocks`, as `w2s.spool.RowFile`.
         facts: JSON values about the whole: thresholds, status, counts.
         provenance: Stage, settings, input digests and versions; empty before it is saved.
         checksum: Digest of the content as read from the file; empty before it is saved.
@@ -66,12 +75,15 @@ class Artifact:
         return pd.DataFrame(dict(self.arrays))
 
 
-def load(path: str | Path, kind: Kind | None = None) -> Artifact:
+def load(path: str | Path, kind: Kind | None = None, *, by_rows: bool = False) -> Artifact:
     """Read an artifact and check it against its declaration.
 
     Args:
         path: A `.parquet` or `.safetensors` file written by a stage.
         kind: The kind to insist on; the file's own where not given.
+        by_rows: Leave matrices that may be large (activations) in the file, as
+            `w2s.matrix.Matrix`, from which rows are read as they are asked for; so memory holds
+            no more than those. Otherwise all arrays are in memory.
 
     Raises:
         ArtifactError: no file, not an artifact, another kind or format version, damaged content,
@@ -85,8 +97,10 @@ def load(path: str | Path, kind: Kind | None = None) -> Artifact:
             f"{path}: found the ending '{path.suffix}', expected .parquet or .safetensors"
         )
     try:
-        arrays, text = READERS[path.suffix](path)
+        arrays, text = READERS[path.suffix](path, lambda name: name.startswith(BY_ROWS))
         meta = _metadata(path, text)
+        if not by_rows:
+            arrays = {name: x[:] if isinstance(x, Matrix) else x for name, x in arrays.items()}
     except (OSError, ValueError) as error:
         reason = f"{error}.".splitlines()[0].rstrip(".")
         raise ArtifactError(f"{path}: damaged ({reason}); delete it and run again") from None

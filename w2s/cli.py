@@ -1,4 +1,4 @@
-"""The command line: `w2s STAGE`, one option per input and output, and two more commands."""
+"""The command line: `w2s STAGE`, one option per input and output, and the commands beside."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from w2s.commands import COMMANDS, MISTAKE, add_commands
 from w2s.errors import ConfigError, W2SError
 from w2s.stages import STAGES, Many, Plain, Stage
-
-MISTAKE = 2  # exit code of a user's mistake, as of argparse's own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 2 after a mistake told in one line."""
     options = parser().parse_args(arguments)
     try:
-        if options.command == "inspect":
-            return _inspect(options.paths, options.rows)
-        if options.command == "verify":
-            return _verify(options.paths, delete=options.delete)
+        if options.command in COMMANDS:
+            return COMMANDS[options.command](options)
         _run(options)
     except W2SError as error:
         for line in str(error).splitlines():
@@ -42,24 +39,7 @@ def parser() -> argparse.ArgumentParser:
         _add_stage(
             commands.add_parser(name, help=stage.summary, description=_sentence(stage)), stage
         )
-    inspect = commands.add_parser(
-        "inspect",
-        help="show what artifacts hold: kind, shapes, provenance, ranges, a few rows",
-        description="Show what artifacts hold: kind, facts, provenance, shapes, value ranges, "
-        "and a few rows with their text.",
-    )
-    inspect.add_argument("paths", nargs="+", metavar="PATH", help="a .parquet or .safetensors file")
-    inspect.add_argument("--rows", type=int, default=5, help="rows to show (default: 5)")
-    verify = commands.add_parser(
-        "verify",
-        help="check all artifacts and downloads below folders against their checksums",
-        description="Check all artifacts and downloads below folders against their checksums. The "
-        "exit code is 2 if a damaged one is left.",
-    )
-    verify.add_argument("paths", nargs="+", metavar="PATH", help="a folder or a file")
-    verify.add_argument(
-        "--delete", action="store_true", help="delete damaged ones, so that the next run heals"
-    )
+    add_commands(commands)
     return top
 
 
@@ -97,6 +77,12 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
             default=2048,
             help="tokens of a forward pass (default: 2048)",
         )
+        command.add_argument(
+            "--device-map",
+            choices=("none", "auto"),
+            default="none",
+            help="auto: spread the model over all GPUs (default: none)",
+        )
 
 
 def _option(name: str) -> str:
@@ -113,7 +99,7 @@ def _what(kind: Any) -> str:
 
 def _run(options: argparse.Namespace) -> None:
     from w2s.config import parse_as
-    from w2s.config_spine import RuntimeConfig
+    from w2s.config_spine import JobRuntime
     from w2s.runner import run
 
     stage = STAGES[options.command]
@@ -121,47 +107,17 @@ def _run(options: argparse.Namespace) -> None:
         settings = json.loads(options.settings)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--settings: found text that is not JSON ({error})") from None
-    runtime = (
-        {"device": options.device, "batch_tokens": options.batch_tokens} if stage.runtime else {}
-    )
+    runtime: dict[str, Any] = {}
+    if stage.runtime:
+        runtime = {"device": options.device, "batch_tokens": options.batch_tokens}
+        runtime["device_map"] = None if options.device_map == "none" else options.device_map
     run(
         options.command,
         {name: getattr(options, name) for name in stage.inputs},
         {name: getattr(options, f"output_{name}") for name in stage.outputs},
         settings,
-        parse_as(RuntimeConfig, runtime),
+        parse_as(JobRuntime, runtime),
     )
-
-
-def _inspect(paths: Sequence[str], rows: int) -> int:
-    """Show each artifact; a bad one is told in its place and the others go on."""
-    from w2s.inspect import describe
-
-    code = 0
-    for path in paths:
-        try:
-            sys.stdout.write(describe(path, rows=rows))
-        except W2SError as error:
-            sys.stderr.write(f"w2s inspect: error: {error}\n")
-            code = MISTAKE
-    return code
-
-
-def _verify(paths: Sequence[str], *, delete: bool) -> int:
-    """Tell each damaged file in one line, and delete it if asked to."""
-    from w2s.verify import verify
-
-    report = verify(paths)
-    for path, why in report.damaged.items():
-        sys.stderr.write(f"w2s verify: error: {why}\n")
-        if delete:
-            path.unlink()
-            sys.stdout.write(f"deleted {path}\n")
-    sys.stdout.write(
-        f"{report.whole} whole, {len(report.damaged)} damaged"
-        f"{' and deleted' if delete and report.damaged else ''}, {report.foreign} not artifacts\n"
-    )
-    return MISTAKE if report.damaged and not delete else 0
 
 
 def output_option(stage: Stage, name: str) -> str:

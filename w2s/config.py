@@ -21,6 +21,7 @@ from w2s.config_selection import SelectionConfig
 from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
 from w2s.config_spine import (
     EvaluationConfig,
+    ExtractionConfig,
     MixingConfig,
     OverlapConfig,
     Pair,
@@ -46,6 +47,7 @@ class Config(Strict):
     datasets: dict[Name, Dataset] = Field({}, description="The datasets, by name.")
     models: dict[Name, Model] = Field({}, description="The models, by name.")
     pairs: tuple[Pair, ...] = Field((), description="Which weak model supervises which strong one.")
+    extraction: ExtractionConfig = Field(ExtractionConfig(), description="Large extractions.")
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="Overlap detection.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")

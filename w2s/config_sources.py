@@ -136,12 +136,54 @@ class WrenchDataset(DatasetBase):
     balanced: bool = Field(False, description="Leave rows of the larger class out of every part.")
 
 
-Dataset = Annotated[Icwsm14Dataset | FileDataset | WrenchDataset, Field(discriminator="source")]
+class HubDataset(DatasetBase):
+    """A task made of a dataset of the Hugging Face hub; `w2s tasks` lists them.
+
+    Here `pool`, `val` and `test` are the most rows: pool and val are drawn from the splits that the
+    task trains on, test from those it tests on, and a part with fewer takes all there are. A `val`
+    in rows takes no more than a fifth of its side.
+    """
+
+    source: Literal["hub"] = Field(description="This kind of source.")
+    task: str = Field(description="Key of the task.", min_length=1, pattern=f"^{NAME}$")
+    tasks_file: str | None = Field(
+        None, description="Python file of your own with `TASKS`, where the task is one of yours."
+    )
+    revision: str | None = Field(
+        None, description="Branch, tag or commit of the dataset; the task's own if not given."
+    )
+    local: str | None = Field(
+        None,
+        description="Folder with a copy of the dataset, read in the place of the hub: as "
+        "`save_to_disk` writes it, or Parquet, JSONL or CSV files named for their splits.",
+    )
+    max_rows: Annotated[int, Field(ge=2)] = Field(
+        50_000, description="Most rows read of each side, drawn at random."
+    )
+    test: Rows = Field(5000, description="Most rows of the test part, or a share.")
+
+
+Files = Icwsm14Dataset | FileDataset | WrenchDataset  # read from files of this machine
+Dataset = Annotated[Files | HubDataset, Field(discriminator="source")]
 
 
 def holds_features(data: Dataset) -> bool:
     """Whether the rows of a dataset are features and not texts."""
     return isinstance(data, WrenchDataset) and data.holds == "features"
+
+
+class ModelEstimate(Strict):
+    """What a dry run reckons with until it is measured; no result depends on it."""
+
+    tokens_per_second: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Tokens of a forward pass in a second, on one GPU of yours."
+    )
+    width: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Numbers in a vector; a local model's own config.json tells it."
+    )
+    gigabytes: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Size of the download."
+    )
 
 
 class ModelBase(Strict):
@@ -163,7 +205,20 @@ class ModelBase(Strict):
     )
     truncation: Literal["right", "left"] = Field("right", description="Side that is cut.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number format of the forward pass; activations are kept as float32."
+        "float32", description="Number format of the forward pass; vectors leave it as float32."
+    )
+    storage: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Number format of the vectors on disk: the others take half the room; the "
+        "artifact says what is lost.",
+    )
+    device_map: Literal["auto"] | None = Field(
+        None,
+        description="auto spreads a model that is larger than one GPU over all of them, and over "
+        "memory and disk if need be (needs the extra gpu).",
+    )
+    estimate: ModelEstimate = Field(
+        ModelEstimate(), description="What a dry run reckons with until it is measured."
     )
 
 
@@ -174,11 +229,18 @@ class PackageModel(ModelBase):
     package: PackageFile = Field(description="The file and the model folder in it.")
 
 
+TRUST = (
+    "Run Python code that comes with the model; it can do all that you can. A model that needs "
+    "such code is refused otherwise."
+)
+
+
 class LocalModel(ModelBase):
     """A model folder on this machine (config.json, tokenizer, safetensors)."""
 
     source: Literal["local"] = Field(description="This kind of source.")
     path: str = Field(description="The folder.")
+    trust_remote_code: bool = Field(False, description=TRUST)
 
 
 class HubModel(ModelBase):
@@ -189,6 +251,7 @@ class HubModel(ModelBase):
     revision: str = Field(
         description="Commit hash or tag; required, so that a run can be repeated."
     )
+    trust_remote_code: bool = Field(False, description=TRUST)
 
 
 Model = Annotated[PackageModel | LocalModel | HubModel, Field(discriminator="source")]

@@ -101,6 +101,16 @@ class EvaluationConfig(Strict):
     )
 
 
+class ExtractionConfig(Strict):
+    """How the texts of a dataset are divided among jobs."""
+
+    shards: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Jobs for each model and dataset, each with a like share of the tokens. "
+        "Numbers move within rounding.",
+    )
+
+
 class RuntimeConfig(Strict):
     """Settings that cannot change numbers beyond rounding: they are in no artifact's identity."""
 
@@ -109,4 +119,12 @@ class RuntimeConfig(Strict):
     )
     batch_tokens: Annotated[int, Field(ge=1)] = Field(
         2048, description="Padded tokens of one forward pass."
+    )
+
+
+class JobRuntime(RuntimeConfig):
+    """What a job is told beside its settings: the same, and what its model says of devices."""
+
+    device_map: Literal["auto"] | None = Field(
+        None, description="auto to spread the model over all GPUs."
     )

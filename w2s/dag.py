@@ -13,19 +13,26 @@ from typing import Any
 
 from w2s.config import Config
 from w2s.config_selection import Partition
-from w2s.config_sources import (
-    Icwsm14Dataset,
-    LocalModel,
-    PackageFile,
-    PackageModel,
-    WrenchDataset,
-    holds_features,
-)
+from w2s.config_sources import holds_features
 from w2s.config_spine import Pair
 from w2s.config_weak_supervision import OWN_FEATURES
-from w2s.errors import ConfigError
+from w2s.dag_sources import (
+    beside_source,
+    dataset_source,
+    hub_datasets,
+    model_files,
+    model_reference,
+    packages,
+    tasks,
+    wrench_datasets,
+)
+from w2s.data.hashes import sha256_of
 
-WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model")
+__all__ = [
+    "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",
+    "hub_datasets", "job_labels", "label_models_of", "model_files", "model_reference", "packages",
+    "settings", "students_of", "tasks", "titles", "wrench_datasets",
+]  # fmt: skip
 
 
 def settings(config: Config, stage: str, **job: str) -> str:
@@ -36,71 +43,8 @@ def settings(config: Config, stage: str, **job: str) -> str:
         stage: Name of the stage.
         job: Its wildcards: dataset, model, weak, strong, seed, resource.
     """
-    return json.dumps(_SETTINGS[stage](config, job), sort_keys=True, ensure_ascii=False)
-
-
-def packages(config: Config) -> dict[str, PackageFile]:
-    """The files to fetch, by the name of their folder under `resources`.
-
-    Raises:
-        ConfigError: two datasets or models name the same file with different hashes or folders.
-    """
-    owners = [d for d in config.datasets.values() if isinstance(d, Icwsm14Dataset)]
-    owners += [m for m in config.models.values() if isinstance(m, PackageModel)]  # type: ignore[misc]
-    found: dict[str, PackageFile] = {}
-    for owner in owners:
-        package = owner.package
-        if found.setdefault(package.key, package) != package:
-            raise ConfigError(f"package {package.key}: found two descriptions, expected one")
-    return found
-
-
-def dataset_source(config: Config, dataset: str) -> str:
-    """The file a dataset is read from: a fetched manifest, or the user's own file."""
-    data = config.datasets[dataset]
-    if isinstance(data, Icwsm14Dataset):
-        return f"{config.resources}/{data.package.key}/manifest.json"
-    return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
-
-
-def beside_source(config: Config, dataset: str) -> list[str]:
-    """Files that are read together with the source of a dataset."""
-    data = config.datasets[dataset]
-    if not isinstance(data, WrenchDataset):
-        return []
-    return [f"{data.path}/{part}.json" for part in ("valid", "test")]
-
-
-def wrench_datasets(config: Config) -> list[str]:
-    """Datasets that bring their own labeling functions."""
-    return [name for name, data in config.datasets.items() if isinstance(data, WrenchDataset)]
-
-
-def model_files(config: Config, model: str) -> list[str]:
-    """The files a model is loaded from, as far as they are on this machine.
-
-    Raises:
-        ConfigError: a local model's folder without a config.json.
-    """
-    chosen = config.models[model]
-    if isinstance(chosen, PackageModel):
-        return [f"{config.resources}/{chosen.package.key}/manifest.json"]
-    if not isinstance(chosen, LocalModel):
-        return []
-    folder = Path(chosen.path)
-    if not (folder / "config.json").is_file():
-        raise ConfigError(f"models.{model}.path: found no {folder}/config.json, expected a model")
-    return sorted(str(path) for glob in WEIGHTS_AND_TOKENIZER for path in folder.glob(glob))
-
-
-def model_reference(config: Config, model: str) -> str:
-    """What `w2s ... --model` is given for a model."""
-    chosen = config.models[model]
-    if isinstance(chosen, PackageModel):
-        return f"{config.resources}/{chosen.package.key}"
-    if isinstance(chosen, LocalModel):
-        return chosen.path
-    return f"hub:{chosen.id}@{chosen.revision}"
+    text = json.dumps(_SETTINGS[stage](config, job), sort_keys=True, ensure_ascii=False)
+    return text.replace("<", "\\u003c")  # Snakemake's report puts it into a script as it is
 
 
 def titles(config: Config) -> list[list[str]]:
@@ -139,6 +83,23 @@ def _examples(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     if "path" in data:  # the file itself is an input: in which folder it lies changes nothing
         data["path"] = Path(data["path"]).name
     return {"dataset": job["dataset"], "data": data}
+
+
+def _task_examples(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    data = config.datasets[job["dataset"]].model_dump(
+        mode="json",
+        exclude={"title", "local", "max_rows", "revision"},  # of the rows
+    )
+    own = data["tasks_file"]
+    code = "" if own is None else sha256_of(Path(own))
+    return {"dataset": job["dataset"], "data": data, "tasks_file_sha256": code}
+
+
+def _activations(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    names = ("num_layers", "layers", "pooling", "dtype", "storage", "trust_remote_code")
+    fields = _fields(config.models[job["model"]], *names)
+    shard = job.get("scatteritem")
+    return {**fields, "shard": shard} if shard else fields
 
 
 def _weak_labels(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
@@ -238,11 +199,14 @@ def _synthetic_controls(config: Config, job: Mapping[str, str]) -> dict[str, Any
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
+    "fetch_task": lambda c, job: tasks(c)[job["task"]],
+    "task_examples": _task_examples,
     "split": lambda c, job: {"dataset": job["dataset"], "seed": int(job["seed"])},
-    "tokenize": lambda c, job: _fields(c.models[job["model"]], "max_length", "truncation"),
-    "activations": lambda c, job: _fields(
-        c.models[job["model"]], "num_layers", "layers", "pooling", "dtype"
+    "tokenize": lambda c, job: _fields(
+        c.models[job["model"]], "max_length", "truncation", "trust_remote_code"
     ),
+    "activations": _activations,
+    "gather_activations": lambda c, job: {},
     "weak_labels": _weak_labels,
     "overlap": _overlap,
     "strong": _strong,

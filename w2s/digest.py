@@ -31,6 +31,7 @@ LEFT_OUT = frozenset(
         "errors",
         "formats",
         "kinds",
+        "matrix",
         "progress",
         "settings",
         "spool",

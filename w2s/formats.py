@@ -2,27 +2,33 @@
 
 Both hold named arrays and one metadata key with text. What the arrays must be is checked elsewhere.
 Safetensors is written here block by block, to the same bytes as by its own library, which wants all
-tensors in memory; and its tensors are read rather than mapped, so that they are in memory once.
+tensors in memory. Its tensors are read rather than mapped, so that they are in memory once, or are
+left on disk, to be read by rows.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from w2s.matrix import STORAGE, Matrix, OpenFile, encode
 from w2s.spool import blocks
+
+ByRows = Callable[[str], bool]  # says of a tensor by its name whether it is left in the file
 
 KEY = "w2s"  # of the metadata; several keys would make the bytes of safetensors vary
 
 
-def _read_parquet(path: Path) -> tuple[dict[str, Any], str | None]:
+def _read_parquet(path: Path, by_rows: ByRows | None = None) -> tuple[dict[str, Any], str | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    del by_rows  # tables of rows are small
     try:
         table = pq.ParquetFile(path).read()
         text = (table.schema.metadata or {}).get(KEY.encode())
@@ -84,6 +90,7 @@ DTYPES = {
     "float32": "F32",
     "uint32": "U32",
     "int32": "I32",
+    "bfloat16": "BF16",
     "float16": "F16",
     "uint16": "U16",
     "int16": "I16",
@@ -95,7 +102,9 @@ FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # as
 LENGTH = 8  # bytes of the header's length, little-endian; tensors begin at a multiple of it
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], str | None]:
+def _read_safetensors(
+    path: Path, by_rows: ByRows | None = None
+) -> tuple[dict[str, Any], str | None]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -103,15 +112,34 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], str | None]:
             names, text = sorted(file.keys()), (file.metadata() or {}).get(KEY)
     except SafetensorError as error:
         raise ValueError(str(error)) from None
-    with path.open("rb") as raw:
+    opened = OpenFile(path)
+    with open(os.dup(opened.handle), "rb") as raw:  # noqa: PTH123 - a handle has no path
         length = int.from_bytes(raw.read(LENGTH), "little")
         header = json.loads(raw.read(length))
-        return {name: _tensor(raw, LENGTH + length, header[name]) for name in names}, text
+        data = LENGTH + length
+        arrays = {
+            name: _matrix(opened, data, header[name])
+            if by_rows is not None and by_rows(name)
+            else _tensor(raw, data, header[name])
+            for name in names
+        }
+    return arrays, text
+
+
+def _matrix(file: OpenFile, data: int, spec: Mapping[str, Any]) -> Matrix:
+    """One matrix of the file, left there."""
+    storage = {code: name for name, code in DTYPES.items()}.get(spec["dtype"], "")
+    if len(spec["shape"]) != 2 or storage not in STORAGE:
+        raise ValueError(
+            f"found a tensor of {spec['dtype']} and shape {spec['shape']}, expected a matrix of "
+            f"{', '.join(STORAGE)}"
+        )
+    return Matrix(file, data + spec["data_offsets"][0], tuple(spec["shape"]), storage)
 
 
 def _tensor(file: Any, data: int, spec: Mapping[str, Any]) -> Any:
     """Read one tensor of the file, whose data begins at that byte."""
-    names = {code: name for name, code in DTYPES.items()}
+    names = {code: name for name, code in DTYPES.items() if name != "bfloat16"}
     if spec["dtype"] not in names:
         raise ValueError(f"found a tensor of {spec['dtype']}, which NumPy does not have")
     dtype = np.dtype(names[spec["dtype"]]).newbyteorder("<")
@@ -123,23 +151,27 @@ def _tensor(file: Any, data: int, spec: Mapping[str, Any]) -> Any:
 
 def _write_safetensors(path: Path, arrays: Mapping[str, Any], text: str) -> None:
     ranks = {name: rank for rank, name in enumerate(DTYPES)}
-    names = sorted(arrays, key=lambda name: (ranks[str(arrays[name].dtype)], name))
+    kinds = {name: getattr(array, "storage", str(array.dtype)) for name, array in arrays.items()}
+    names = sorted(arrays, key=lambda name: (ranks[kinds[name]], name))
     header: dict[str, Any] = {"__metadata__": {KEY: text}}
     end = 0
     for name in names:
-        shape, dtype = list(arrays[name].shape), arrays[name].dtype
-        begin, end = end, end + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        header[name] = {"dtype": DTYPES[str(dtype)], "shape": shape, "data_offsets": [begin, end]}
+        shape, kind = list(arrays[name].shape), kinds[name]
+        width = np.dtype(STORAGE.get(kind, kind)).itemsize
+        begin, end = end, end + int(np.prod(shape, dtype=np.int64)) * width
+        header[name] = {"dtype": DTYPES[kind], "shape": shape, "data_offsets": [begin, end]}
     line = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     line += b" " * (-len(line) % LENGTH)
     with path.open("wb") as file:
         file.write(len(line).to_bytes(LENGTH, "little") + line)
         for name in names:
             for block in blocks(arrays[name]):
+                if hasattr(arrays[name], "storage"):
+                    block = encode(block, kinds[name])
                 file.write(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
 
 
-READERS: dict[str, Callable[[Path], tuple[dict[str, Any], str | None]]] = {
+READERS: dict[str, Callable[..., tuple[dict[str, Any], str | None]]] = {
     ".parquet": _read_parquet,
     ".safetensors": _read_safetensors,
 }

@@ -12,6 +12,7 @@ import numpy as np
 from w2s.artifacts import Artifact, load
 from w2s.errors import W2SError
 from w2s.kinds import EXAMPLES, KINDS, Kind
+from w2s.spool import blocks
 
 WIDTH = 60  # characters of a text that are shown
 
@@ -26,7 +27,7 @@ def describe(path: str | Path, *, rows: int = 5) -> str:
     Raises:
         ArtifactError: not a readable artifact.
     """
-    artifact = load(path)
+    artifact = load(path, by_rows=True)
     kind = KINDS[artifact.kind]
     parts = [f"{path}\n  kind        {kind.name}: {kind.doc}"]
     parts += [f"  {key:<11} {_short(value)}" for key, value in artifact.facts.items()]
@@ -58,12 +59,15 @@ def _array(name: str, array: Any) -> str:
             return f"{head}  {len(counted)} different"
         shown = ", ".join(f"{word or '(empty)'} {number}" for word, number in counted)
         return f"{head}  {shown}"
-    known = array[np.isfinite(array)]
-    missing = array.size - known.size
-    nan = f", {missing} NaN" if missing else ""
-    if not known.size or name == "id":
+    low, high, total, known = np.inf, -np.inf, 0.0, 0
+    for block in blocks(array):
+        finite = block[np.isfinite(block)].astype(np.float64)
+        low, high = min(low, finite.min(initial=np.inf)), max(high, finite.max(initial=-np.inf))
+        total, known = total + float(finite.sum()), known + finite.size
+    nan = f", {array.size - known} NaN" if known < array.size else ""
+    if not known or name == "id":
         return head + nan
-    return f"{head}  {known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}{nan}"
+    return f"{head}  {low:.6g} to {high:.6g}, mean {total / known:.6g}{nan}"
 
 
 def _rows(artifact: Artifact, path: Path, count: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import parse_as
-from w2s.config_spine import RuntimeConfig
+from w2s.config_spine import JobRuntime
 from w2s.data.hashes import file_hashes, sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
@@ -27,12 +26,15 @@ from w2s.work import work_folder
 PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "torch", "transformers")
 
 
+FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the user's machine
+
+
 def run(
     name: str,
     inputs: Mapping[str, str | Sequence[str]],
     outputs: Mapping[str, str],
     settings: Mapping[str, Any],
-    runtime: RuntimeConfig | None = None,
+    runtime: JobRuntime | None = None,
 ) -> None:
     """Run one stage.
 
@@ -59,18 +61,19 @@ def run(
         "packages": _versions(),
     }
     if Plain.MANIFEST in stage.outputs.values():
-        _write_folder(call, chosen, Path(outputs["manifest"]))
+        with _telling(outputs["manifest"]):
+            _write_folder(call, chosen, Path(outputs["manifest"]))
         return
     for key, output in stage.outputs.items():
         _check_ending(output, Path(outputs[key]))
-    with _extra(stage, outputs, provenance, runtime or RuntimeConfig()) as extra:
+    with _extra(stage, outputs, provenance, runtime or JobRuntime()) as extra:
         results = call(*loaded.values(), settings=chosen, **extra)
         _write(stage, results, outputs, provenance)
 
 
 @contextmanager
 def _extra(
-    stage: Stage, outputs: Mapping[str, str], provenance: Any, runtime: RuntimeConfig
+    stage: Stage, outputs: Mapping[str, str], provenance: Any, runtime: JobRuntime
 ) -> Iterator[dict[str, Any]]:
     """What a stage is given beside inputs and settings: the runtime, and a folder to work in."""
     extra: dict[str, Any] = {"runtime": runtime} if stage.runtime else {}
@@ -85,9 +88,9 @@ def _extra(
 
 def _load(kind: Input, value: Any) -> Any:
     if isinstance(kind, Many):
-        return [load(path, kind.kind) for path in value]
+        return [load(path, kind.kind, by_rows=True) for path in value]
     if isinstance(kind, Kind):
-        return load(value, kind)
+        return load(value, kind, by_rows=True)
     return Path(value) if kind is Plain.FILE else str(value)
 
 
@@ -101,7 +104,7 @@ def _identity(kind: Input, value: Any) -> Any:
         return sha256_of(value) if value.is_file() else None
     if value.startswith("hub:"):
         return value
-    names = ("*.json", "*.txt", "*.model")  # weights: the activations name them themselves
+    names = ("*.json", "*.txt", "*.model", "*.py")  # weights: the activations name them themselves
     small = {path.name: sha256_of(path) for glob in names for path in Path(value).glob(glob)}
     return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
 
@@ -111,7 +114,7 @@ def _without_folders(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
     return {
-        key: Path(value).name if key == "path" else _without_folders(value)
+        key: Path(value).name if key in FOLDERS and value else _without_folders(value)
         for key, value in settings.items()
     }
 
@@ -137,10 +140,17 @@ def _write(
         else:
             ready[key] = result
     for key, output in stage.outputs.items():
-        try:
+        with _telling(outputs[key]):
             _write_one(output, ready[key], Path(outputs[key]))
-        except OSError as error:
-            raise ArtifactError(f"{outputs[key]}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _telling(path: str) -> Iterator[None]:
+    """Tell in one line that a disk is full, read-only or gone."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _check_ending(output: Output, path: Path) -> None:
@@ -196,5 +206,5 @@ def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
                 strange and not (folder / manifest.name).is_file()
             ):  # not an earlier download of the same package: nothing to delete
                 raise DataError(f"{folder}: found {strange[0]}, expected an empty folder")
-            shutil.rmtree(folder)
+            folder.replace(Path(temporary) / "replaced")  # a kill leaves it whole or not there
         filled.replace(folder)

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from w2s.config_selection import Experiment, PathsConfig
-from w2s.config_sources import Dataset, PackageFile, Strict
+from w2s.config_sources import TRUST, Files, HubDataset, PackageFile, Strict
 from w2s.config_spine import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
 from w2s.config_synthetic import RecipeConfig, Study
 from w2s.config_weak_supervision import LF, LabelModelName, Student
@@ -28,7 +28,33 @@ class ExamplesSettings(Strict):
     """Where a dataset comes from and how it is divided."""
 
     dataset: str = Field(description="Name of the dataset; also names its random streams.")
-    data: Dataset = Field(description="The dataset's settings without its title.")
+    data: Files = Field(
+        description="The dataset's settings without its title.", discriminator="source"
+    )
+
+
+class FetchTaskSettings(Strict):
+    """Which rows of the hub a task needs; all but the last two come from the table of tasks."""
+
+    task: str = Field(description="Key of the task; also names the random stream of the sample.")
+    hub: str = Field(description="Repository.")
+    config: str | None = Field(None, description="Its configuration.")
+    data_dir: str | None = Field(None, description="Its folder.")
+    revision: str = Field("main", description="Branch, tag or commit.")
+    columns: tuple[str, ...] = Field(description="Columns that the task reads.")
+    train: tuple[str, ...] = Field(("train",), description="Splits of pool and val.")
+    test: tuple[str, ...] = Field(("test",), description="Splits of the test part.")
+    held_out: int = Field(0, description="Rows of `train` held out for the test part.", ge=0)
+    local: str | None = Field(None, description="A local copy, read in the place of the hub.")
+    max_rows: int = Field(50_000, description="Most rows of each side.", ge=2)
+
+
+class TaskExamplesSettings(Strict):
+    """How the rows of a task become examples."""
+
+    dataset: str = Field(description="Name of the dataset; also names its random streams.")
+    data: HubDataset = Field(description="The dataset's settings without its title.")
+    tasks_file_sha256: str = Field("", description="Hash of the user's own file of tasks.")
 
 
 class SplitSettings(Strict):
@@ -43,6 +69,7 @@ class TokenizeSettings(Strict):
 
     max_length: int = Field(512, description="Longest text in tokens.", ge=1)
     truncation: Literal["right", "left"] = Field("right", description="Side that is cut.")
+    trust_remote_code: bool = Field(False, description=TRUST)
 
 
 class ActivationsSettings(Strict):
@@ -51,9 +78,22 @@ class ActivationsSettings(Strict):
     num_layers: int | None = Field(None, description="Keep only this many first layers.")
     layers: tuple[int, ...] = Field((-1,), description="Hidden layers to cache.")
     pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
+    trust_remote_code: bool = Field(False, description=TRUST)
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the forward pass."
     )
+    storage: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the vectors on disk."
+    )
+    shard: str = Field(
+        "1-of-1",
+        description="Which part of the texts: neighbours, with a like share of the tokens.",
+        pattern=r"^[1-9][0-9]*-of-[1-9][0-9]*$",
+    )
+
+
+class GatherActivationsSettings(Strict):
+    """How shards become one: there is nothing to choose."""
 
 
 class WeakLabelsSettings(Strict):

@@ -49,7 +49,7 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
             if path.name == MANIFEST:
                 check_fetched(path.parent)
             else:
-                load(path)
+                load(path, by_rows=True)
             report.whole += 1
         except ForeignFileError:
             report.foreign += 1

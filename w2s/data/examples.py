@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from w2s.data.rows import PARTS, Rows, check_rows, text_id
-from w2s.data.splits import Size, balance_parts, draw_parts, part_sizes
+from w2s.checks import Array
+from w2s.data.rows import PARTS, TRAIN, Rows, check_rows, text_id
+from w2s.data.splits import Size, balance_parts, draw_parts, draw_within_sides, part_sizes
 from w2s.errors import DataError
 
 
@@ -26,7 +27,7 @@ def make_examples(
         rows: The source's rows.
         dataset: Name, for messages.
         sizes: Size of pool, val and test: rows, a share, or None for all that remain. Ignored
-            where the source says the part of each row.
+            where the source says the part of each row; the most rows where it says the side.
         grouped: Keep the rows of a group in one part.
         balanced: Leave rows of the larger class out of parts that the source gives; parts that are
             drawn are always balanced.
@@ -41,20 +42,22 @@ def make_examples(
             classes.
     """
     check_rows(rows, dataset=dataset)
-    first = list({text: index for index, text in reversed(list(enumerate(rows.text)))}.values())
-    keep = np.array(sorted(first))
+    keep = _first_rows(rows)
     labels = np.array(rows.label, dtype=np.int8)[keep]
     names = np.array(rows.source_id, dtype=object)[keep]
     given = rows.group if grouped and rows.group is not None else None
     groups = names if given is None else np.array(given, dtype=object)[keep]
-    conflicts = _conflicts(rows)
-    given_parts = None if rows.part is None else np.array(rows.part, dtype=object)[keep]
-    if given_parts is None:
+    parts: Any
+    if rows.part is None:
         per_class = part_sizes(2 * min(np.bincount(labels, minlength=2)), sizes, dataset=dataset)
         parts = draw_parts(labels, groups, per_class, rng)
     else:
-        _check_groups(groups, given_parts, dataset)
-        parts = balance_parts(labels, given_parts, rng) if balanced else given_parts
+        parts = np.array(rows.part, dtype=object)[keep]
+        if TRAIN in parts:
+            parts = draw_within_sides(labels, groups, parts, sizes, rng)
+        else:
+            _check_groups(groups, parts, dataset)
+            parts = balance_parts(labels, parts, rng) if balanced else parts
     _check_parts(parts, labels, dataset)
     used = parts != ""
     _check_pool(groups[parts == "pool"], dataset)
@@ -67,17 +70,37 @@ def make_examples(
         "group": groups[used],
         "part": parts[used],
     }
-    duplicates = len(rows.text) - len(keep)
-    unbalanced = int(np.count_nonzero(~used))
-    dropped = {"duplicate": duplicates - conflicts, "duplicate with another label": conflicts}
-    return columns, {**rows.dropped, **dropped, "unbalanced": unbalanced}
+    repeated = _repeated(rows, len(rows.text) - len(keep))
+    return columns, {**rows.dropped, **repeated, "unbalanced": int(np.count_nonzero(~used))}
 
 
-def _conflicts(rows: Rows) -> int:
-    """Rows that repeat a text with another label than its first."""
+def _first_rows(rows: Rows) -> Array:
+    """Positions of the rows whose text has not been there before, ascending."""
+    first = {text: index for index, text in reversed(list(enumerate(rows.text)))}
+    return np.array(sorted(first.values()))
+
+
+def _repeated(rows: Rows, number: int) -> dict[str, int]:
+    """How many rows repeat a text, of that number, with its label and with another."""
     first: dict[str, int] = {}
     pairs = zip(rows.text, rows.label, strict=True)
-    return sum(first.setdefault(text, label) != label for text, label in pairs)
+    conflicts = sum(first.setdefault(text, label) != label for text, label in pairs)
+    return {"duplicate": number - conflicts, "duplicate with another label": conflicts}
+
+
+def leaks(rows: Rows, columns: dict[str, Any]) -> int:
+    """Texts of the test part whose group is in the pool too; none where there are no groups.
+
+    Args:
+        rows: The source's rows.
+        columns: What `make_examples` made of them.
+    """
+    if rows.group is None:
+        return 0
+    group_of = dict(zip(rows.source_id, rows.group, strict=True))
+    groups = np.array([group_of[name] for name in columns["source_id"]], dtype=object)
+    pool = set(groups[columns["part"] == "pool"].tolist())
+    return sum(group in pool for group in groups[columns["part"] == "test"])
 
 
 def _check_groups(groups: Any, parts: Any, dataset: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from w2s.errors import DataError
 
 PARTS = ("pool", "val", "test")
+TRAIN = "train"  # rows that pool and val are drawn from, where the source says no more
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Rows:
         text: Not empty.
         label: 0 or 1.
         group: Document or passage of the row, or nothing.
-        part: pool, val or test where the source says so, or nothing.
+        part: pool, val or test where the source says so, or nothing. Or train and test: pool and
+            val are then drawn from train.
         dropped: Rows the source left out, by reason.
     """
 
@@ -57,7 +59,7 @@ def check_rows(rows: Rows, *, dataset: str) -> None:
         found = sorted(set(rows.label))
         raise DataError(f"dataset '{dataset}': found labels {found} only, expected both 0 and 1")
     for name, part in zip(rows.source_id, rows.part or (), strict=False):
-        if part not in PARTS:
+        if part not in (*PARTS, TRAIN):
             expected = ", ".join(PARTS)
             raise DataError(
                 f"dataset '{dataset}', row {name}: found split '{part}', expected one of {expected}"

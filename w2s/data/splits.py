@@ -89,6 +89,56 @@ def _fill(
     return rest
 
 
+def draw_within_sides(
+    labels: Array,
+    groups: Array,
+    sides: Array,
+    sizes: dict[str, Size],
+    rng: np.random.Generator,
+) -> Array:
+    """Draw pool and val from the rows of side train, and test from those of side test.
+
+    Groups of the test part are not drawn for the others, so that none lies on both sides.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        groups: Any hashable, shape (n,).
+        sides: `train` or `test`, shape (n,).
+        sizes: Per part: the most rows, a share of the balanced rows of its side, or None for all.
+            A val given in rows takes no more than a fifth of its side, so that a pool remains.
+        rng: Source of the order.
+
+    Returns:
+        Part of each row, shape (n,), "" for rows left out; every part is exactly balanced.
+    """
+    parts = np.full(len(labels), "", dtype=object)
+    test = np.flatnonzero(sides == "test")
+    asked = {"test": _most(sizes["test"], labels[test])}
+    parts[test] = draw_parts(labels[test], groups[test], asked, rng)
+    seen = set(groups[parts == "test"].tolist())
+    fresh = [i for i in np.flatnonzero(sides != "test") if groups[i] not in seen]
+    train = np.array(fresh, dtype=np.int64)
+    val = sizes["val"]
+    if isinstance(val, int):
+        val = min(val, 2 * max(1, _balanced(labels[train]) // 10))
+    asked = {"val": _most(val, labels[train]), "pool": _most(sizes["pool"], labels[train])}
+    parts[train] = draw_parts(labels[train], groups[train], asked, rng)
+    return parts
+
+
+def _most(size: Size, labels: Array) -> int | None:
+    """Rows of each class that a size asks for."""
+    if size is None:
+        return None
+    rows = round(size * _balanced(labels)) if isinstance(size, float) else size
+    return (rows + 1) // 2
+
+
+def _balanced(labels: Array) -> int:
+    """Rows that remain when the classes are made equal."""
+    return 2 * int(np.bincount(labels, minlength=2).min())
+
+
 def balance_parts(labels: Array, parts: Array, rng: np.random.Generator) -> Array:
     """Leave rows of the larger class out of each part, at random, until the classes are equal.
 

@@ -22,6 +22,7 @@ from w2s.kinds.spine import (
     REGIONS_TABLE,
     RUNS,
     SPLIT,
+    TASK_ROWS,
     TOKENS,
     WEAK_LABELS,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "SPLIT",
     "SYNTHETIC_ACCURACIES",
     "SYNTHETIC_TABLE",
+    "TASK_ROWS",
     "THRESHOLDS_TABLE",
     "THRESHOLD_ROWS",
     "TOKENS",

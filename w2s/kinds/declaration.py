@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-FORMAT = 1  # version of the file format; part of every stage's code digest
+FORMAT = 2  # version of the file format; part of every stage's code digest
 KINDS: dict[str, Kind] = {}
 
 
@@ -13,13 +13,15 @@ KINDS: dict[str, Kind] = {}
 class Array:
     """Declaration of one column or tensor: dtype, named axes, meaning, and whether NaN may occur.
 
-    `str` columns hold text. Arrays whose axes share a name share that length.
+    `str` columns hold text. Arrays whose axes share a name share that length. A matrix `by_rows`
+    may be larger than memory, and be stored in fewer bits than those of its dtype.
     """
 
     dtype: str
     doc: str
     axes: tuple[str, ...] = ("n",)
     nan: bool = False
+    by_rows: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,24 @@ from w2s.kinds.declaration import (
     with_interval,
 )
 
+TASK_ROWS = Kind(
+    "task_rows",
+    "Rows of a dataset of the hub as they are there, before they become texts.",
+    {
+        "source_id": Array("str", "split and number of the row in the source"),
+        "side": Array("str", "train or test: what the row may be used for"),
+        "row": Array("str", "the columns that the task reads, as JSON"),
+    },
+    {
+        "task": "key of the task",
+        "hub": "repository",
+        "config": "its configuration, if it has several",
+        "revision": "branch, tag or commit that was asked for",
+        "commit": "the commit that was read; empty for a local copy",
+        "n_rows": "rows of the source, by split",
+    },
+    ids=False,
+)
 EXAMPLES = Kind(
     "examples",
     "The texts and labels of a dataset, each text once, classes balanced but for benchmarks.",
@@ -30,6 +48,7 @@ EXAMPLES = Kind(
         **DATASET,
         "grouped": "whether groups were kept together",
         "dropped": "rows of the source that were left out, by reason",
+        "leaks": "texts of the test part whose group is in the pool too",
     },
 )
 SPLIT = Kind(
@@ -54,9 +73,16 @@ ACTIVATIONS = Kind(
     "One vector per text from each cached layer of a model.",
     {
         "id": ID,
-        "layer_*": Array("float32", "pooled hidden states; layer_-1 is the last", ("n", "d")),
+        "layer_*": Array(
+            "float32", "pooled hidden states; layer_-1 is the last", ("n", "d"), by_rows=True
+        ),
     },
-    {**DATASET, "model": "where the model comes from, and its revision or weight hashes"},
+    {
+        **DATASET,
+        "model": "where the model comes from, and its revision or weight hashes",
+        "storage": "float32, float16 or bfloat16: how the vectors are stored",
+        "loss": "what that changes, by layer: root mean square of the changes / of the values",
+    },
     suffix=".safetensors",
 )
 WEAK_LABELS = Kind(

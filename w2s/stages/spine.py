@@ -22,6 +22,22 @@ SPINE: dict[str, Stage] = {
         inputs={"source": Plain.FILE},
         outputs={"examples": kinds.EXAMPLES},
     ),
+    "fetch_task": Stage(
+        summary="read a sample of a task's rows from the hub, or from a local copy",
+        per="task",
+        function="w2s.steps.fetch_task:fetch_task",
+        settings="FetchTaskSettings",
+        inputs={},
+        outputs={"rows": kinds.TASK_ROWS},
+    ),
+    "task_examples": Stage(
+        summary="make texts of a task's rows, and draw balanced parts",
+        per="dataset",
+        function="w2s.steps.task_examples:task_examples",
+        settings="TaskExamplesSettings",
+        inputs={"rows": kinds.TASK_ROWS},
+        outputs={"examples": kinds.EXAMPLES},
+    ),
     "split": Stage(
         summary="divide the training pool into weak_train and strong_train",
         per="dataset, seed",
@@ -47,6 +63,14 @@ SPINE: dict[str, Stage] = {
         outputs={"activations": kinds.ACTIVATIONS},
         runtime=True,
         work=True,
+    ),
+    "gather_activations": Stage(
+        summary="put the shards of a dataset's activations into one file",
+        per="dataset, model",
+        function="w2s.steps.gather_activations:gather_activations",
+        settings="GatherActivationsSettings",
+        inputs={"tokens": kinds.TOKENS, "shards": Many(kinds.ACTIVATIONS)},
+        outputs={"activations": kinds.ACTIVATIONS},
     ),
     "weak_labels": Stage(
         summary="fit the weak model on weak_train and label the other points with it",

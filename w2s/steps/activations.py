@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from w2s.artifacts import Artifact
-from w2s.config_spine import RuntimeConfig
+from w2s.checks import Array
+from w2s.config_spine import JobRuntime
+from w2s.errors import DataError
+from w2s.matrix import Rounded, loss
+from w2s.models.cards import own_card
 from w2s.models.encoder import extract, load_encoder
-from w2s.models.source import describe, parse_source
+from w2s.models.passes import shard_of
+from w2s.models.source import Source, describe, parse_source
 from w2s.progress import bar
 from w2s.settings import ActivationsSettings
 from w2s.spool import Spool
@@ -24,23 +31,62 @@ def activations(
     model: str,
     *,
     settings: ActivationsSettings,
-    runtime: RuntimeConfig,
+    runtime: JobRuntime,
     work: Path | None,
 ) -> dict[str, Artifact]:
-    """Pooled hidden states of the configured layers.
+    """Pooled hidden states of the configured layers, of all texts or of a shard of them.
 
     With a folder to work in they go to disk as they are computed, the returned arrays are
     `w2s.spool.RowFile`, and a job that was killed goes on where it stopped.
     """
-    name, source = tokens.facts["dataset"], parse_source(model)
-    encoder = load_encoder(
-        source, num_layers=settings.num_layers, dtype=settings.dtype, device=runtime.device
-    )
-    facts = {"dataset": name, "model": describe(source)}
-    lengths = np.diff(tokens["start"])
+    source = parse_source(model, trust_remote_code=settings.trust_remote_code)
+    texts = _shard(tokens, settings.shard)
+    facts = {"dataset": tokens.facts["dataset"], "model": describe(source)}
+    with own_card(runtime.device, every=runtime.device_map is not None) as device:
+        runtime = runtime.model_copy(update={"device": device})
+        layers = _extract(source, texts, facts, settings=settings, runtime=runtime, work=work)
+    lost = {name: _loss(name, values, settings.storage) for name, values in layers.items()}
+    stored = {name: Rounded(values, settings.storage) for name, values in layers.items()}
+    kept = layers if settings.storage == "float32" else stored
+    facts = {**facts, "storage": settings.storage, "loss": lost}
+    return {"activations": Artifact("activations", {"id": texts.id, **kept}, facts)}
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of a job: ids (n,), and tokens as in the artifact."""
+
+    id: Array
+    start: Array
+    token: Array
+
+
+def _shard(tokens: Artifact, shard: str) -> _Texts:
+    number, count = map(int, shard.split("-of-"))
+    if number > count:
+        raise DataError(f"shard: found {shard}, expected a number up to {count}")
+    start, token = tokens["start"], tokens["token"]
+    first, end = shard_of(np.diff(start), number, count)
+    own = start[first : end + 1]
+    return _Texts(tokens["id"][first:end], own - own[0], token[own[0] : own[-1]])
+
+
+def _extract(
+    source: Source,
+    texts: _Texts,
+    facts: dict[str, Any],
+    *,
+    settings: ActivationsSettings,
+    runtime: JobRuntime,
+    work: Path | None,
+) -> dict[str, Any]:
+    """Of each layer, by the name of its tensor, float32 (n, d) in memory or on disk."""
+    options: Any = {"num_layers": settings.num_layers, "dtype": settings.dtype}
+    encoder = load_encoder(source, device=runtime.device, device_map=runtime.device_map, **options)
+    name, lengths = facts["dataset"], np.diff(texts.start)
     done, spool = np.zeros(len(lengths), dtype=bool), None
     if work is not None:
-        identity = json.dumps([facts, encoder.model.device.type], sort_keys=True)
+        identity = json.dumps([facts, encoder.device.type], sort_keys=True)
         spool = Spool(work, len(lengths), settings.layers, identity=identity)
         done = spool.done
     if done.any():
@@ -48,17 +94,34 @@ def activations(
             "activations %s: continuing at text %s of %s",
             name, f"{np.count_nonzero(done):,}", f"{len(done):,}",
         )  # fmt: skip
-    what = f"activations {name} ({encoder.n_layers} layers)"
+    shard = "" if settings.shard == "1-of-1" else f", shard {settings.shard}"
+    what = f"activations {name} ({encoder.n_layers} layers{shard})"
     with bar(what, int(lengths.sum()), "tokens", int(lengths[done].sum())) as advance:
         layers = extract(
             encoder,
-            tokens["start"],
-            tokens["token"],
+            texts.start,
+            texts.token,
             layers=settings.layers,
             pooling=settings.pooling,
             batch_tokens=runtime.batch_tokens,
             on_batch=lambda rows: advance(int(lengths[rows[~done[rows]]].sum())),
             sink=spool,
         )
-    arrays = {"id": tokens["id"]} | {f"layer_{k}": array for k, array in layers.items()}
-    return {"activations": Artifact("activations", arrays, facts)}
+    return {f"layer_{layer}": values for layer, values in layers.items()}
+
+
+def _loss(name: str, values: Any, storage: str) -> float:
+    """What storing a layer changes, relative to it; NaN where values are not finite already.
+
+    Raises:
+        DataError: values too large for the format.
+    """
+    if storage == "float32":
+        return 0.0
+    lost = loss(values, storage)
+    if np.isnan(lost.error) and np.isfinite(lost.largest):
+        raise DataError(
+            f"{name}: found values up to {lost.largest:.6g}, expected at most 65504 to be stored "
+            f"as {storage}; set `storage: bfloat16`"
+        )
+    return float(f"{lost.error:.3g}")

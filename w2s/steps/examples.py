@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path
 
 from w2s.artifacts import Artifact
-from w2s.config_sources import Dataset, FileDataset, Icwsm14Dataset, WrenchDataset
-from w2s.data.examples import make_examples
+from w2s.config_sources import FileDataset, Files, Icwsm14Dataset, WrenchDataset
+from w2s.data.examples import leaks, make_examples
 from w2s.data.files import read_file
 from w2s.data.hashes import check_fetched
 from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
@@ -32,11 +32,16 @@ def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]
         rng=stream(0, "examples", name),
     )
     grouped = data.grouped and rows.group is not None
-    facts = {"dataset": name, "grouped": grouped, "dropped": dropped}
+    facts = {
+        "dataset": name,
+        "grouped": grouped,
+        "dropped": dropped,
+        "leaks": leaks(rows, columns),
+    }
     return {"examples": Artifact("examples", columns, facts)}
 
 
-def _rows(source: Path, data: Dataset) -> Rows:
+def _rows(source: Path, data: Files) -> Rows:
     if isinstance(data, Icwsm14Dataset):
         return _icwsm14(source, data)
     return _wrench(source, data) if isinstance(data, WrenchDataset) else _file(source, data)

@@ -15,7 +15,7 @@ def tokenize(examples: Artifact, model: str, *, settings: TokenizeSettings) -> d
     with bar(f"tokenize {name}", len(examples), "texts") as advance:
         start, token, cut = tokenize_texts(
             examples["text"],
-            parse_source(model),
+            parse_source(model, trust_remote_code=settings.trust_remote_code),
             max_length=settings.max_length,
             truncation=settings.truncation,
             on_chunk=advance,

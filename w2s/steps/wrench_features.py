@@ -24,5 +24,10 @@ def wrench_features(
     spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1)
     x = ((x - x.mean(axis=0)) / spread).astype(np.float32)
     arrays = {"id": examples["id"], "layer_-1": x}
-    facts = {"dataset": examples.facts["dataset"], "model": "features of the dataset, standardised"}
+    facts = {
+        "dataset": examples.facts["dataset"],
+        "model": "features of the dataset, standardised",
+        "storage": "float32",
+        "loss": {"layer_-1": 0.0},
+    }
     return {"activations": Artifact("activations", arrays, facts)}

@@ -10,14 +10,17 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 import w2s.config
-from w2s import dag, digest
+from w2s import dag, digest, estimate
 
 from w2s.errors import W2SError
 
 try:
     CONFIG = w2s.config.parse(config)
     PACKAGES = dag.packages(CONFIG)
-    MODEL_FILES = {model: dag.model_files(CONFIG, model) for model in CONFIG.models}
+    TASKS = dag.tasks(CONFIG)
+    MODEL_FILES = {
+        model: local(dag.model_files(CONFIG, model)) for model in CONFIG.models
+    }
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
@@ -45,6 +48,7 @@ wildcard_constraints:
     strong=names([*CONFIG.models, *dag.students_of(CONFIG)]),
     seed=r"\d+",
     resource=names(PACKAGES),
+    task=names(TASKS),
     experiment=names(CONFIG.selection.experiments),
     study=names(CONFIG.synthetic.studies if CONFIG.synthetic else []),
 
@@ -54,14 +58,50 @@ def settings(stage):
     return lambda wildcards: dag.settings(CONFIG, stage, **wildcards)
 
 
+def device_map(wildcards):
+    """Whether the job's model is spread over several GPUs, for `resources`."""
+    return CONFIG.models[wildcards.model].device_map or "none"
+
+
 def code(stage):
     """The digest of a stage's code, for `params`: a job reruns when it changes."""
     return digest.code_digest(stage)
 
 
+def pattern_of(output):
+    """The path pattern of a rule's output, or a pattern itself: what `expand` takes.
+
+    Where results go to storage an output carries its object there, which `expand` refuses.
+    """
+    stored = getattr(output, "flags", {}).get("storage_object")
+    if stored is None:
+        return output
+    prefix = workflow.storage_settings.default_storage_prefix or ""
+    return stored.query.removeprefix(prefix).lstrip("/")
+
+
+def source_of(wildcards):
+    """The file a dataset is read from: the user's own, or a download, so never in storage."""
+    return local(dag.dataset_source(CONFIG, wildcards.dataset))
+
+
+def beside_source_of(wildcards):
+    """The files that are read together with it."""
+    return local(dag.beside_source(CONFIG, wildcards.dataset))
+
+
+def tell_estimate(wildcards):
+    """Nothing; a dry run tells on the way what the experiment will take."""
+    if workflow.dryrun:
+        for line in estimate.estimate(CONFIG):
+            print(f"estimate: {line}", file=sys.stderr)
+    return []
+
+
 EXPERIMENTS = CONFIG.selection.experiments
 LABELED = CONFIG.weak_supervision.datasets if CONFIG.weak_supervision else ()
 WRENCH = dag.wrench_datasets(CONFIG)
+HUB = dag.hub_datasets(CONFIG)
 OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
 TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
@@ -74,7 +114,7 @@ def every_job(pattern):
         for dataset in CONFIG.datasets
         for pair in CONFIG.pairs
         for path in expand(
-            pattern,
+            pattern_of(pattern),
             dataset=dataset,
             weak=pair.weak,
             strong=pair.strong,
@@ -116,7 +156,9 @@ def track_figure(track, name):
 def of_datasets(pattern):
     """The function that gives a job a file of each of its experiment's datasets."""
     return lambda wildcards: expand(
-        pattern, dataset=EXPERIMENTS[wildcards.experiment].datasets, **wildcards
+        pattern_of(pattern),
+        dataset=EXPERIMENTS[wildcards.experiment].datasets,
+        **wildcards,
     )
 
 
@@ -127,7 +169,7 @@ def every_selection(pattern):
         for experiment in EXPERIMENTS
         for pair in CONFIG.pairs
         for path in expand(
-            pattern,
+            pattern_of(pattern),
             experiment=experiment,
             weak=pair.weak,
             strong=pair.strong,
@@ -139,7 +181,7 @@ def every_selection(pattern):
 def every_student(pattern):
     """The pattern for every dataset, label model, student and seed, seeds fastest."""
     return expand(
-        pattern,
+        pattern_of(pattern),
         dataset=LABELED,
         weak=dag.label_models_of(CONFIG),
         strong=dag.students_of(CONFIG),

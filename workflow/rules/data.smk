@@ -8,7 +8,8 @@ per dataset examples.parquet and splits/seed*.parquet.
 rule fetch:
     """A pinned file of the package index -> its unpacked folder with a manifest of hashes."""
     output:
-        manifest="<resources>/{resource}/manifest.json",
+        # the files beside it are no outputs, so storage would lose them
+        manifest=local("<resources>/{resource}/manifest.json"),
     log:
         "<logs>/fetch/{resource}.log",
     conda:
@@ -24,14 +25,16 @@ rule fetch:
 rule examples:
     """A dataset's source -> unique texts in balanced parts."""
     input:
-        source=lambda wildcards: dag.dataset_source(CONFIG, wildcards.dataset),
-        beside=lambda wildcards: dag.beside_source(CONFIG, wildcards.dataset),
+        source=source_of,
+        beside=beside_source_of,
     output:
         examples="<results>/{dataset}/examples.parquet",
     log:
         "<logs>/{dataset}/examples.log",
     benchmark:
         "<benchmarks>/{dataset}/examples.tsv"
+    wildcard_constraints:
+        dataset=names([name for name in CONFIG.datasets if name not in HUB]),
     conda:
         ENVIRONMENT
     resources:
@@ -42,6 +45,48 @@ rule examples:
         code=code("examples"),
     shell:
         "w2s examples --source {input.source:q} --examples {output.examples}"
+        " --settings {params.settings:q} 2>&1 | tee {log}"
+
+
+rule fetch_task:
+    """A dataset of the hub, or a local copy -> a sample of the rows that a task reads."""
+    output:
+        rows=local("<resources>/tasks/{task}.parquet"),
+    log:
+        "<logs>/fetch_task/{task}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem="4GB",
+        runtime=120,
+    params:
+        settings=settings("fetch_task"),  # no code: the commit says what the content is
+    shell:
+        "w2s fetch_task --rows {output.rows} --settings {params.settings:q} 2>&1 | tee {log}"
+
+
+rule task_examples:
+    """The rows of a task -> unique texts in balanced parts."""
+    input:
+        rows=source_of,
+    output:
+        examples="<results>/{dataset}/examples.parquet",
+    log:
+        "<logs>/{dataset}/task_examples.log",
+    benchmark:
+        "<benchmarks>/{dataset}/task_examples.tsv"
+    wildcard_constraints:
+        dataset=names(HUB),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem="2GB",
+        runtime=10,
+    params:
+        settings=settings("task_examples"),
+        code=code("task_examples"),
+    shell:
+        "w2s task_examples --rows {input.rows} --examples {output.examples}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 

@@ -48,7 +48,7 @@ rule figures:
         mixing_table=rules.tables.output.mixing,
         region_table=rules.tables.output.regions,
         regions=lambda wildcards: expand(
-            rules.overlap.output.regions,
+            pattern_of(rules.overlap.output.regions),
             dataset=CONFIG.datasets,
             weak=wildcards.weak,
             strong=wildcards.strong,

@@ -77,7 +77,8 @@ rule synthetic_tables:
     """Rows of all repetitions -> the tables of the study."""
     input:
         accuracies=lambda wildcards: expand(
-            rules.synthetic.output.accuracies, study=CONFIG.synthetic.studies
+            pattern_of(rules.synthetic.output.accuracies),
+            study=CONFIG.synthetic.studies,
         ),
         detection=rules.synthetic_detection.output.detection,
         thresholds=rules.synthetic_detection.output.thresholds,

@@ -38,8 +38,8 @@ rule wrench_votes:
     """A dataset in WRENCH's format -> the votes of its own labeling functions."""
     input:
         examples=rules.examples.output.examples,
-        source=lambda wildcards: dag.dataset_source(CONFIG, wildcards.dataset),
-        beside=lambda wildcards: dag.beside_source(CONFIG, wildcards.dataset),
+        source=source_of,
+        beside=beside_source_of,
     output:
         label_matrix="<results>/{dataset}/label_matrix.safetensors",
     log:
@@ -65,8 +65,8 @@ rule wrench_features:
     """A dataset in WRENCH's format -> its features, in the place of activations."""
     input:
         examples=rules.examples.output.examples,
-        source=lambda wildcards: dag.dataset_source(CONFIG, wildcards.dataset),
-        beside=lambda wildcards: dag.beside_source(CONFIG, wildcards.dataset),
+        source=source_of,
+        beside=beside_source_of,
     output:
         activations="<results>/{dataset}/activations/features.safetensors",
     log:
@@ -152,8 +152,10 @@ rule student:
 rule weak_supervision_tables:
     """Label matrices and metrics of all students -> the tables of weak supervision."""
     input:
-        examples=expand(rules.examples.output.examples, dataset=LABELED),
-        label_matrix=expand(rules.label_matrix.output.label_matrix, dataset=LABELED),
+        examples=expand(pattern_of(rules.examples.output.examples), dataset=LABELED),
+        label_matrix=expand(
+            pattern_of(rules.label_matrix.output.label_matrix), dataset=LABELED
+        ),
         metrics=every_student(rules.evaluate.output.metrics),
         correct=every_student(rules.evaluate.output.correct),
     output:

