@@ -268,7 +268,9 @@ def places() -> dict[tuple[str, str], str]:
     for text in texts:
         for rule, body in re.findall(r"^rule (\w+):\n((?:[ \n].*\n?)*)", text, flags=re.MULTILINE):
             (outputs,) = re.findall(r"^    output:\n((?: {8}.*\n)+)", body, flags=re.MULTILINE)
-            for name, path in re.findall(r'^ {8}(\w+)=f?"([^"]+)"', outputs, flags=re.MULTILINE):
+            for name, path in re.findall(
+                r'^ {8}(\w+)=(?:local\()?f?"([^"]+)"', outputs, flags=re.MULTILINE
+            ):
                 for constant, folder in named.items():
                     path = path.replace(f"{{{constant}}}", folder)
                 found[rule, name] = path
@@ -282,7 +284,7 @@ def example(path: str) -> str:
     names = {"dataset": next(iter(chosen["datasets"])), "seed": chosen["seeds"][0]}
     names["experiment"] = next(iter(chosen["selection"]["experiments"]))
     names["study"] = next(iter(chosen["synthetic"].get("studies", ["overlap"])))
-    names |= {"task": "boolq", "scatteritem": "1-of-2"}  # of configurations with tasks and shards
+    names |= {"task": "boolq-1a2b3c4d", "scatteritem": "1-of-2"}  # of other configurations
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
     if "label_models" in path:
         names["weak"] = chosen["weak_supervision"]["label_models"][0]

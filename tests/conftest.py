@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch count the cores
 
 import json
+import random
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import tiny
 from hypothesis import HealthCheck, settings
 
 from w2s.cli import main, output_option
+from w2s.data.tasks import TASKS
 from w2s.stages import STAGES
 
 settings.register_profile(  # the machine is shared: no example fails for being slow
@@ -117,10 +119,68 @@ def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         activations = {"activations": folder / f"activations-{model}.safetensors"}
         jobs[f"tokenize-{model}"] = Job("tokenize", {"max_length": 32}, examples | where, tokens)
         jobs[f"activations-{model}"] = Job("activations", chosen, tokens | where, activations)
+    jobs |= _shard_jobs(inputs, folder) | _task_jobs(inputs, folder)
     for seed in SEEDS:
         jobs |= _seed_jobs(folder, seed)
     jobs |= _labeling_jobs(inputs, folder)
     return jobs | _final_jobs(folder) | _synthetic_jobs(folder)
+
+
+def _shard_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
+    """The activations of the small model once more, by two jobs and a third."""
+    tokens = {"tokens": folder / "tokens-small.safetensors"}
+    shards = {k: folder / f"activations-small-{k}.safetensors" for k in ("1-of-2", "2-of-2")}
+    jobs = {
+        f"activations-{k}": Job(
+            "activations",
+            MODELS["small"] | {"shard": k},
+            tokens | {"model": inputs / "small"},
+            {"activations": path},
+        )
+        for k, path in shards.items()
+    }
+    jobs["gather_activations"] = Job(
+        "gather_activations",
+        {},
+        tokens | {"shards": list(shards.values())},
+        {"activations": folder / "activations-gathered.safetensors"},
+    )
+    return jobs
+
+
+def _task_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
+    """A task of the hub from a local copy."""
+    rows = {"rows": folder / "task-rows.parquet"}
+    fields = ("hub", "columns", "train", "test")
+    fetch = {
+        "task": "boolq",
+        **{name: getattr(TASKS["boolq"], name) for name in fields},
+        "local": str(inputs / "boolq"),
+        "max_rows": 100,
+    }
+    data = {"source": "hub", "task": "boolq", "pool": 40, "val": 8, "test": 20}
+    made = {"examples": folder / "task-examples.parquet"}
+    return {
+        "fetch_task": Job("fetch_task", fetch, {}, rows),
+        "task_examples": Job("task_examples", {"dataset": "b", "data": data}, rows, made),
+    }
+
+
+def _write_boolq(folder: Path) -> None:
+    """A local copy of that task's dataset."""
+    folder.mkdir()
+    draw = random.Random(0)
+    for name, n in (("train", 120), ("validation", 40)):
+        rows = [
+            {
+                "question": " ".join(draw.choices(tiny.PLAIN, k=6)),
+                "passage": f"{draw.choice(tiny.PLAIN)} {name} {i // 3}",
+                "answer": i % 2 == 0,
+            }
+            for i in range(n)
+        ]
+        text = "\n".join(map(json.dumps, rows)) + "\n"
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 def _labeling_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
@@ -320,6 +380,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     tiny.write_model(inputs / "small", "bert")
     tiny.write_model(inputs / "large", "llama")
     tiny.write_wrench(inputs / "wrench")
+    _write_boolq(inputs / "boolq")
     made = Chain(inputs, folder, chain_jobs(inputs, folder))
     made.run()
     return made

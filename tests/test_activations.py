@@ -25,7 +25,7 @@ from test_runner import refused
 from w2s import spool
 from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
-from w2s.config_spine import RuntimeConfig
+from w2s.config_spine import JobRuntime
 from w2s.models import encoder
 from w2s.settings import ActivationsSettings
 from w2s.spool import RowFile
@@ -297,7 +297,7 @@ def test_activations_that_are_not_finite_are_refused_and_not_kept(
 def step(chain: Chain, job: Job, work: Path | None, budget: int = 64) -> Artifact:
     tokens = load(job.inputs["tokens"])
     settings = ActivationsSettings(**job.settings)
-    runtime = RuntimeConfig(batch_tokens=budget)
+    runtime = JobRuntime(batch_tokens=budget)
     made = activations(tokens, str(job.inputs["model"]), settings=settings, runtime=runtime,
                        work=work)  # fmt: skip
     return made["activations"]

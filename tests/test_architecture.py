@@ -28,12 +28,15 @@ LAYERS = [
     {"settings"},
     {"data", "methods", "models", "evaluation"},
     {"spool"},
+    {"matrix"},
     {"formats"},
     {"artifacts", "progress"},
     {"steps"},
     {"stages"},
-    {"digest", "inspect", "verify", "dag", "work"},
+    {"dag_sources"},
+    {"digest", "inspect", "verify", "preflight", "estimate", "dag", "work"},
     {"runner"},
+    {"commands"},
     {"cli"},
 ]
 ARRAYS_ONLY = {"data", "methods", "models", "evaluation"}  # no artifacts, paths or command line

@@ -512,7 +512,7 @@ def on_disk(artifact: Artifact, path: Path) -> Artifact:
 
 def activations(n: int = 100, d: int = 6) -> Artifact:
     values = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
-    facts = {"dataset": "films", "model": {}}
+    facts = {"dataset": "films", "model": {}, "storage": "float32", "loss": {}}
     return Artifact("activations", {"id": np.arange(n), "layer_-1": values}, facts)
 
 

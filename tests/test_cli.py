@@ -200,9 +200,10 @@ def test_option_of_an_output_never_hides_an_input() -> None:
     assert output_option(stage, "other_one") == "--other-one"
 
 
-def test_every_stage_has_a_command_and_nothing_else_but_two() -> None:
+def test_every_stage_has_a_command_and_so_have_the_commands_beside_them() -> None:
     action: Any = parser()._subparsers._group_actions[0]  # type: ignore[union-attr]
-    assert list(action.choices) == [*STAGES, "inspect", "verify"]
+    beside = ["inspect", "verify", "tasks", "preflight", "estimate"]
+    assert list(action.choices) == [*STAGES, *beside]
 
 
 def test_a_fault_of_the_program_is_a_traceback_and_not_a_line(

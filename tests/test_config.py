@@ -430,3 +430,41 @@ def test_every_setting_of_selection_is_documented() -> None:
         for name, setting in found.model_fields.items():
             assert setting.description, f"{found.__name__}.{name}"
             assert setting.description.endswith("."), f"{found.__name__}.{name}"
+
+
+HUB = {"source": "hub", "task": "boolq"}
+
+
+def test_dataset_of_the_hub_parses_with_its_defaults() -> None:
+    found = parse(changed("datasets.yes", HUB)).datasets["yes"]
+    assert found.model_dump() == {
+        "title": "", "source": "hub", "task": "boolq", "tasks_file": None, "revision": None,
+        "local": None, "max_rows": 50_000, "pool": None, "val": 0.1, "test": 5000, "grouped": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("datasets.yes", {"source": "hub"}, "datasets.yes.task: found nothing"),
+        ("datasets.yes", {**HUB, "task": ""}, "datasets.yes.task: found ''"),
+        ("datasets.yes", {**HUB, "task": "a/b"}, "datasets.yes.task: found 'a/b'"),
+        ("datasets.yes", {**HUB, "task": "../b"}, "datasets.yes.task: found '../b'"),
+        ("datasets.yes", {**HUB, "max_rows": 1}, "datasets.yes.max_rows: found 1"),
+        ("datasets.yes", {**HUB, "test": 1}, "datasets.yes.test: found 1"),
+        ("datasets.yes", {**HUB, "path": "x"}, "datasets.yes.path is not a setting"),
+        ("datasets.yes", {**HUB, "revison": "x"}, "did you mean 'revision'?"),
+        ("extraction", {"shards": 0}, "extraction.shards: found 0"),
+        ("extraction", {"shard": 2}, "did you mean 'shards'?"),
+        ("models.small.storage", "float64", "models.small.storage: found 'float64'"),
+        ("models.small.estimate", {"width": 0}, "models.small.estimate.width: found 0"),
+        ("models.small.estimate", {"speed": 1}, "models.small.estimate.speed is not a setting"),
+        ("models.small.estimate", {"tokens_per_second": 0}, "tokens_per_second: found 0"),
+        ("models.small.estimate", {"gigabytes": -1}, "models.small.estimate.gigabytes: found -1"),
+    ],
+)
+def test_mistake_in_a_dataset_of_the_hub_or_an_extraction_is_one_line(
+    path: str, value: Any, expected: str
+) -> None:
+    (line,) = lines_for(changed(path, value))
+    assert expected in line

@@ -27,6 +27,8 @@ def example() -> dict[str, Any]:
         "datasets": {
             "films": {"source": "file", "path": "films.csv", "title": "Films"},
             "tweets": {"source": "icwsm14", "part": "tweets"},
+            "yes": {"source": "hub", "task": "boolq", "title": "BoolQ"},
+            "again": {"source": "hub", "task": "boolq", "grouped": False, "pool": 100},
         },
         "models": {
             "one": {"source": "package", "package": MINILM, "num_layers": 1},
@@ -58,7 +60,9 @@ def jobs(config: Config) -> dict[Job, str]:
     used = {name for pair in pairs for name in pair.values()}
     per: dict[str, list[dict[str, str]]] = {
         "fetch": [{"resource": key} for key in dag.packages(config)],
-        "examples": [{"dataset": name} for name in config.datasets],
+        "examples": [{"dataset": n} for n, d in config.datasets.items() if d.source != "hub"],
+        "fetch_task": [{"task": key} for key in dag.tasks(config)],
+        "task_examples": [{"dataset": name} for name in dag.hub_datasets(config)],
         "tables": [{}],
         "figures": pairs,
         "selection_tables": [{}],
@@ -66,9 +70,10 @@ def jobs(config: Config) -> dict[Job, str]:
         **{f"synthetic_{name}": [{}] for name in ("detection", "controls", "tables", "figures")},
         "selection_figures": pairs,
     }
-    per["split"] = [{**d, "seed": str(s)} for d in per["examples"] for s in config.seeds]
-    per["tokenize"] = [{**d, "model": m} for d in per["examples"] for m in sorted(used)]
-    per["activations"] = per["tokenize"]
+    datasets = [*per["examples"], *per["task_examples"]]
+    per["split"] = [{**d, "seed": str(s)} for d in datasets for s in config.seeds]
+    per["tokenize"] = [{**d, "model": m} for d in datasets for m in sorted(used)]
+    per["activations"] = per["gather_activations"] = per["tokenize"]
     per |= {
         stage: [{**split, **pair} for split, pair in itertools.product(per["split"], pairs)]
         for stage in ("weak_labels", "overlap", "strong", "evaluate")
@@ -180,11 +185,18 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
+        ("datasets.yes.title", "Yes or no", {"figures"}),
+        ("datasets.yes.val", 300, {"task_examples"}),
+        ("datasets.yes.grouped", False, {"task_examples"}),
+        ("extraction", {"shards": 4}, set()),
+        ("models.six.estimate", {"tokens_per_second": 7, "width": 9}, set()),
+        ("models.six.device_map", "auto", set()),
         ("models.six.max_length", 9, {"tokenize"}),
         ("models.six.truncation", "left", {"tokenize"}),
         ("models.six.pooling", "first", {"activations"}),
         ("models.six.dtype", "bfloat16", {"activations"}),
         ("models.six.num_layers", 3, {"activations"}),
+        ("models.six.storage", "float16", {"activations"}),
         ("pairs.0.strong_layer", 3, {"overlap", "strong", "select"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
@@ -277,4 +289,96 @@ def test_local_model_that_is_not_there_is_refused_with_its_setting(tmp_path: Pat
 
 
 def test_titles_are_in_the_order_of_the_file_and_default_to_the_name() -> None:
-    assert dag.titles(parse(example())) == [["films", "Films"], ["tweets", "tweets"]]
+    assert dag.titles(parse(example())) == [
+        ["films", "Films"],
+        ["tweets", "tweets"],
+        ["yes", "BoolQ"],
+        ["again", "again"],
+    ]
+
+
+def of_hub(**datasets: dict[str, Any]) -> Config:
+    """The example with these datasets of the hub alone."""
+    data = example()
+    data["datasets"] = {name: {"source": "hub", **fields} for name, fields in datasets.items()}
+    for track in ("weak_supervision", "synthetic", "selection"):
+        del data[track]
+    return parse(data)
+
+
+def test_task_is_fetched_once_for_all_its_datasets() -> None:
+    config = of_hub(a={"task": "boolq"}, b={"task": "boolq", "val": 7}, c={"task": "sst2"})
+    boolq, sst2 = dag.tasks(config)
+    assert (boolq[:-9], sst2[:-9]) == ("boolq", "sst2")
+    assert dag.hub_datasets(config) == ["a", "b", "c"]
+    assert dag.dataset_source(config, "b") == f"resources/tasks/{boolq}.parquet"
+    assert dag.beside_source(config, "b") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("revision", "abc"), ("max_rows", 7), ("local", "copy")]
+)
+def test_what_is_read_of_the_hub_changes_the_fetch_and_not_the_texts(
+    field: str, value: Any
+) -> None:
+    plain, other = of_hub(a={"task": "boolq"}), of_hub(a={"task": "boolq", field: value})
+    names = [next(iter(dag.tasks(config))) for config in (plain, other)]
+    assert names[0] != names[1]  # experiments with one `resources` do not overwrite each other
+    fetched = [
+        json.loads(dag.settings(c, "fetch_task", task=name))
+        for c, name in zip((plain, other), names, strict=True)
+    ]
+    assert fetched[1] == {**fetched[0], field: value}
+    made = [dag.settings(c, "task_examples", dataset="a") for c in (plain, other)]
+    assert made[0] == made[1]
+
+
+def test_a_task_read_in_two_ways_is_two_files() -> None:
+    config = of_hub(a={"task": "boolq"}, b={"task": "boolq", "max_rows": 7})
+    files = [dag.dataset_source(config, name) for name in ("a", "b")]
+    assert files == [f"resources/tasks/{name}.parquet" for name in dag.tasks(config)]
+    assert files[0] != files[1]
+
+
+def test_the_tables_own_revision_may_be_given() -> None:
+    config = of_hub(a={"task": "boolq"}, b={"task": "boolq", "revision": "main"})
+    assert len(dag.tasks(config)) == 1
+
+
+def test_unknown_task_is_refused_with_its_setting_and_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^datasets\.a\.task: found 'boolk'.*did you mean 'boolq'\?$"
+    ):
+        dag.tasks(of_hub(a={"task": "boolk"}))
+
+
+OWN = """
+from w2s.data.task import Task
+TASKS = {"mine": Task(summary="Is it good?", hub="me/mine", columns=("words",), label="good",
+                      format=lambda row, rng: None)}
+"""
+
+
+def test_an_edit_of_the_users_tasks_changes_the_texts_and_not_the_fetch(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+
+    def told(text: str, fields: dict[str, Any]) -> list[str]:
+        path.write_text(text, encoding="utf-8")
+        config = of_hub(a={"task": "mine", "tasks_file": str(path), **fields})
+        return [dag.settings(config, "fetch_task", task=next(iter(dag.tasks(config)))),
+                dag.settings(config, "task_examples", dataset="a")]  # fmt: skip
+
+    first, edited = told(OWN, {}), told(OWN + "# a comment\n", {})
+    assert first[0] == edited[0]
+    assert first[1] != edited[1]
+    other = told(OWN.replace('"words",', '"words", "more"'), {})
+    assert other[0] != first[0]
+
+
+def test_a_shard_is_in_the_settings_of_its_job_alone() -> None:
+    config = parse(example())
+    job = {"dataset": "films", "model": "six"}
+    whole = json.loads(dag.settings(config, "activations", **job))
+    shard = json.loads(dag.settings(config, "activations", **job, scatteritem="2-of-3"))
+    assert shard == {**whole, "shard": "2-of-3"}
+    assert parse_as(settings.ActivationsSettings, whole).shard == "1-of-1"

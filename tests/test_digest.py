@@ -67,6 +67,7 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
+BESIDE = {"gather_activations": {"w2s.checks"}}  # a type that modules left out import from there
 CODE = "\n\nADDED_BY_A_TEST = 1\n"
 
 
@@ -121,7 +122,15 @@ def test_comments_docstrings_and_layout_of_all_modules_change_nothing(package: P
         ("models/source.py", {"tokenize", "activations"}),
         ("data/icwsm14.py", {"examples"}),
         ("data/files.py", {"examples"}),
-        ("data/splits.py", {"examples", "split"}),
+        ("data/splits.py", {"examples", "task_examples", "split"}),
+        ("data/hub.py", {"fetch_task"}),
+        ("data/hub_files.py", {"fetch_task"}),
+        ("data/task_choices.py", {"task_examples"}),
+        ("data/task_labels.py", {"task_examples"}),
+        ("data/task_sizes.py", set()),
+        ("models/passes.py", {"activations"}),
+        ("preflight.py", set()),
+        ("estimate.py", set()),
         ("data/fetch.py", {"fetch"}),
         (
             "methods/mixing.py",
@@ -211,4 +220,4 @@ print(json.dumps(found))
         known = set(imported_modules(STAGES[stage].module))
         assert STAGES[stage].module in known
         tracked = {name for name in code if ".".join(name.split(".")[:2]) not in LEFT_OUT}
-        assert tracked <= known, stage
+        assert tracked - BESIDE.get(stage, set()) <= known, stage

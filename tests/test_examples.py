@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.examples import make_examples
+from w2s.data.examples import leaks, make_examples
 from w2s.data.rows import Rows, text_id
 from w2s.errors import DataError
 
@@ -177,3 +177,62 @@ def test_draw_is_repeatable_and_depends_on_the_stream() -> None:
 def test_bad_rows_are_refused_before_anything_is_drawn() -> None:
     with pytest.raises(DataError, match="found label 3, expected 0 or 1"):
         make(rows(label=[3] * 80))
+
+
+SIDES = ["train"] * 60 + ["test"] * 20
+MOST = {"pool": None, "val": 6, "test": 10}
+
+
+def test_sides_give_parts_with_the_sizes_as_the_most_rows() -> None:
+    columns, dropped = make(rows(part=SIDES), sizes=MOST)
+    assert Counter(columns["part"]) == {"pool": 54, "val": 6, "test": 10}
+    side = dict(zip(rows().source_id, SIDES, strict=True))
+    assert all(
+        (side[name] == "test") == (part == "test")
+        for name, part in zip(columns["source_id"], columns["part"], strict=True)
+    )
+    assert dropped["unbalanced"] == 10
+
+
+def test_a_text_of_both_sides_stays_on_the_first_only() -> None:
+    texts = list(rows().text)
+    texts[70], texts[72] = texts[0], texts[2]
+    columns, dropped = make(rows(text=texts, part=SIDES), sizes={**MOST, "test": 20})
+    part = dict(zip(columns["text"], columns["part"], strict=True))
+    assert part[texts[0]] in ("pool", "val")
+    assert part[texts[2]] in ("pool", "val")
+    assert dropped["duplicate"] == 2
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_leaks_are_the_test_texts_whose_group_is_in_the_pool(grouped: bool) -> None:
+    groups = [f"doc{i % 10}" for i in range(80)]  # every document is on both sides
+    found = rows(part=SIDES, group=groups)
+    columns, _ = make(found, sizes={**MOST, "test": 4}, grouped=grouped)
+    home = dict(zip(found.source_id, groups, strict=True))
+    pool, test = (
+        [home[name] for name in columns["source_id"][columns["part"] == part]]
+        for part in ("pool", "test")
+    )
+    assert leaks(found, columns) == sum(group in pool for group in test)
+    assert leaks(found, columns) == (0 if grouped else 4)
+
+
+def test_leaks_count_texts_and_not_val() -> None:
+    found = rows(6, group=["a", "b", "c", "a", "a", "b"])
+    columns = {
+        "source_id": np.array(found.source_id, dtype=object),
+        "part": np.array(["pool", "val", "pool", "test", "test", "test"], dtype=object),
+    }
+    assert leaks(found, columns) == 2
+    assert leaks(rows(6), columns) == 0
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_side_that_is_too_small_is_refused_with_its_part(side: str) -> None:
+    parts = ["test" if side == "train" else "train"] * 78 + [side] * 2
+    told = "pool" if side == "train" else "test"
+    labels = [i % 2 for i in range(78)] + [1, 1]
+    with pytest.raises(DataError, match=f"part {told}: found 0 balanced rows") as caught:
+        make(rows(part=parts, label=labels), sizes=MOST)
+    assert "\n" not in str(caught.value)

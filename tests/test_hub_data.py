@@ -424,7 +424,7 @@ def test_offline_gives_the_same_rows_of_the_same_commit(hub, online, home, commi
     for name in ("absent", "other"):  # never asked for; only another folder of it is in the cache
         message = found[name]["error"]
         assert "found no answer of the hub (no network, offline mode, or a failure" in message
-        assert "load it once on a machine with network, or give a local `copy`" in message
+        assert "load it once on a machine with network, or give a copy as `local`" in message
 
 
 def test_a_hub_out_of_reach_is_like_offline_mode(hub, online, home):

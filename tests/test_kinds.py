@@ -60,6 +60,8 @@ def test_rows_with_ids_have_an_id_array(kind: Kind) -> None:
 
 def test_every_kind_is_written_by_one_stage_and_read_only_after_it() -> None:
     twice = {
+        ("examples", "task_examples"),
+        ("activations", "gather_activations"),
         ("weak_labels", "corpora_labels"),  # of one dataset, of several
         ("weak_labels", "label_model"),
         ("activations", "wrench_features"),

@@ -23,12 +23,13 @@ from w2s import settings as settings_module
 from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
 from w2s.config import parse_as
-from w2s.config_spine import RuntimeConfig
+from w2s.config_spine import JobRuntime
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
 from w2s.formats import KEY
 from w2s.kinds import EXAMPLES, FORMAT, KINDS, Kind
 from w2s.runner import run
+from w2s.spool import blocks
 from w2s.stages import STAGES, ForPeople, Many, Plain
 
 JOBS = [name for name in chain_jobs(Path(), Path()) if not name.endswith("-1")]
@@ -64,6 +65,10 @@ def write_unchecked(artifact: Artifact, path: Path) -> Path:
     return path
 
 
+def test_every_stage_has_a_job() -> None:
+    assert {job.stage for job in chain_jobs(Path(), Path()).values()} == set(STAGES) - {"fetch"}
+
+
 @EVERY_JOB
 def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -> None:
     job = chain.jobs[name]
@@ -80,7 +85,7 @@ def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -
         for kind, value in zip(stage.inputs.values(), job.inputs.values(), strict=True)
     ]
     chosen = parse_as(getattr(settings_module, stage.settings), job.settings)
-    extra = {"runtime": RuntimeConfig()} if stage.runtime else {}
+    extra = {"runtime": JobRuntime()} if stage.runtime else {}
     extra |= {"work": None} if stage.work else {}
     results = getattr(importlib.import_module(module), function)(*loaded, settings=chosen, **extra)
     assert list(results) == list(stage.outputs)
@@ -96,7 +101,10 @@ def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -
             result.arrays
         )
         for array in result.arrays:
-            np.testing.assert_array_equal(written[array], result[array])
+            expected = result[array]
+            if hasattr(expected, "blocks"):
+                expected = np.concatenate(list(blocks(expected)))
+            np.testing.assert_array_equal(written[array], expected)
 
 
 @pytest.mark.slow
@@ -422,6 +430,18 @@ def test_path_in_the_settings_of_a_dataset_is_not_written(chain: Chain, tmp_path
     path = tmp_path / "examples.parquet"
     assert main(job.line(settings=settings, examples=path)) == 0
     assert "/home/me" not in json.dumps(dict(load(path).provenance))
+
+
+def test_folder_of_a_local_copy_is_not_written(chain: Chain, tmp_path: Path) -> None:
+    job = chain.jobs["fetch_task"]
+    moved = shutil.copytree(chain.inputs / "boolq", tmp_path / "elsewhere" / "boolq")
+    path = tmp_path / "rows.parquet"
+    settings = {**job.settings, "local": str(moved)}
+    assert main(job.line(settings=settings, rows=path)) == 0
+    assert path.read_bytes() == job.outputs["rows"].read_bytes()
+    made = load(path).provenance["settings"]
+    assert made["local"] == "boolq"
+    assert str(tmp_path) not in json.dumps(made)
 
 
 def test_device_and_batches_are_not_part_of_what_is_written(chain: Chain, tmp_path: Path) -> None:

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.splits import balance_parts, draw_halves, draw_parts, part_sizes
+from w2s.data.splits import (
+    balance_parts,
+    draw_halves,
+    draw_parts,
+    draw_within_sides,
+    part_sizes,
+)
 from w2s.errors import DataError
 
 LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=60).map(np.array)
@@ -211,3 +217,93 @@ def test_text_and_number_groups_work_alike() -> None:
     words = np.array([f"doc{g}" for g in numbers], dtype=object)
     halves = [draw_halves(labels, groups, rng(7)).tolist() for groups in (numbers, words)]
     assert halves[0] == halves[1]
+
+
+SIDED = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 12), st.sampled_from(["train", "test"])),
+    min_size=1, max_size=80,
+).map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))  # fmt: skip
+SIZE = st.none() | st.integers(2, 40) | st.floats(0.05, 0.9)
+
+
+@given(SIDED, SIZE, SIZE.filter(bool), SIZE.filter(bool), st.integers(0, 5))
+def test_parts_are_drawn_within_their_sides(
+    rows: Any, pool: Any, val: Any, test: Any, seed: int
+) -> None:
+    labels, groups, sides = rows
+    asked = sizes(pool, val, test)
+    parts = draw_within_sides(labels, groups, sides, asked, rng(seed))
+    found = counts(parts, labels)
+    assert set(parts.tolist()) <= {"", "pool", "val", "test"}
+    for part in ("pool", "val", "test"):
+        side = "test" if part == "test" else "train"
+        assert set(sides[parts == part].tolist()) <= {side}
+        assert found[part, 0] == found[part, 1]
+        if isinstance(asked[part], int):
+            assert 2 * found[part, 0] <= asked[part] + asked[part] % 2
+    homes = {part: set(groups[parts == part].tolist()) for part in ("pool", "val", "test")}
+    assert not homes["pool"] & homes["test"]
+    assert not homes["val"] & homes["test"]
+    assert not homes["pool"] & homes["val"]
+
+
+def sided(n_train: int, n_test: int) -> tuple[Any, Any, Any]:
+    """Labels in turns, every row a group of its own, and sides."""
+    n = n_train + n_test
+    return np.arange(n) % 2, np.arange(n), np.repeat(["train", "test"], [n_train, n_test])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (sizes(100, 20, 50), (100, 20, 50)),
+        (sizes(100, 20, 10_000), (100, 20, 200)),
+        (sizes(10_000, 20, 50), (480, 20, 50)),
+        (sizes(None, 20, 50), (480, 20, 50)),
+        (sizes(None, 0.1, 0.5), (450, 50, 100)),
+        (sizes(0.5, 0.1, 50), (250, 50, 50)),
+        (sizes(None, 1000, 50), (400, 100, 50)),  # val leaves a pool
+        (sizes(31, 5, 7), (32, 6, 8)),
+    ],
+)
+def test_a_side_with_fewer_rows_gives_all_it_has(
+    asked: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    parts = draw_within_sides(*sided(500, 200), asked, rng())
+    assert tuple(int((parts == part).sum()) for part in ("pool", "val", "test")) == expected
+
+
+def test_groups_of_the_test_part_are_left_out_of_the_train_side() -> None:
+    labels, groups, sides = sided(60, 20)
+    groups = groups % 10  # every group is on both sides
+    parts = draw_within_sides(labels, groups, sides, sizes(None, 2, 4), rng())
+    kept = set(groups[parts == "test"].tolist())
+    assert 1 < len(kept) < 10
+    assert set(groups[(parts == "pool") | (parts == "val")].tolist()) == set(range(10)) - kept
+
+
+def test_rows_of_test_left_out_free_their_group_for_the_pool() -> None:
+    labels, groups, sides = sided(60, 20)
+    groups = groups % 10
+    small = draw_within_sides(labels, groups, sides, sizes(None, 2, 2), rng())
+    large = draw_within_sides(labels, groups, sides, sizes(None, 2, 8), rng())
+    assert (small == "pool").sum() > (large == "pool").sum()
+
+
+@pytest.mark.parametrize(("n_train", "n_test"), [(0, 20), (20, 0), (0, 0)])
+def test_a_side_without_rows_gives_none(n_train: int, n_test: int) -> None:
+    parts = draw_within_sides(*sided(n_train, n_test), sizes(None, 2, 10), rng())
+    assert (parts == "test").sum() == min(n_test, 10)
+    assert (parts == "pool").sum() == max(0, n_train - 2)
+
+
+def test_every_row_of_a_side_is_equally_likely() -> None:
+    labels, groups, sides = sided(20, 10)
+    stream, draws = rng(), 2000
+    drawn = sum(
+        (draw_within_sides(labels, groups, sides, sizes(10, 2, 4), stream) == "pool").astype(int)
+        for _ in range(draws)
+    )
+    deviation = np.abs(drawn[:20] / draws - 0.5) / np.sqrt(0.25 / draws)
+    assert deviation.max() < 4
+    assert (drawn[20:] == 0).all()

@@ -114,8 +114,8 @@ def test_rule_tracks_settings_and_code_and_keeps_a_log(name: str) -> None:
     rule = rules()[name]
     assert '"""' in rule["doc"]
     assert f'settings=settings("{name}")' in rule["params"]
-    if name != "fetch":  # its hash says what the content is
-        assert f'code=code("{name}")' in rule["params"]
+    told = {"fetch", "fetch_task"}  # a hash or a commit says what the content is
+    assert (f'code=code("{name}")' in rule["params"]) == (name not in told)
     assert "log" in rule
     assert "temp(" not in rule["output"]
 
@@ -130,7 +130,20 @@ def test_texts_are_read_by_a_model_once_for_all_seeds_and_pairs() -> None:
 
 
 def test_every_rule_is_a_stage() -> None:
-    assert set(rules()) == set(STAGES)
+    assert set(rules()) == {*STAGES, "activations_shard"}
+
+
+def test_rule_of_a_shard_is_that_of_all_texts_but_for_its_name_and_output() -> None:
+    whole, shard = (dict(rules()[name]) for name in ("activations", "activations_shard"))
+    for directives in (whole, shard):
+        for name in ("doc", "output", "log", "benchmark"):
+            directives.pop(name)
+    assert {name: text.split() for name, text in shard.items()} == {
+        name: re.sub("# not in params.*", "", text).split() for name, text in whole.items()
+    }
+    output = rules()["activations_shard"]["output"]
+    assert "temp(" in output
+    assert set(re.findall(r"{(\w+)}", output)) == {"dataset", "model", "scatteritem"}
 
 
 @EVERY

@@ -8,9 +8,11 @@ path is stored. Files are written beside their place and renamed, so a killed jo
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -107,7 +109,10 @@ def load(path: str | Path, kind: Kind | None = None, *, by_rows: bool = False) -
     artifact = Artifact(meta["kind"], arrays, meta["facts"], meta["provenance"], meta["digest"])
     if kind is not None and artifact.kind != kind.name:
         raise ArtifactError(f"{path}: found kind '{artifact.kind}', expected '{kind.name}'")
-    check(artifact, str(path))
+    try:
+        check(artifact, str(path))
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; delete it and run again") from None
     if digest(artifact) != meta["digest"]:
         raise ArtifactError(f"{path}: content differs from its checksum; delete it and run again")
     return artifact
@@ -157,18 +162,30 @@ def digest(artifact: Artifact) -> str:
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
     beside = Path(name)
     try:
+        with suppress(OSError):  # a file system without locks keeps what killed processes left
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield beside
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
     finally:
+        os.close(handle)
         with suppress(FileNotFoundError):
             beside.unlink()
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove temporary files of the same output whose process was killed: nobody locks them."""
+    name = re.compile(rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}{re.escape(path.suffix)}")
+    for left in [item for item in path.parent.iterdir() if name.fullmatch(item.name)]:
+        with suppress(OSError), left.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _umask() -> int:

@@ -23,6 +23,7 @@ from w2s.dag_sources import (
     model_files,
     model_reference,
     packages,
+    task_files,
     tasks,
     wrench_datasets,
 )
@@ -31,7 +32,7 @@ from w2s.data.hashes import sha256_of
 __all__ = [
     "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",
     "hub_datasets", "job_labels", "label_models_of", "model_files", "model_reference", "packages",
-    "settings", "students_of", "tasks", "titles", "wrench_datasets",
+    "settings", "students_of", "task_files", "tasks", "titles", "wrench_datasets",
 ]  # fmt: skip
 
 

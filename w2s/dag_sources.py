@@ -5,6 +5,8 @@ It reads the configuration and the table of tasks only, and imports nothing that
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from w2s.config_sources import (
 from w2s.data.task_files import find_task
 from w2s.errors import ConfigError, DataError
 
+KEY = 8  # hex digits that tell files of one task apart
 HUB_FIELDS = ("hub", "config", "data_dir", "columns", "train", "test", "held_out")
 WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py")
 
@@ -46,7 +49,7 @@ def dataset_source(config: Config, dataset: str) -> str:
     if isinstance(data, Icwsm14Dataset):
         return f"{config.resources}/{data.package.key}/manifest.json"
     if isinstance(data, HubDataset):
-        return f"{config.resources}/tasks/{data.task}.parquet"
+        return f"{config.resources}/tasks/{_rows_name(_task_fields(dataset, data))}.parquet"
     return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
 
 
@@ -59,33 +62,44 @@ def beside_source(config: Config, dataset: str) -> list[str]:
 
 
 def tasks(config: Config) -> dict[str, dict[str, Any]]:
-    """Settings of `fetch_task` for every task of the hub that a dataset names, by its key.
+    """Settings of `fetch_task` for what datasets read of the hub, by the name of the file.
 
     Raises:
-        ConfigError: a key that is no task, or two datasets that read one task in different ways.
+        ConfigError: a key that is no task.
         DataError: a file of tasks that cannot be used.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for name, data in config.datasets.items():
-        if not isinstance(data, HubDataset):
-            continue
-        try:
-            task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
-        except DataError as error:
-            raise ConfigError(f"datasets.{name}.{error}") from None
-        fields = {
-            "task": data.task,
-            **{field: getattr(task, field) for field in HUB_FIELDS},
-            "revision": data.revision or task.revision,
-            "local": data.local,
-            "max_rows": data.max_rows,
-        }
-        if found.setdefault(data.task, fields) != fields:
-            raise ConfigError(
-                f"datasets.{name}: found task {data.task} read in another way than before, "
-                f"expected the same `revision`, `local`, `tasks_file` and `max_rows`"
-            )
-    return found
+    found = [
+        _task_fields(name, data)
+        for name, data in config.datasets.items()
+        if isinstance(data, HubDataset)
+    ]
+    return {_rows_name(fields): fields for fields in found}
+
+
+def task_files(config: Config, name: str) -> list[str]:
+    """The files of the local copy that some rows are read from; none where the hub is asked."""
+    local = tasks(config)[name]["local"]
+    return [] if local is None else sorted(str(p) for p in Path(local).rglob("*") if p.is_file())
+
+
+def _task_fields(dataset: str, data: HubDataset) -> dict[str, Any]:
+    try:
+        task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
+    except DataError as error:
+        raise ConfigError(f"datasets.{dataset}.{error}") from None
+    return {
+        "task": data.task,
+        **{field: getattr(task, field) for field in HUB_FIELDS},
+        "revision": data.revision or task.revision,
+        "local": data.local,
+        "max_rows": data.max_rows,
+    }
+
+
+def _rows_name(fields: dict[str, Any]) -> str:
+    """Task and a digest of what is read: experiments that share `resources` share equal files."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return f"{fields['task']}-{digest[:KEY]}"
 
 
 def hub_datasets(config: Config) -> list[str]:

@@ -46,7 +46,7 @@ def estimate(config: Config) -> Iterator[str]:
     Args:
         config: The experiment; paths are relative to the current folder.
     """
-    models = sorted({name for pair in config.pairs for name in (pair.weak, pair.strong)})
+    models = sorted(_models(config))
     if not models:
         return
     used = {model: [_texts(config, name, model) for name in config.datasets] for model in models}
@@ -64,6 +64,13 @@ def estimate(config: Config) -> Iterator[str]:
     total = sum(time for time in hours if time is not None)
     some = "" if None not in hours else ", without the models of unknown speed"
     yield f"extraction: {total:.2g} hours of one GPU (or CPU){some}; vectors on disk: {disk:.2g} GB"
+
+
+def _models(config: Config) -> set[str]:
+    """Models that texts go through: those of the pairs, and the one whose vectors students read."""
+    found = {name for pair in config.pairs for name in (pair.weak, pair.strong)}
+    chosen = config.weak_supervision
+    return found | ({chosen.features} if chosen and chosen.features else set())
 
 
 def _model(config: Config, name: str, used: list[Texts]) -> tuple[str, float | None, float]:

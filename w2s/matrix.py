@@ -1,7 +1,9 @@
 """Matrices that are written and read by rows, and may be kept in half the bits.
 
 Values are float32 to all who compute with them. On disk they may be float16 or bfloat16; what that
-costs is `loss`. Files are read, never mapped: mapped pages count as memory of the process.
+costs is `loss`. A change of how they are rounded needs another `w2s.kinds.FORMAT`: the digests of
+the stages leave this module out. Files are read, never mapped: mapped pages count as memory of the
+process.
 """
 
 from __future__ import annotations

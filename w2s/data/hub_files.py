@@ -77,7 +77,7 @@ def download(task: Task, revision: str) -> Path:
         reason = (
             f"found no answer of the hub (no network, offline mode, or a failure there) and not "
             f"all files of revision '{revision}' in its cache; load it once on a machine with "
-            f"network, or give a local `copy`"
+            f"network, or give a copy as `local`"
         )
     except errors.HFValidationError:
         reason = "found a name that the hub does not allow, expected OWNER/NAME"

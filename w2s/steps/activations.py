@@ -120,8 +120,9 @@ def _loss(name: str, values: Any, storage: str) -> float:
         return 0.0
     lost = loss(values, storage)
     if np.isnan(lost.error) and np.isfinite(lost.largest):
+        most, instead = (65504, "bfloat16") if storage == "float16" else (3.38953e38, "float32")
         raise DataError(
-            f"{name}: found values up to {lost.largest:.6g}, expected at most 65504 to be stored "
-            f"as {storage}; set `storage: bfloat16`"
+            f"{name}: found values up to {lost.largest:.6g}, expected at most {most} to be stored "
+            f"as {storage}; set `storage: {instead}`"
         )
     return float(f"{lost.error:.3g}")

@@ -85,6 +85,11 @@ def source_of(wildcards):
     return local(dag.dataset_source(CONFIG, wildcards.dataset))
 
 
+def local_copy_of(wildcards):
+    """The files of a task's local copy, if it has one."""
+    return local(dag.task_files(CONFIG, wildcards.task))
+
+
 def beside_source_of(wildcards):
     """The files that are read together with it."""
     return local(dag.beside_source(CONFIG, wildcards.dataset))
@@ -187,3 +192,59 @@ def every_student(pattern):
         strong=dag.students_of(CONFIG),
         seed=CONFIG.seeds,
     )
+
+
+def every_artifact(wildcards):
+    """All artifacts of the experiment, so that a run also makes those again that were deleted.
+
+    Snakemake alone makes a missing file only if something asked for must be made from it. Results
+    in storage are not listed: all of them would be fetched.
+    """
+    if workflow.storage_settings.default_storage_provider:
+        return []
+    models = sorted(
+        {name for pair in CONFIG.pairs for name in (pair.weak, pair.strong)}
+    )
+    seeds = dict(
+        dataset=CONFIG.datasets if CONFIG.pairs else LABELED, seed=CONFIG.seeds
+    )
+    votes = dict(dataset=LABELED, weak=dag.label_models_of(CONFIG), seed=CONFIG.seeds)
+    studies = CONFIG.synthetic.studies if CONFIG.synthetic else []
+    once = [*rules.synthetic_detection.output, *rules.synthetic_controls.output]
+    texts = [*rules.tokenize.output, *rules.activations.output]
+    jobs = [*rules.weak_labels.output, *rules.overlap.output, *rules.strong.output]
+    return [
+        *expand(rules.examples.output, dataset=seeds["dataset"]),
+        *expand(rules.split.output, **seeds),
+        *expand(texts, dataset=CONFIG.datasets, model=models),
+        *(path for each in [*jobs, *rules.evaluate.output] for path in every_job(each)),
+        *(path for each in rules.select.output for path in every_selection(each)),
+        *expand(rules.label_matrix.output, dataset=LABELED),
+        *expand(rules.label_model.output, **votes),
+        *(
+            path
+            for each in [*rules.student.output, *rules.evaluate.output]
+            for path in every_student(each)
+        ),
+        *expand(rules.synthetic.output, study=studies),
+        *(once if studies else []),
+        *reports(),
+    ]
+
+
+def reports():
+    """All tables and figures of the experiment."""
+    tables, figures = [], []
+    if CONFIG.pairs:
+        tables, figures = [*rules.tables.output], [*rules.figures.output]
+    if EXPERIMENTS:
+        tables += rules.selection_tables.output
+        figures += rules.selection_figures.output
+    pairs = [(pair.weak, pair.strong) for pair in CONFIG.pairs]
+    drawn = [expand(figures, weak=weak, strong=strong) for weak, strong in pairs]
+    if CONFIG.synthetic:
+        tables += [*rules.synthetic_tables.output, *rules.synthetic_figures.output]
+    if CONFIG.weak_supervision:
+        tables += rules.weak_supervision_tables.output
+        tables += rules.weak_supervision_figures.output
+    return [*tables, *(path for paths in drawn for path in paths)]

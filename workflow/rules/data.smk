@@ -50,6 +50,8 @@ rule examples:
 
 rule fetch_task:
     """A dataset of the hub, or a local copy -> a sample of the rows that a task reads."""
+    input:
+        local=local_copy_of,
     output:
         rows=local("<resources>/tasks/{task}.parquet"),
     log:

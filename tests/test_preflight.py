@@ -1,0 +1,277 @@
+"""Whether a dataset can say something: every check by hand, and the command."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s.artifacts import Artifact, save
+from w2s.checks import Array
+from w2s.cli import main
+from w2s.config import parse
+from w2s.errors import ArtifactError
+from w2s.preflight import Check, length_rule, preflight
+
+CONFIG = {
+    "results": "results",
+    "seeds": [0],
+    "datasets": {
+        "films": {"source": "file", "path": "films.csv"},
+        "books": {"source": "file", "path": "books.csv"},
+    },
+    "models": {name: {"source": "hub", "id": "a/b", "revision": "main"} for name in "abc"},
+    "pairs": [{"weak": "a", "strong": "b"}, {"weak": "a", "strong": "c"}],
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
+
+
+def right_of(length: Array, label: Array, cut: float, above: bool) -> int:
+    return sum(int((x > cut) == above) == y for x, y in zip(length, label, strict=True))
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=1, max_size=25)
+
+
+@given(ROWS)
+def test_length_rule_is_the_best_of_all(rows: Any) -> None:
+    length, label = (np.array(column) for column in zip(*rows, strict=True))
+    rule = length_rule(length, label.astype(np.int8))
+    found = int((rule(length) == label).sum())
+    every = {
+        (cut, above): right_of(length, label, cut, above)
+        for cut, above in itertools.product([-1, *length.tolist()], (True, False))
+    }
+    assert found == max(every.values())
+    best = [cut for (cut, _), right in every.items() if right == found and cut >= 0]
+    assert rule.cut == min(best)
+    assert rule(length).dtype == np.int8
+
+
+def test_length_rule_on_lengths_it_has_not_seen() -> None:
+    rule = length_rule(np.array([3, 4, 9, 10]), np.array([0, 0, 1, 1]))
+    assert rule(np.array([1, 4, 5, 99])).tolist() == [0, 0, 1, 1]
+    turned = length_rule(np.array([3, 4, 9, 10]), np.array([1, 1, 0, 0]))
+    assert turned(np.array([1, 4, 5, 99])).tolist() == [1, 1, 0, 0]
+
+
+def write_examples(
+    name: str = "films", *, pool: int = 600, val: int = 50, test: int = 200, ones: float = 0.5,
+    word: str = "", leaks: int = 0,
+) -> None:  # fmt: skip
+    """Texts of random length; `word` follows those with label 1, `ones` is their share."""
+    draw = np.random.default_rng(0)
+    n = pool + val + test
+    part = np.array(["pool"] * pool + ["val"] * val + ["test"] * test, dtype=object)
+    label = np.zeros(n, dtype=np.int8)
+    for this in ("pool", "val", "test"):
+        rows = np.flatnonzero(part == this)
+        label[rows[: round(ones * len(rows))]] = 1
+    texts = [f"{'x' * draw.integers(1, 40)} {i:05}" + word * int(label[i]) for i in range(n)]
+    columns = {
+        "id": np.arange(n), "source_id": np.array([str(i) for i in range(n)], dtype=object),
+        "text": np.array(texts, dtype=object), "label": label, "part": part,
+        "group": np.array([str(i) for i in range(n)], dtype=object),
+    }  # fmt: skip
+    facts = {"dataset": name, "grouped": True, "dropped": {}, "leaks": leaks}
+    save(Artifact("examples", columns, facts), f"results/{name}/examples.parquet")
+
+
+def checks(name: str = "films") -> dict[str, Check]:
+    found = preflight(parse(CONFIG), name)
+    return {check.name: check for check in found}
+
+
+def test_a_good_dataset_has_nothing_against_it() -> None:
+    write_examples()
+    found = checks()
+    assert list(found) == ["size", "balance", "majority", "length", "form", "groups", "probes"]
+    assert {name: check.good for name, check in found.items()} == {
+        "size": True, "balance": True, "majority": None, "length": None, "form": True,
+        "groups": True, "probes": None,
+    }  # fmt: skip
+    assert found["size"].told == "pool 600, val 50, test 200"
+    assert found["balance"].told == "label 1 in pool 50.0%, val 50.0%, test 50.0%"
+    assert found["majority"].told == "always the same label: 50.0% right on test"
+    assert found["groups"].told.startswith("0 of 200 test texts are of a group")
+    assert "`grouped: true`" not in found["groups"].told
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"pool": 500}, set()),
+        ({"pool": 498}, {"size"}),
+        ({"ones": 0.54}, set()),
+        ({"ones": 0.56}, {"balance"}),
+        ({"ones": 0.44}, {"balance"}),
+        ({"word": " and more words to tell it by"}, {"form"}),
+        ({"word": "!"}, set()),
+        ({"leaks": 3}, {"groups"}),
+    ],
+    ids=str,
+)
+def test_each_warning_has_its_reason(changes: dict[str, Any], warned: set[str]) -> None:
+    write_examples(**changes)
+    found = checks()
+    assert {name for name, check in found.items() if check.good is False} == warned
+    for name in warned:
+        assert found[name].line.startswith(f"  warn  {name}")
+
+
+def test_a_rule_on_length_must_beat_the_larger_class_to_be_told() -> None:
+    write_examples(ones=0.8)
+    found = checks()
+    assert found["form"].good is True
+    assert found["majority"].told.startswith("always the same label: 80.0%")
+
+
+def test_leaks_say_what_keeps_groups_apart() -> None:
+    write_examples(leaks=1234)
+    assert checks()["groups"].told == (
+        "1,234 of 200 test texts are of a group (passage, document) of the pool; "
+        "`grouped: true` keeps them apart"
+    )
+
+
+def test_length_shows_quantiles_of_characters() -> None:
+    write_examples()
+    assert checks()["length"].told.startswith("characters of a text: ")
+
+
+def write_tokens(model: str, truncated: int, n: int = 100) -> None:
+    arrays = {"id": np.arange(n), "start": np.arange(n + 1) * 20,
+              "token": np.zeros(20 * n, dtype=np.int32)}  # fmt: skip
+    facts = {"dataset": "films", "truncated": truncated}
+    save(Artifact("tokens", arrays, facts), f"results/films/tokens/{model}.safetensors")
+
+
+@pytest.mark.parametrize(("cut", "good"), [(0, True), (5, True), (6, False)])
+def test_texts_that_are_cut_are_told(cut: int, good: bool) -> None:
+    write_examples()
+    write_tokens("a", cut)
+    found = checks()["tokens"]
+    assert found.good is good
+    assert found.told == f"a cuts {cut} of 100 texts, 2,000 tokens in all"
+
+
+def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
+    rows = [
+        ("floor", "overall", "accuracy", floor), ("floor", "easy", "accuracy", 0.123),
+        ("floor", "overall", "auroc", 0.99), ("w2s", "overall", "accuracy", 0.321),
+        ("ceiling", "overall", "accuracy", ceiling),
+    ]  # fmt: skip
+    names = ("control", "group", "metric")
+    columns: dict[str, Any] = {
+        name: np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(names)
+    }
+    weak, strong = pair.split("--")
+    columns |= {
+        "proportion": np.full(5, np.nan), "repeat": np.zeros(5, np.int32),
+        "value": np.array([row[3] for row in rows]), "n": np.full(5, 200, np.int32),
+        "reason": np.full(5, "", dtype=object),
+    }  # fmt: skip
+    facts = {
+        "dataset": "films", "weak": weak, "strong": strong, "seed": seed, "n_pool": 600,
+        "density": 0.1, "easy_share": 0.5, "hard_share": 0.4, "status": "ok", "reason": "",
+    }  # fmt: skip
+    save(Artifact("metrics", columns, facts), f"results/films/{pair}/seed{seed}/metrics.parquet")
+
+
+ERROR = 1.96 * np.sqrt(0.25 / 200)  # of an accuracy on 200 test texts
+
+
+@pytest.mark.parametrize(
+    ("floor", "gap", "warned"),
+    [
+        (0.51 + ERROR, 0.01 + ERROR, set()),
+        (0.49 + ERROR, 0.01 + ERROR, {"floor"}),
+        (0.51 + ERROR, -0.01 + ERROR, {"ceiling"}),
+        (0.3, -0.2, {"floor", "ceiling"}),
+        (float("nan"), 0.2, {"floor", "ceiling"}),
+    ],
+)
+def test_floor_and_ceiling_are_means_over_seeds(floor: float, gap: float, warned: set[str]) -> None:
+    write_examples()
+    for seed, more in ((0, 0.02), (3, -0.02)):
+        write_metrics("a--b", seed, floor + more, floor + gap - more)
+    found = preflight(parse(CONFIG), "films")
+    assert {check.name for check in found if check.good is False} == warned
+    told = {check.name: check.told for check in found}
+    assert told["floor"] == f"a--b: weak floor {floor:.3f}, 2 seeds, chance .5 ± {ERROR:.3f}"
+    ceiling = f"a--b: strong ceiling {floor + gap:.3f}, "
+    assert told["ceiling"].startswith(ceiling)
+    if floor == floor:
+        assert told["ceiling"].endswith(f"{gap:+.3f} to the floor")
+    assert told["probes"] == "a--c: not trained yet"
+
+
+def test_missing_examples_are_told_with_what_to_do() -> None:
+    with pytest.raises(
+        ArtifactError, match=r"found no file, .*snakemake --cores 1 texts"
+    ) as caught:
+        preflight(parse(CONFIG), "films")
+    assert "\n" not in str(caught.value)
+
+
+# The command.
+
+
+def test_command_shows_every_dataset_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    write_examples("films", pool=100)
+    write_examples("books")
+    assert main(["preflight", "--config", "config.yaml"]) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "films: look at: size",
+        "books: nothing speaks against it",
+    ]
+    assert shown.err == ""
+    assert "  warn  size      pool 100, val 50, test 200" in lines
+
+
+def test_command_goes_on_after_a_dataset_without_examples(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_examples("books")
+    assert main(["preflight", "--config", "config.yaml"]) == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert line.startswith("w2s preflight: error: results/films/examples.parquet: found no file")
+    assert shown.out.startswith("books: nothing speaks against it\n")
+
+
+def test_command_goes_on_after_damaged_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    write_examples("books")
+    Path("results/films").mkdir(parents=True)
+    Path("results/films/examples.parquet").write_bytes(b"nothing")
+    assert main(["preflight", "--config", "config.yaml"]) == 2
+    shown = capsys.readouterr()
+    assert len(shown.err.splitlines()) == 1
+    assert "damaged" in shown.err
+    assert "books: " in shown.out
+
+
+def test_command_shows_the_dataset_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    write_examples("books")
+    assert main(["preflight", "books", "--config", "config.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("books: ")
+
+
+def test_unknown_dataset_is_one_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "film", "--config", "config.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        "w2s preflight: error: 'film' is not a dataset of config.yaml; did you mean 'films'?\n"
+    )
