@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
+CLUSTER ?=  # once: without the part that cancels a job
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 RUN := results/demo
 BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory storage scores dag
 
-.PHONY: demo test check audit docs format bench bench-quick finished-run
+.PHONY: demo test check storage cluster audit docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml requirements.lock
@@ -43,6 +44,16 @@ check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/python docs/generate.py --check
+
+storage: $(VENV)/.installed-test  ## the workflow with its results in S3 (moto's server), in a layer on top of $(VENV)
+	@test -x $(VENV)/s3/bin/pytest || tests/layer.sh $(VENV) $(VENV)/s3 snakemake-storage-plugin-s3 'moto[server]>=5' >/dev/null 2>&1 || \
+		{ rm -rf $(VENV)/s3; echo "no storage test: its packages cannot be installed here"; }
+	@test ! -x $(VENV)/s3/bin/pytest || $(VENV)/s3/bin/pytest -q tests/test_storage.py
+
+cluster: $(VENV)/.installed-test  ## the workflow on a SLURM of one node, in a layer on top of $(VENV); needs root and Debian
+	@test -x $(VENV)/slurm/bin/snakemake || tests/layer.sh $(VENV) $(VENV)/slurm 'snakemake-executor-plugin-slurm>=2.8,<3' >/dev/null 2>&1 || \
+		{ rm -rf $(VENV)/slurm; echo "no SLURM run: its plugin cannot be installed here"; }
+	@test ! -x $(VENV)/slurm/bin/snakemake || W2S_CLUSTER_PYTHON=$(VENV)/slurm/bin/python tests/cluster/run.sh $(CLUSTER)
 
 audit:  ## known vulnerabilities of the pinned packages, where the network answers
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \

@@ -26,6 +26,20 @@ settings.register_profile(  # the machine is shared: no example fails for being 
 )
 settings.load_profile("w2s")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, and those that share a module's fixture in one process.
+
+    So none is left over for one process at the end, and no fixture is made twice.
+    """
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        shared = any(f[-1].scope == "module" for f in fixtures)
+        if shared and not list(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 SEEDS = (0, 1)
 MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
 FILES = {  # names of outputs that another stage has too

@@ -89,6 +89,7 @@ def test_examples_of_a_file_are_its_rows(chain: Chain) -> None:
     assert found.facts == {
         "dataset": "films",
         "grouped": False,
+        "leaks": 0,
         "dropped": dict.fromkeys(("duplicate", "duplicate with another label", "unbalanced"), 0),
     }
 

@@ -139,7 +139,8 @@ def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_hub_reference_needs_a_revision() -> None:
-    assert parse_source("hub:a/b@0123") == Source("a/b", "0123")
+    commit = "0123456789" * 4  # of a branch the hub would be asked
+    assert parse_source(f"hub:a/b@{commit}") == Source("a/b", commit, commit)
     for reference in ("hub:a/b", "hub:a/b@"):
         with pytest.raises(DataError, match="found no revision"):
             parse_source(reference)

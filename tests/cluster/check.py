@@ -1,6 +1,6 @@
 """The tiny DAG locally and through the SLURM profile: same bytes, job list, scancel and rerun.
 
-Called by run.sh with the folder of a running cluster.
+Called by run.sh with the folder of a running cluster; `once` leaves out the last part.
 """
 
 # ruff: noqa: T201 - the job list is what this prints
@@ -147,6 +147,8 @@ def main() -> None:
         raise SystemExit(f"a second run would do {planned}")
     print("a second run has nothing to do")
 
+    if "once" in sys.argv[2:]:
+        return
     # a copy that has its activations, and nothing that follows
     broken = project.copy_project(remote, cluster / "broken")
     for part in ("*/splits", "*/small--large", "tables", "figures"):
