@@ -110,7 +110,8 @@ def test_stage_killed_in_the_middle_of_a_file_leaves_whole_files_or_none(
     folder = tmp_path / "killed"
     line = job.line(**job.elsewhere(folder))
     sizes = {size for content in whole.values() for size in (len(content) // 2, 4096)}
-    sizes = {size for size in sizes if size < max(map(len, whole.values()))}
+    # a limit of a few bytes would be met by the bar that the process shows, which is a file too
+    sizes = {size for size in sizes if 1000 < size < max(map(len, whole.values()))}
     tally("kills", len(sizes))
     half: list[Path] = []
     for most in sizes:
