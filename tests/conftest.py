@@ -28,15 +28,7 @@ settings.load_profile("w2s")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first, and those that share a module's fixture in one process.
-
-    So none is left over for one process at the end, and no fixture is made twice.
-    """
-    for item in items:
-        fixtures = item._fixtureinfo.name2fixturedefs.values()
-        shared = any(f[-1].scope == "module" for f in fixtures)
-        if shared and not list(item.iter_markers("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Slow tests first, so that none is left over for one process at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
