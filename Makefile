@@ -37,13 +37,14 @@ demo: $(VENV)/.installed  ## fetch data and models, run the default experiment, 
 test: $(VENV)/.installed-test  ## the whole test suite
 	$(BIN)/pytest -n auto
 
-check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated pages
+check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated pages, vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/python docs/generate.py --check
+	@$(MAKE) --no-print-directory audit
 
 storage: $(VENV)/.installed-test  ## the workflow with its results in S3 (moto's server), in a layer on top of $(VENV)
 	@test -x $(VENV)/s3/bin/pytest || tests/layer.sh $(VENV) $(VENV)/s3 snakemake-storage-plugin-s3 'moto[server]>=5' >/dev/null 2>&1 || \
@@ -57,7 +58,7 @@ cluster: $(VENV)/.installed-test  ## the workflow on a SLURM of one node, in a l
 
 audit:  ## known vulnerabilities of the pinned packages, where the network answers
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
-		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; } || \
+		$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit 2>/dev/null; } || \
 		{ echo "no audit: pip-audit cannot be installed here"; exit 0; }
 	@test ! -x $(VENV)/audit/bin/pip-audit || $(VENV)/audit/bin/python tests/audit.py requirements.lock
 

@@ -31,11 +31,13 @@ def local_rules():
 def resources():
     """Resources of every rule that can be a cluster job, as written: rule -> name -> value."""
     found = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", sources(), flags=re.MULTILINE | re.DOTALL)
-    return {
+    needs = {
         rule: dict(re.findall(r"^        (mem|runtime|gpu)=(.+),$", body, flags=re.MULTILINE))
         for rule, body in found
         if rule not in local_rules()
     }
+    same = re.findall(r"^use rule (\w+) as (\w+) with:", sources(), flags=re.MULTILINE)
+    return needs | {rule: needs[of] for of, rule in same}
 
 
 def arrays(profile):
