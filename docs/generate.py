@@ -65,7 +65,7 @@ that read what it wrote. Everything else stays.
 | a `title` | `figures` at most |
 | where a model comes from | `tokenize` of it |
 | a model's `max_length`, `truncation` | `tokenize` of it |
-| a model's `num_layers`, `layers`, `pooling`, `dtype` | `activations` of it |
+| a model's `num_layers`, `layers`, `pooling`, `dtype` | `activations`, `finetune_*` of it |
 | a new entry in `seeds` | `split` of that seed, then `tables` |
 | a pair's `weak_layer`; its `strong_layer` | `weak_labels`; `overlap` |
 | `probe` | `weak_labels` |
@@ -75,7 +75,8 @@ that read what it wrote. Everything else stays.
 | a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |
 | `synthetic`: repetitions, seed, recipe | the stage of the study that has it |
 | `weak_supervision.lfs`; its `features`, `layer` | `label_matrix`; `student` |
-| `evaluation` | `weak_supervision_tables`, `tables`, `selection_tables`, `synthetic_tables` |
+| `finetuning.recipe`; its losses and the rest | `finetune_weak`; `finetune_strong` |
+| `evaluation` | the tables of every track: `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
 
 `snakemake -n` (with your `--configfile`) shows what would run, without running it.
@@ -257,7 +258,7 @@ def cli_page() -> str:
 
 def constants(text: str) -> dict[str, str]:
     """Folders the rules name once, e.g. TABLES."""
-    return dict(re.findall(r'^([A-Z]+) = "(<[^"]+)"$', text, flags=re.MULTILINE))
+    return dict(re.findall(r'^([A-Z_]+) = "(<[^"]+)"$', text, flags=re.MULTILINE))
 
 
 def places() -> dict[tuple[str, str], str]:

@@ -37,7 +37,14 @@ MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
 FILES = {  # names of outputs that another stage has too
     ("corpora_labels", "weak_labels"): "corpora-labels",
     ("select", "predictions"): "selected",
+    ("finetune_weak", "weak_labels"): "tuned-labels",
+    ("finetune_weak", "training"): "weak-training",
+    ("finetune_strong", "runs"): "tuned-runs",
+    ("finetune_strong", "predictions"): "tuned-predictions",
+    ("evaluate-tuned", "metrics"): "tuned-metrics",
+    ("evaluate-tuned", "correct"): "tuned-correct",
 }
+RECIPE = {"epochs": 2, "looks": 2, "rank": 4, "batch_size": 8, "learning_rate": 0.01}
 CUT = {"sources": "partition", "dataset": "films"}
 PATHS = {"rounds": 6, "batch": 4}
 PAIR = {"weak": "small", "strong": "large"}
@@ -128,7 +135,7 @@ def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
     jobs |= _shard_jobs(inputs, folder) | _task_jobs(inputs, folder)
     for seed in SEEDS:
         jobs |= _seed_jobs(folder, seed)
-    jobs |= _labeling_jobs(inputs, folder)
+    jobs |= _labeling_jobs(inputs, folder) | _finetuning_jobs(inputs, folder)
     return jobs | _final_jobs(folder) | _synthetic_jobs(folder)
 
 
@@ -229,6 +236,69 @@ def _labeling_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         outputs = {name: folder / f"wrench-{name}.safetensors"}
         jobs[stage] = Job(stage, {}, wrench | source, outputs)
     return jobs
+
+
+def _finetuning_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
+    """Fine-tuned models of two seeds, their tables and figures."""
+    jobs: dict[str, Job] = {}
+    examples = {"examples": folder / "examples.parquet"}
+
+    def of(stage: str, seed: int, name: str = "") -> dict[str, Path]:
+        kinds = {key: kind.suffix for key, kind in STAGES[stage].outputs.items()}  # type: ignore[union-attr]
+        return {
+            key: folder / f"{FILES.get((name or stage, key), key)}-{seed}{suffix}"
+            for key, suffix in kinds.items()
+        }
+
+    for seed in SEEDS:
+        split = {"split": folder / f"split-{seed}.parquet"}
+        small, large = (
+            {"tokens": folder / f"tokens-{model}.safetensors", "model": inputs / model}
+            for model in MODELS
+        )
+        weak, strong = of("finetune_weak", seed), of("finetune_strong", seed)
+        labels = {"weak_labels": weak["weak_labels"]}
+        regions = {"regions": folder / f"regions-{seed}.parquet"}
+        runs = {name: strong[name] for name in ("runs", "predictions")}
+        jobs[f"finetune_weak-{seed}"] = Job(
+            "finetune_weak", {"recipe": RECIPE}, {**examples, **split, **small}, weak
+        )
+        jobs[f"finetune_strong-{seed}"] = Job(
+            "finetune_strong",
+            {**PAIR, "pooling": "mean", "losses": ["xent", "logconf"], "recipe": RECIPE},
+            {**labels, **large},
+            strong,
+        )
+        jobs[f"evaluate-tuned-{seed}"] = Job(
+            "evaluate",
+            {},
+            {**examples, **labels, **regions, **runs},
+            of("evaluate", seed, "evaluate-tuned"),
+        )
+    return jobs | _finetuning_reports(folder)
+
+
+def _finetuning_reports(folder: Path) -> dict[str, Job]:
+    read = {
+        f"{prefix}{name}": [folder / f"{file}{name}-{seed}{suffix}" for seed in SEEDS]
+        for prefix, file in (("", "tuned-"), ("probe_", ""))
+        for name, suffix in (("metrics", ".parquet"), ("correct", ".safetensors"))
+    }
+    learned = [f"{name}-{seed}.parquet" for name in ("weak-training", "training") for seed in SEEDS]
+    tables = {
+        name: folder / f"table-tuned-{name}.parquet" for name in STAGES["finetuning_tables"].outputs
+    }
+    return {
+        "finetuning_tables": Job(
+            "finetuning_tables", {"evaluation": {"bootstrap": 200}}, read, tables
+        ),
+        "finetuning_figures": Job(
+            "finetuning_figures",
+            {"titles": [["films", "Films"]]},
+            {"finetuning": tables["finetuning"], "training": [folder / name for name in learned]},
+            {name: folder / f"tuned-{name}.svg" for name in STAGES["finetuning_figures"].outputs},
+        ),
+    }
 
 
 def _labeling_reports(folder: Path) -> dict[str, Job]:

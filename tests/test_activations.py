@@ -95,13 +95,13 @@ def killed(unfinished: Path, tmp_path: Path) -> Path:
 def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of texts of every forward pass from now on."""
     sizes: list[int] = []
-    real = encoder._forward
+    real = encoder.hidden_states
 
     def forward(model: Any, texts: Any, layers: Any) -> Any:
         sizes.append(len(texts))
         return real(model, texts, layers)
 
-    monkeypatch.setattr(encoder, "_forward", forward)
+    monkeypatch.setattr(encoder, "hidden_states", forward)
     return sizes
 
 
@@ -285,9 +285,9 @@ def test_full_disk_while_the_output_is_written_is_one_line_and_nothing_is_lost(
 def test_activations_that_are_not_finite_are_refused_and_not_kept(
     chain: Chain, killed: Path, undisturbed: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = encoder._pool
+    real = encoder.pool
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "_pool", lambda *inputs: real(*inputs) / 0)
+        patch.setattr(encoder, "pool", lambda *inputs: real(*inputs) / 0)
         message = refused(line_of(chain, killed), capsys)
     assert "values that are NaN or infinite, expected none" in message
     assert main(line_of(chain, killed)) == 0
@@ -340,14 +340,14 @@ def test_out_of_memory_changes_no_result_beyond_rounding(
 ) -> None:  # fmt: skip
     import torch
 
-    real = encoder._forward
+    real = encoder.hidden_states
 
     def forward(model: Any, texts: Any, layers: Any) -> Any:
         if sum(map(len, texts)) > 40:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return real(model, texts, layers)
 
-    monkeypatch.setattr(encoder, "_forward", forward)
+    monkeypatch.setattr(encoder, "hidden_states", forward)
     assert main(line_of(chain, tmp_path)) == 0
     assert "out of memory with" in caplog.text
     (tmp_path / "b.safetensors").write_bytes(undisturbed)

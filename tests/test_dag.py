@@ -17,6 +17,7 @@ from w2s.errors import ConfigError
 from w2s.stages import STAGES
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
+TABLES = {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"}
 Job = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -39,6 +40,7 @@ def example() -> dict[str, Any]:
         "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
         "weak_supervision": {"datasets": ["films", "tweets"], "features": "six"},
         "synthetic": {"studies": ["first", "hard"]},
+        "finetuning": {"datasets": ["films"]},
         "selection": {
             "experiments": {
                 "cut": {"sources": "partition", "dataset": "films"},
@@ -100,7 +102,14 @@ def jobs(config: Config) -> dict[Job, str]:
         ],
         "weak_supervision_tables": [{}],
         "weak_supervision_figures": [{}],
+        "finetuning_tables": [{}],
+        "finetuning_figures": [{}],
     }
+    tuned = [job for job in per["weak_labels"] if job["dataset"] == "films"]
+    per["finetune_strong"] = tuned
+    per["finetune_weak"] = [
+        {name: job[name] for name in ("dataset", "weak", "seed")} for job in tuned
+    ]
     per["student"] = [
         {**job, "strong": strong} for job in per["label_model"] for strong in labeled.students
     ]
@@ -151,8 +160,8 @@ def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
 
 def test_title_of_a_dataset_changes_only_figures() -> None:
     found = affected("datasets.films.title", "Movies")
-    assert stages(found) == {"figures", "weak_supervision_figures"}
-    assert len(found) == 3
+    assert stages(found) == {"figures", "weak_supervision_figures", "finetuning_figures"}
+    assert len(found) == 4
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
@@ -176,12 +185,12 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("synthetic.repetitions", 7, {"synthetic"}),
         ("synthetic.recipe", {"c": 2}, {"synthetic", "synthetic_controls"}),
         ("synthetic.detection_repetitions", 7, {"synthetic_detection"}),
-        ("evaluation.bootstrap", 500, {"tables", "selection_tables", "weak_supervision_tables"}),
-        (
-            "evaluation.level",
-            0.9,
-            {"tables", "selection_tables", "synthetic_tables", "weak_supervision_tables"},
-        ),
+        ("evaluation.bootstrap", 500, TABLES),
+        ("evaluation.level", 0.9, {*TABLES, "synthetic_tables"}),
+        ("finetuning.recipe", {"rank": 4}, {"finetune_weak", "finetune_strong"}),
+        ("finetuning.losses", ["xent", "kl"], {"finetune_strong"}),
+        ("finetuning.self_training", 2, {"finetune_strong"}),
+        ("finetuning.auxiliary", {"radius": 0.1}, {"finetune_strong"}),
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
@@ -193,13 +202,15 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.device_map", "auto", set()),
         ("models.six.max_length", 9, {"tokenize"}),
         ("models.six.truncation", "left", {"tokenize"}),
-        ("models.six.pooling", "first", {"activations"}),
-        ("models.six.dtype", "bfloat16", {"activations"}),
-        ("models.six.num_layers", 3, {"activations"}),
+        ("models.six.pooling", "first", {"activations", "finetune_strong"}),
+        ("models.six.dtype", "bfloat16", {"activations", "finetune_strong"}),
+        ("models.six.num_layers", 3, {"activations", "finetune_strong"}),
+        ("models.one.num_layers", 3, {"activations", "finetune_weak"}),
         ("models.six.storage", "float16", {"activations"}),
         ("pairs.0.strong_layer", 3, {"overlap", "strong", "select"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
+        ("runtime.training_tokens", 7, set()),
         ("results", "elsewhere", set()),
         ("resources", "elsewhere", set()),
         ("datasets.films.path", "moved/films.csv", set()),
@@ -222,7 +233,7 @@ def test_edit_changes_the_settings_of_the_stages_it_concerns(
 def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:
     assert affected("datasets.films.val", 50) == {("examples", (("dataset", "films"),))}
     model = affected("models.six.pooling", "last")
-    assert {dict(job)["model"] for _, job in model} == {"six"}
+    assert {dict(job).get("model", dict(job).get("strong")) for _, job in model} == {"six"}
     pair = affected("pairs.0.strong_layer", 3)
     assert {dict(job)["strong"] for _, job in pair} == {"six"}
 
@@ -301,7 +312,7 @@ def of_hub(**datasets: dict[str, Any]) -> Config:
     """The example with these datasets of the hub alone."""
     data = example()
     data["datasets"] = {name: {"source": "hub", **fields} for name, fields in datasets.items()}
-    for track in ("weak_supervision", "synthetic", "selection"):
+    for track in ("weak_supervision", "synthetic", "selection", "finetuning"):
         del data[track]
     return parse(data)
 

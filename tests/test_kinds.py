@@ -67,6 +67,10 @@ def test_every_kind_is_written_by_one_stage_and_read_only_after_it() -> None:
         ("activations", "wrench_features"),
         ("label_matrix", "wrench_votes"),
         ("tables", "weak_supervision_tables"),  # comparisons
+        ("tables", "finetuning_tables"),
+        ("weak_labels", "finetune_weak"),
+        ("finetune_weak", "finetune_strong"),  # training
+        ("strong", "finetune_strong"),
     } | {(stage, "student") for stage in ("overlap", "strong")}
     written: dict[str, str] = {}
     for name, stage in STAGES.items():

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from w2s.config_finetuning import FinetuningConfig
 from w2s.config_selection import SelectionConfig
 from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
 from w2s.config_spine import (
@@ -58,6 +59,9 @@ class Config(Strict):
     weak_supervision: WeakSupervisionConfig | None = Field(
         None, description="Weak supervision with labeling functions; none if not given."
     )
+    finetuning: FinetuningConfig | None = Field(
+        None, description="Fine-tuned models in the place of probes; none if not given."
+    )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
 
@@ -95,6 +99,8 @@ class Config(Strict):
         given = [name for name in needed if getattr(self, name)]
         if self.weak_supervision and not self.pairs:
             needed, given = ["seeds", "datasets"], ["weak_supervision"]
+        if self.finetuning and not self.pairs:
+            needed, given = ["seeds", "datasets", "models", "pairs"], ["finetuning"]
         lacking = [name for name in needed if not getattr(self, name)]
         if lacking and (given or self.synthetic is None):
             why = f"as there are {given[0]}" if given else "or `synthetic`"
@@ -106,6 +112,8 @@ class Config(Strict):
             yield f"selection.experiments.{name}.{field}", experiment.datasets
         if self.weak_supervision:
             yield "weak_supervision.datasets", self.weak_supervision.datasets
+        if self.finetuning and self.finetuning.datasets:
+            yield "finetuning.datasets", self.finetuning.datasets
 
     def _feature_mistakes(self) -> Iterator[str]:
         own = {name for name, data in self.datasets.items() if holds_features(data)}

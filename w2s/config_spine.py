@@ -111,8 +111,8 @@ class ExtractionConfig(Strict):
     )
 
 
-class RuntimeConfig(Strict):
-    """Settings that cannot change numbers beyond rounding: they are in no artifact's identity."""
+class DeviceConfig(Strict):
+    """Where models compute, and how much at once."""
 
     device: str = Field(
         "auto", description="auto, cpu, cuda, or cuda:N.", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$"
@@ -122,7 +122,15 @@ class RuntimeConfig(Strict):
     )
 
 
-class JobRuntime(RuntimeConfig):
+class RuntimeConfig(DeviceConfig):
+    """Settings that cannot change numbers beyond rounding: they are in no artifact's identity."""
+
+    training_tokens: Annotated[int, Field(ge=1)] = Field(
+        512, description="Padded tokens of one pass forward and back, in fine-tuning."
+    )
+
+
+class JobRuntime(DeviceConfig):
     """What a job is told beside its settings: the same, and what its model says of devices."""
 
     device_map: Literal["auto"] | None = Field(

@@ -31,8 +31,9 @@ from w2s.data.hashes import sha256_of
 
 __all__ = [
     "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",
-    "hub_datasets", "job_labels", "label_models_of", "model_files", "model_reference", "packages",
-    "settings", "students_of", "task_files", "tasks", "titles", "wrench_datasets",
+    "finetuned_datasets", "hub_datasets", "job_labels", "label_models_of", "model_files",
+    "model_reference", "packages", "settings", "students_of", "task_files", "tasks", "titles",
+    "wrench_datasets",
 ]  # fmt: skip
 
 
@@ -197,6 +198,25 @@ def _synthetic_controls(config: Config, job: Mapping[str, str]) -> dict[str, Any
     return {**fields, "recipe": recipe}  # both arms are given: it is not read
 
 
+def finetuned_datasets(config: Config) -> tuple[str, ...]:
+    """Datasets on which models are fine-tuned."""
+    if config.finetuning is None:
+        return ()
+    return config.finetuning.datasets or tuple(config.datasets)
+
+
+def _finetune(config: Config, model: str, *names: str) -> dict[str, Any]:
+    """How a model is fine-tuned: as it reads texts elsewhere, and these parts of the section."""
+    own = ("num_layers", "pooling", "dtype", "trust_remote_code")
+    return {**_fields(config.models[model], *own), **_fields(config.finetuning, *names)}
+
+
+def _finetune_strong(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    names = ("recipe", "losses", "self_training", "auxiliary")
+    pair = {"weak": job["weak"], "strong": job["strong"]}
+    return {**pair, **_finetune(config, job["strong"], *names)}
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
@@ -232,5 +252,11 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "label_model": lambda c, job: {"label_model": job["weak"]},
     "student": _student,
     "weak_supervision_tables": lambda c, job: _fields(c, "evaluation"),
+    "finetune_weak": lambda c, job: _finetune(c, job["weak"], "recipe"),
+    "finetune_strong": _finetune_strong,
+    "finetuning_tables": lambda c, job: _fields(c, "evaluation"),
+    "finetuning_figures": lambda c, job: {
+        "titles": [pair for pair in titles(c) if pair[0] in finetuned_datasets(c)]
+    },
     "weak_supervision_figures": lambda c, job: {"titles": _weak_supervision_titles(c)},
 }

@@ -22,7 +22,9 @@ LEFT_OUT = frozenset(
     f"w2s.{name}"
     for name in (
         "artifacts",
+        "checkpoint",
         "config",
+        "config_finetuning",
         "config_selection",
         "config_sources",
         "config_spine",

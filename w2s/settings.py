@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from w2s.config_finetuning import AuxiliaryConfig, FinetuningRecipe, LossName
 from w2s.config_selection import Experiment, PathsConfig
 from w2s.config_sources import TRUST, Files, HubDataset, PackageFile, Strict
 from w2s.config_spine import EvaluationConfig, MixingConfig, OverlapConfig, ProbeConfig
@@ -235,6 +236,40 @@ class WeakSupervisionTablesSettings(Strict):
 
 class WeakSupervisionFiguresSettings(Strict):
     """What the figures of weak supervision show."""
+
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset, in the order of the panels.", min_length=1
+    )
+
+
+class FinetuneWeakSettings(Strict):
+    """How the weak model is fine-tuned."""
+
+    num_layers: int | None = Field(None, description="Keep only this many first layers.")
+    pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
+    trust_remote_code: bool = Field(False, description=TRUST)
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the forward pass."
+    )
+    recipe: FinetuningRecipe = Field(FinetuningRecipe(), description="How it is trained.")
+
+
+class FinetuneStrongSettings(FinetuneWeakSettings):
+    """How the strong model is fine-tuned, and with which losses."""
+
+    weak: str = Field("", description="Name of the weak model.")
+    strong: str = Field("", description="Name of the strong model.")
+    losses: tuple[LossName, ...] = Field(("xent",), description="Losses of w2s.", min_length=1)
+    self_training: int = Field(0, description="Trainings on labels of its own.", ge=0)
+    auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
+
+
+class FinetuningTablesSettings(TablesSettings):
+    """Intervals of the tables of fine-tuning."""
+
+
+class FinetuningFiguresSettings(Strict):
+    """What the figures of fine-tuning show."""
 
     titles: tuple[tuple[str, str], ...] = Field(
         description="Name and title of each dataset, in the order of the panels.", min_length=1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,14 +72,17 @@ def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
     row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
     for i, name in enumerate(MODELS):
         row |= spread(name, found.mean[i], found.draws[:, i], level)
-    row |= _pgr(outcome.correct[:, rows], all_points(outcome), bootstrap, level)
+    row |= pgr_row(outcome.correct[:, rows], all_points(outcome), bootstrap, level)
     share = _mean(outcome.shares)
     row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
     return row | _status(outcome, row, rows)
 
 
-def _pgr(correct: Array, mask: Array, bootstrap: Bootstrap, level: float) -> Row:
-    """PGR of the means over the seeds that have all three models."""
+def pgr_row(correct: Array, mask: Array, bootstrap: Bootstrap, level: float) -> Row:
+    """PGR of the means over the seeds that have all three of correct (seeds, 3, n).
+
+    Its rows are floor, w2s and ceiling; the columns are `pgr`, `pgr_lo` and `pgr_hi`.
+    """
     complete = np.isfinite(correct.sum(axis=(1, 2)))  # (seeds,)
     found = estimate(np.where(complete[:, None, None], correct, np.nan), mask, bootstrap)
     floor, w2s, ceiling = found.draws.T
@@ -186,7 +189,13 @@ def _missing(outcome: Outcome, n_seeds: int, group: str) -> str:
 
 def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
     """Paired differences, on all test points and on those of each region."""
-    pairs = _comparisons(outcome)
+    return difference_rows(outcome, _comparisons(outcome), bootstrap, level)
+
+
+def difference_rows(
+    outcome: Outcome, pairs: Mapping[str, tuple[int, int]], bootstrap: Bootstrap, level: float
+) -> list[Row]:
+    """The same for given pairs: which row another one is subtracted from, by name."""
     first, second = (np.array(side) for side in zip(*pairs.values(), strict=True))
     difference = outcome.correct[:, first] - outcome.correct[:, second]
     groups = {"overall": all_points(outcome)} | {

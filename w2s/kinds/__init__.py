@@ -1,6 +1,7 @@
 """The artifact kinds of the project: what each file holds, column by column."""
 
 from w2s.kinds.declaration import FORMAT, ID, KINDS, Array, Kind
+from w2s.kinds.finetuning import FINETUNING_TABLE, TRAINING
 from w2s.kinds.selection import (
     SELECTION_PATHS,
     SELECTION_POINTS,
@@ -56,6 +57,7 @@ __all__ = [
     "EXAMPLES",
     "EXPANSION_ROWS",
     "EXPANSION_TABLE",
+    "FINETUNING_TABLE",
     "FORMAT",
     "ID",
     "KINDS",
@@ -84,6 +86,7 @@ __all__ = [
     "THRESHOLDS_TABLE",
     "THRESHOLD_ROWS",
     "TOKENS",
+    "TRAINING",
     "WEAK_LABELS",
     "WEAK_SUPERVISION_TABLE",
     "Array",

@@ -207,6 +207,15 @@ def _check(encoder: Encoder, lengths: Array, layers: Sequence[int]) -> None:
     for layer in layers:
         if not -depth - 1 <= layer <= depth:
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
+    check_lengths(encoder, lengths)
+
+
+def check_lengths(encoder: Encoder, lengths: Array) -> None:
+    """Check that a model can read texts of so many tokens, (n,).
+
+    Raises:
+        DataError: a text is longer.
+    """
     limit = _readable(encoder.model)
     if limit is not None and lengths.max(initial=0) > limit:
         raise DataError(
@@ -227,15 +236,15 @@ def _pooled(
     encoder: Encoder, texts: list[Array], layers: Sequence[int], pooling: Pooling
 ) -> dict[int, Array]:
     """One forward pass: of each layer float32 (batch, d)."""
-    hidden = _forward(encoder, texts, layers)
+    hidden = hidden_states(encoder, texts, layers)
     sizes = torch.tensor(list(map(len, texts)))
     return {
-        layer: _pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
+        layer: pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
         for layer, states in hidden.items()
     }
 
 
-def _forward(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
+def hidden_states(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
     """Hidden states (batch, longest, d) of the layers."""
     longest = max(map(len, texts))
     ids = np.full((len(texts), longest), encoder.pad, dtype=np.int64)
@@ -256,7 +265,7 @@ def _forward(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dic
     return {layer: output.hidden_states[layer] for layer in layers}
 
 
-def _pool(hidden: Any, sizes: Any, pooling: Pooling) -> Any:
+def pool(hidden: Any, sizes: Any, pooling: Pooling) -> Any:
     """Pool (batch, longest, d) over the first `sizes` tokens of each row, to (batch, d)."""
     if pooling == "first":
         return hidden[:, 0]

@@ -155,12 +155,17 @@ def _batches_of(units: Array, sizes: Array, budget: int) -> Iterator[Array]:
         yield units[batch]
 
 
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory is out: of a GPU's, or of main memory."""
+    # torch has a class for GPUs; its allocator of main memory raises a plain RuntimeError
+    return isinstance(error, torch.OutOfMemoryError) or NO_MEMORY in str(error)
+
+
 def _unless_out_of_memory(compute: Compute, units: Array) -> Pooled | None:
     try:
         return compute(units)
     except RuntimeError as error:
-        # torch has a class for GPUs; its allocator of main memory raises a plain RuntimeError
-        if not (isinstance(error, torch.OutOfMemoryError) or NO_MEMORY in str(error)):
+        if not lacks_memory(error):
             raise
     torch.cuda.empty_cache()  # here, where no traceback holds the tensors of the pass any more
     return None

@@ -46,16 +46,22 @@ def evaluate(
         floor = np.full_like(floor, np.nan)
     proba = np.concatenate([floor[None], predictions["proba"]])  # (1 + runs, n)
     rows = _with_floor(runs, weak_labels)
-    pool = regions.where(regions["part"] == "strong_train")
-    facts = {**runs.facts}
-    shares = {"n_pool": int(np.sum(examples["part"] == "pool"))}
-    for word, name in zip(REGIONS, ("easy_share", "hard_share", "density"), strict=True):
-        known = facts["status"] == "ok"
-        shares[name] = float(np.mean(pool["region"] == word)) if known else None  # type: ignore[assignment]
+    # fine-tuned models are evaluated on the regions of probes, of which their runs know nothing
+    facts = {**runs.facts, **{key: regions.facts[key] for key in ("status", "reason")}}
+    shares = {"n_pool": int(np.sum(examples["part"] == "pool")), **_shares(regions)}
     return {
         "metrics": Artifact("metrics", _metrics(proba, label, region, rows), facts | shares),
         "correct": _correct(ids, region, correct_rows(proba, label), rows, facts),
     }
+
+
+def _shares(regions: Artifact) -> dict[str, float | None]:
+    """Shares of easy, hard and overlap points in strong_train; none where they are undefined."""
+    names = ("easy_share", "hard_share", "density")
+    if regions.facts["status"] != "ok":
+        return dict.fromkeys(names)
+    region = regions["region"][regions["part"] == "strong_train"]
+    return {name: float(np.mean(region == word)) for word, name in zip(REGIONS, names, strict=True)}
 
 
 def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:

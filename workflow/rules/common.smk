@@ -58,9 +58,14 @@ def settings(stage):
     return lambda wildcards: dag.settings(CONFIG, stage, **wildcards)
 
 
+def device_map_of(model):
+    """Whether a model is spread over several GPUs, for `resources`."""
+    return CONFIG.models[model].device_map or "none"
+
+
 def device_map(wildcards):
-    """Whether the job's model is spread over several GPUs, for `resources`."""
-    return CONFIG.models[wildcards.model].device_map or "none"
+    """The same for the model of a job."""
+    return device_map_of(wildcards.model)
 
 
 def code(stage):
@@ -105,6 +110,7 @@ def tell_estimate(wildcards):
 
 EXPERIMENTS = CONFIG.selection.experiments
 LABELED = CONFIG.weak_supervision.datasets if CONFIG.weak_supervision else ()
+TUNED = dag.finetuned_datasets(CONFIG)
 WRENCH = dag.wrench_datasets(CONFIG)
 HUB = dag.hub_datasets(CONFIG)
 OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
@@ -112,11 +118,16 @@ TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
 
 
-def every_job(pattern):
+def every_tuned(pattern):
+    """The pattern for every pair and seed of the datasets that models are fine-tuned on, once."""
+    return list(dict.fromkeys(every_job(pattern, TUNED)))
+
+
+def every_job(pattern, datasets=CONFIG.datasets):
     """The pattern for every dataset, pair and seed, datasets slowest, seeds fastest."""
     return [
         path
-        for dataset in CONFIG.datasets
+        for dataset in datasets
         for pair in CONFIG.pairs
         for path in expand(
             pattern_of(pattern),
@@ -213,6 +224,11 @@ def every_artifact(wildcards):
     once = [*rules.synthetic_detection.output, *rules.synthetic_controls.output]
     texts = [*rules.tokenize.output, *rules.activations.output]
     jobs = [*rules.weak_labels.output, *rules.overlap.output, *rules.strong.output]
+    tuned = [
+        *rules.finetune_weak.output,
+        *rules.finetune_strong.output,
+        *rules.evaluate_finetuned.output,
+    ]
     return [
         *expand(rules.examples.output, dataset=seeds["dataset"]),
         *expand(rules.split.output, **seeds),
@@ -226,6 +242,7 @@ def every_artifact(wildcards):
             for each in [*rules.student.output, *rules.evaluate.output]
             for path in every_student(each)
         ),
+        *(path for each in tuned for path in every_tuned(each)),
         *expand(rules.synthetic.output, study=studies),
         *(once if studies else []),
         *reports(),
@@ -247,4 +264,6 @@ def reports():
     if CONFIG.weak_supervision:
         tables += rules.weak_supervision_tables.output
         tables += rules.weak_supervision_figures.output
+    if TUNED:
+        tables += rules.finetuning_tables.output + rules.finetuning_figures.output
     return [*tables, *(path for paths in drawn for path in paths)]

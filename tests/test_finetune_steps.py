@@ -1,0 +1,724 @@
+"""The stages of fine-tuning: what they write, what they refuse, and how they go on after a kill."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import tiny
+from conftest import PAIR, Job
+from faults import Victims, flipped, mounted
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from test_steps import by_id, shuffled
+
+from w2s.artifacts import Artifact, load, save
+from w2s.checkpoint import KEY
+from w2s.cli import main
+from w2s.config import parse_as
+from w2s.config_finetuning import AuxiliaryConfig, LossName
+from w2s.config_spine import JobRuntime
+from w2s.kinds import Kind
+from w2s.methods.ranking import auroc
+from w2s.models.classifier import Classifier, adapted
+from w2s.models.encoder import load_encoder
+from w2s.models.finetune import Lesson, Plan, Training
+from w2s.models.losses import LOSSES, Loss, LossOptions
+from w2s.models.source import parse_source
+from w2s.settings import FinetuneStrongSettings, FinetuneWeakSettings
+from w2s.stages import STAGES
+from w2s.steps.finetune import Task, Trained, Trainer
+from w2s.steps.finetune_strong import finetune_strong
+from w2s.steps.finetune_weak import finetune_weak
+
+pytestmark = pytest.mark.xdist_group("finetuning")
+
+RECIPE = {"epochs": 2, "looks": 3, "rank": 2, "batch_size": 8, "learning_rate": 0.01}
+QUICK = {"recipe": RECIPE, "num_layers": 1}
+RUNTIME = JobRuntime(device="cpu")
+STEPS = 8  # of a training here: twice 27 or 28 texts by eights
+LOOKS = (3, 6, 8)
+DATA = {"source": "file", "path": "texts.csv", "val": 0.15, "test": 0.4}
+MODULES = (
+    *("w2s.runner", "pyarrow.parquet", "pandas", "pyarrow.compute", "torch.profiler"),
+    *("w2s.steps.finetune_weak", "w2s.steps.finetune_strong"),
+    *("peft", "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama"),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A tiny dataset, its tokens, and the weak labels of a fine-tuned model: read-only files."""
+
+    folder: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def weak(self, folder: Path, **settings: Any) -> Job:
+        read = {
+            "examples": self / "examples.parquet",
+            "split": self / "split.parquet",
+            "tokens": self / "tokens-small.safetensors",
+            "model": self / "small",
+        }
+        return job("finetune_weak", settings, read, folder)
+
+    def strong(self, folder: Path, **settings: Any) -> Job:
+        read = {
+            "weak_labels": self / "weak_labels.parquet",
+            "tokens": self / "tokens-large.safetensors",
+            "model": self / "large",
+        }
+        return job("finetune_strong", {**PAIR, "pooling": "mean", **settings}, read, folder)
+
+
+def job(stage: str, settings: dict[str, Any], read: dict[str, Any], folder: Path) -> Job:
+    made = {}
+    for name, kind in STAGES[stage].outputs.items():
+        assert isinstance(kind, Kind)
+        made[name] = folder / f"{name}{kind.suffix}"
+    return Job(stage, {**QUICK, **settings}, read, made)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("study")
+    tiny.write_dataset(folder / "texts.csv", n=120)
+    tiny.write_model(folder / "small", "bert")
+    tiny.write_model(folder / "large", "llama")
+    examples = {"examples": folder / "examples.parquet"}
+    source, named = {"source": folder / "texts.csv"}, {"dataset": "films"}
+    jobs = [
+        Job("examples", {**named, "data": DATA}, source, examples),
+        Job("split", {**named, "seed": 0}, examples, {"split": folder / "split.parquet"}),
+    ]
+    for model in ("small", "large"):
+        made = {"tokens": folder / f"tokens-{model}.safetensors"}
+        read = {**examples, "model": folder / model}
+        jobs.append(Job("tokenize", {"max_length": 32}, read, made))
+    found = Study(folder)
+    for each in [*jobs, found.weak(folder)]:
+        assert main(each.line()) == 0, each
+    return found
+
+
+@pytest.fixture(scope="module")
+def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
+    with Victims(tmp_path_factory.mktemp("victims"), MODULES) as started:
+        yield started
+
+
+def command(made: Job, **changes: Any) -> list[str]:
+    return [*made.line(**changes), "--device", "cpu"]
+
+
+def ran(made: Job) -> dict[str, bytes]:
+    """What the command writes: bytes by name."""
+    assert main(command(made)) == 0
+    return written(made)
+
+
+def written(made: Job) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in made.outputs.items()}
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".*"))
+
+
+def loaded(made: Job) -> dict[str, Artifact]:
+    return {name: load(path) for name, path in made.outputs.items()}
+
+
+def weak_inputs(study: Study) -> tuple[Artifact, Artifact, Artifact, str]:
+    examples, split = load(study / "examples.parquet"), load(study / "split.parquet")
+    return examples, split, load(study / "tokens-small.safetensors"), str(study / "small")
+
+
+def weak_settings(**changes: Any) -> FinetuneWeakSettings:
+    return parse_as(FinetuneWeakSettings, {**QUICK, **changes})
+
+
+def strong_settings(**changes: Any) -> FinetuneStrongSettings:
+    return parse_as(FinetuneStrongSettings, {**PAIR, "pooling": "mean", **QUICK, **changes})
+
+
+def strong_inputs(study: Study) -> tuple[Artifact, Artifact, str]:
+    weak = load(study / "weak_labels.parquet")
+    return weak, load(study / "tokens-large.safetensors"), str(study / "large")
+
+
+def same_arrays(found: Artifact, expected: Artifact) -> bool:
+    return found.arrays.keys() == expected.arrays.keys() and all(
+        np.array_equal(found[name], expected[name], equal_nan=expected[name].dtype.kind == "f")
+        for name in expected.arrays
+    )
+
+
+def test_commands_write_what_the_library_gives_and_the_same_bytes_twice(
+    study: Study, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"runtime": RUNTIME, "work": None}
+    chosen: dict[str, Any] = {"losses": ["xent", "logconf"], "self_training": 1}
+    for make, settings, call in (
+        (study.weak, {}, lambda: finetune_weak(
+            *weak_inputs(study), settings=weak_settings(), **options)),
+        (study.strong, chosen, lambda: finetune_strong(
+            *strong_inputs(study), settings=strong_settings(**chosen), **options)),
+    ):  # fmt: skip
+        first = make(tmp_path / "first", **settings)
+        assert ran(first) == ran(make(tmp_path / "second", **settings))
+        expected = call()
+        for name, found in loaded(first).items():
+            assert found.facts == expected[name].facts
+            assert same_arrays(found, expected[name])
+    assert hidden(tmp_path / "first") == hidden(tmp_path / "second") == []
+
+
+def test_settings_are_those_of_the_losses() -> None:
+    assert get_args(LossName) == LOSSES
+    assert LossOptions(**AuxiliaryConfig().model_dump()) == LossOptions()
+
+
+def read_alone(study: Study, model: str) -> dict[int, Any]:
+    """Tokens of each text by its id."""
+    tokens = load(study / f"tokens-{model}.safetensors")
+    bounds = itertools.pairwise(tokens["start"])
+    pieces = [tokens["token"][first:end] for first, end in bounds]
+    return dict(zip(tokens["id"].tolist(), pieces, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, "float32"),
+        ({"dtype": "bfloat16", "pooling": "mean", "num_layers": 2}, "bfloat16"),
+        ({"dtype": "bfloat16", "recipe": {**RECIPE, "method": "full"}}, "float32"),
+    ],
+    ids=["lora", "lora in 16 bits", "full in 16 bits"],
+)
+def test_weak_labels_are_those_of_a_training_on_weak_train_alone(
+    settings: dict[str, Any], weights: str, study: Study
+) -> None:
+    examples, split, tokens, model = weak_inputs(study)
+    label, part, half = by_id(examples, "label"), by_id(examples, "part"), by_id(split, "half")
+    text = read_alone(study, "small")
+    # the order of the examples is that of the random draws
+    train = [i for i in examples["id"].tolist() if half.get(i) == "weak_train"]
+    val = [i for i in examples["id"].tolist() if part[i] == "val"]
+    chosen = weak_settings(**settings)
+    base = load_encoder(
+        parse_source(model), num_layers=chosen.num_layers, dtype=weights, device="cpu"
+    )
+    adapted(base, chosen.recipe, seed=0, name="films floor")
+    truth = np.array([label[i] for i in train])
+    training = Training(
+        Classifier(base, pooling=chosen.pooling, dtype=chosen.dtype),
+        Lesson(
+            [text[i] for i in train],
+            truth.astype(np.float64),
+            [text[i] for i in val],
+            np.array([label[i] for i in val]),
+        ),
+        Plan(chosen.recipe, 0, "fine-tuning films, floor", RUNTIME.batch_tokens),
+        Loss("xent", truth),
+    )
+    training.run()
+    weak, told = finetune_weak(
+        examples, split, tokens, model, settings=chosen, runtime=RUNTIME, work=None
+    ).values()
+    expected = training.classifier.predict(
+        [text[i] for i in weak["id"].tolist()], batch_tokens=RUNTIME.batch_tokens
+    )
+    assert weak["weak_proba"].tobytes() == expected.tobytes()
+    assert np.ptp(expected) > 0.05
+    assert set(weak["id"].tolist()) == set(label) - set(train)
+    assert by_id(weak, "label") == {i: label[i] for i in weak["id"].tolist()}
+    assert by_id(weak, "part") == {i: half.get(i, part[i]) for i in weak["id"].tolist()}
+    assert set(weak["dataset"]) == {"films"}
+    assert weak.facts["n_train"] == len(train)
+    assert told["step"].tolist() == list(LOOKS)
+    assert told["val_auroc"].tolist() == [look.val_auroc for look in training.looks]
+    assert told["loss"].tolist() == [look.loss for look in training.looks]
+    assert told["kept"].tolist() == [k == training.kept for k in range(len(LOOKS))]
+    assert set(told["control"]) == {"floor"}
+    trained = sum(p.numel() for p in training.classifier.trained.values())
+    assert told.facts["trainable"] == trained
+
+
+def reordered(tokens: Artifact) -> Artifact:
+    """The same texts in another order."""
+    order = np.random.default_rng(0).permutation(len(tokens["id"]))
+    pieces = [tokens["token"][tokens["start"][i] : tokens["start"][i + 1]] for i in order]
+    start = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
+    arrays = {"id": tokens["id"][order], "start": start, "token": np.concatenate(pieces)}
+    return replace(tokens, arrays=arrays)
+
+
+def test_rows_are_matched_by_id(study: Study) -> None:
+    options: dict[str, Any] = {"runtime": RUNTIME, "work": None}
+    examples, split, tokens, model = weak_inputs(study)
+    expected = load(study / "weak_labels.parquet")
+    found = finetune_weak(
+        examples, shuffled(split), reordered(tokens), model, settings=weak_settings(), **options
+    )
+    assert same_arrays(found["weak_labels"], expected)
+    weak, tokens, model = strong_inputs(study)
+    settings = strong_settings(losses=["logconf"])
+    straight = finetune_strong(weak, tokens, model, settings=settings, **options)
+    turned = finetune_strong(weak, reordered(tokens), model, settings=settings, **options)
+    for name, artifact in straight.items():
+        assert same_arrays(turned[name], artifact)
+
+
+LEARNING = {**RECIPE, "epochs": 6, "learning_rate": 0.02}
+
+
+@dataclass(frozen=True)
+class Again:
+    """Trainings of the strong model, made anew from the weak labels."""
+
+    study: Study
+    recipe: dict[str, Any]
+
+    def train(self, control: str, loss: Any, labels: Any, val_labels: Any, *wanted: str) -> Trained:
+        weak, tokens, model = strong_inputs(self.study)
+        place = {i: k for k, i in enumerate(tokens["id"].tolist())}
+        rows = {
+            part: np.array([place[i] for i in weak["id"][weak["part"] == part].tolist()])
+            for part in ("strong_train", "val", "test")
+        }
+        trainer = Trainer(
+            parse_source(model), tokens, strong_settings(recipe=self.recipe), RUNTIME, None, 0
+        )
+        task = Task(control, loss, rows["strong_train"], labels, rows["val"], val_labels)
+        return trainer.train(task, np.concatenate([rows[part] for part in wanted]))
+
+
+def of(weak: Artifact, part: str, name: str) -> Any:
+    return weak[name][weak["part"] == part]
+
+
+def test_self_training_learns_what_the_training_before_says_of_its_own_points(
+    study: Study, tmp_path: Path
+) -> None:
+    made = study.strong(tmp_path, losses=["xent", "kl"], self_training=2, recipe=LEARNING)
+    ran(made)
+    artifacts = loaded(made)
+    runs, proba = artifacts["runs"], artifacts["predictions"]["proba"]
+    controls = ["ceiling", "xent", "kl", "s2s_1", "s2s_2"]
+    assert runs["control"].tolist() == controls
+    assert runs["reason"].tolist() == [""] * 5
+    weak = load(study / "weak_labels.parquet")
+    again = Again(study, LEARNING)
+    val = (of(weak, "val", "weak_proba") >= 0.5).astype(np.int8)
+    true = of(weak, "strong_train", "label")
+    labels = of(weak, "strong_train", "weak_proba").astype(np.float64)
+    for row, control in ((1, "xent"), (3, "s2s_1"), (4, "s2s_2")):
+        told = again.train(control, "xent", labels, val, "strong_train", "test").proba
+        assert proba[row].tobytes() == told[len(true) :].tobytes()
+        assert runs["label_accuracy"][row] == np.mean((labels >= 0.5) == (true == 1))
+        labels = told[: len(true)].astype(np.float64)
+    known = (true.astype(np.float64), of(weak, "val", "label"))
+    told = again.train("ceiling", "xent", *known, "strong_train", "test").proba
+    assert proba[0].tobytes() == told[len(true) :].tobytes()
+    assert runs["label_accuracy"][0] == 1
+    assert len({row.tobytes() for row in proba}) == 5
+    assert set(runs["n_train"]) == {len(true)}
+    looks = artifacts["training"]
+    assert list(dict.fromkeys(looks["control"])) == controls
+    assert [looks["kept"][looks["control"] == name].sum() for name in controls] == [1] * 5
+    assert artifacts["predictions"]["id"].tolist() == of(weak, "test", "id").tolist()
+
+
+def test_looks_at_val_are_scored_by_own_or_true_labels(study: Study, tmp_path: Path) -> None:
+    weak = load(study / "weak_labels.parquet")
+    labels = of(weak, "strong_train", "weak_proba").astype(np.float64)
+    own = (of(weak, "val", "weak_proba") >= 0.5).astype(np.int8)
+    true = of(weak, "val", "label")
+    assert (own != true).any()
+    values = {}
+    for kind, scored in (("own", own), ("true", true)):
+        recipe = {**LEARNING, "val_labels": kind}
+        made = study.strong(tmp_path / kind, recipe=recipe)
+        ran(made)
+        told = load(made.outputs["training"])
+        values[kind] = {
+            name: told["val_auroc"][told["control"] == name].tolist()
+            for name in ("ceiling", "xent")
+        }
+        again = Again(study, recipe).train("xent", "xent", labels, scored, "val")
+        assert [look.val_auroc for look in again.looks] == values[kind]["xent"]
+        assert auroc(again.proba, scored) == max(values[kind]["xent"])
+    assert values["own"]["ceiling"] == values["true"]["ceiling"]
+    assert values["own"]["xent"] != values["true"]["xent"]
+
+
+def one_sided(study: Study, path: Path) -> Path:
+    """A split whose weak_train has texts of one label only."""
+    examples, split, *_ = weak_inputs(study)
+    label = by_id(examples, "label")
+    ones = [i for i in split["id"].tolist() if label[i]]
+    weak = set(ones[::2])
+    half = ["weak_train" if i in weak else "strong_train" for i in split["id"].tolist()]
+    arrays = {**split.arrays, "half": np.array(half, dtype=object)}
+    save(replace(split, arrays=arrays), path)
+    return path
+
+
+def test_weak_half_of_one_class_is_an_outcome_for_all_that_follows(
+    study: Study, tmp_path: Path
+) -> None:
+    weak = study.weak(tmp_path)
+    weak.inputs["split"] = one_sided(study, tmp_path / "split.parquet")
+    ran(weak)
+    labels, told = loaded(weak).values()
+    n = labels.facts["n_train"]
+    why = f"weak model: all {n} training labels are 1"
+    assert (labels.facts["status"], labels.facts["reason"]) == ("degenerate", why)
+    assert set(labels["weak_proba"].tolist()) == {0.5}
+    assert len(told) == 0
+    assert told.facts["trainable"] == 0
+    strong = study.strong(tmp_path, losses=["logconf", "xent"], self_training=2)
+    strong.inputs["weak_labels"] = weak.outputs["weak_labels"]
+    ran(strong)
+    runs, predictions, training = loaded(strong).values()
+    assert runs["control"].tolist() == ["ceiling", "logconf", "xent", "s2s_1", "s2s_2"]
+    assert runs["reason"].tolist() == ["", why, why, why, why]
+    assert np.isfinite(predictions["proba"][0]).all()
+    assert np.isnan(predictions["proba"][1:]).all()
+    accuracy = np.mean(labels["label"][labels["part"] == "strong_train"] == 1)
+    np.testing.assert_array_equal(runs["label_accuracy"], [1, accuracy, accuracy, np.nan, np.nan])
+    assert set(training["control"]) == {"ceiling"}
+
+
+def test_training_that_runs_away_is_an_outcome(study: Study, tmp_path: Path) -> None:
+    away = {**RECIPE, "learning_rate": 1e10}
+    weak = study.weak(tmp_path, recipe=away)
+    ran(weak)
+    labels = load(weak.outputs["weak_labels"])
+    assert labels.facts["status"] == "degenerate"
+    assert labels.facts["reason"].startswith("weak model: training: ")
+    assert set(labels["weak_proba"].tolist()) == {0.5}
+    strong = study.strong(tmp_path, recipe={**away, "method": "full"}, self_training=1)
+    ran(strong)
+    runs, predictions, _ = loaded(strong).values()
+    assert all(reason.startswith("training: ") for reason in runs["reason"])
+    assert np.isnan(predictions["proba"]).all()
+    assert hidden(tmp_path) == []
+
+
+def test_prediction_that_is_not_finite_is_an_outcome(study: Study, tmp_path: Path) -> None:
+    model = shutil.copytree(study / "small", tmp_path / "small")
+    weights = load_file(model / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"][0] = np.inf  # of a word that no text has
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    examples, split, tokens, _ = weak_inputs(study)
+    row = np.flatnonzero(examples["part"] == "test")[0]  # tokens are in the order of the examples
+    token = tokens["token"].copy()
+    token[tokens["start"][row] + 1] = 0
+    changed = replace(tokens, arrays={**tokens.arrays, "token": token})
+    labels = finetune_weak(
+        examples, split, changed, str(model), settings=weak_settings(), runtime=RUNTIME, work=None
+    )["weak_labels"]
+    assert labels.facts["status"] == "degenerate"
+    assert labels.facts["reason"] == "weak model: training: predictions are not finite"
+    assert set(labels["weak_proba"].tolist()) == {0.5}
+
+
+def test_loss_that_cannot_learn_is_an_outcome_of_its_own(study: Study, tmp_path: Path) -> None:
+    weak = load(study / "weak_labels.parquet")
+    flat = np.where(np.arange(len(weak)) % 3 == 0, 0.9, 0.5).astype(np.float32)
+    flat[np.arange(len(weak)) % 7 == 0] = 0.1
+    path = tmp_path / "labels.parquet"
+    save(replace(weak, arrays={**weak.arrays, "weak_proba": flat}), path)
+    strong = study.strong(tmp_path, losses=["window", "xent"], self_training=1)
+    strong.inputs["weak_labels"] = path
+    ran(strong)
+    runs = load(strong.outputs["runs"])
+    why = runs["reason"].tolist()[1]
+    assert why.startswith("window loss: found a median |label - 1/2| of 0")
+    assert runs["reason"].tolist() == ["", why, "", why]  # self-training is of the first loss
+
+
+def refused(line: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of a command that fails and leaves nothing."""
+    capsys.readouterr()
+    assert main(line) == 2
+    said = capsys.readouterr().err.splitlines()
+    (message,) = [text for text in said if "steps/s" not in text]
+    assert not folder.exists() or list(folder.iterdir()) == []
+    return message
+
+
+@pytest.mark.parametrize(
+    ("stage", "what", "changed", "expected"),
+    [
+        ("finetune_weak", "tokens", {"dataset": "books"},
+         "tokens: found dataset books, expected films as in examples"),
+        ("finetune_weak", "split", {"dataset": "books"},
+         "split: found dataset books, expected films as in examples"),
+        ("finetune_strong", "tokens", {"dataset": "books"},
+         "tokens: found dataset books, expected films as in weak_labels"),
+    ],
+)  # fmt: skip
+def test_inputs_of_another_dataset_are_refused(
+    stage: str, what: str, changed: dict[str, Any], expected: str, study: Study, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    made = (study.weak if stage == "finetune_weak" else study.strong)(tmp_path / "out")
+    other = load(made.inputs[what])
+    path = tmp_path / made.inputs[what].name
+    save(replace(other, facts={**other.facts, **changed}), path)
+    message = refused(command(made, **{what: path}), tmp_path / "out", capsys)
+    assert message == f"w2s {stage}: error: {expected}"
+
+
+def test_texts_that_are_not_in_the_tokens_are_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for made in (study.weak(tmp_path / "out"), study.strong(tmp_path / "out")):
+        tokens = load(made.inputs["tokens"])
+        renamed = {**tokens.arrays, "id": tokens["id"] + 1}
+        path = tmp_path / "tokens.safetensors"
+        save(replace(tokens, arrays=renamed), path)
+        message = refused(command(made, tokens=path), tmp_path / "out", capsys)
+        assert message.startswith(f"w2s {made.stage}: error: tokens: found no row for ")
+
+
+def test_text_longer_than_the_model_can_read_is_refused_before_any_training(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for made in (study.weak(tmp_path / "out"), study.strong(tmp_path / "out")):
+        tokens = load(made.inputs["tokens"])
+        longer = np.full(tiny.POSITIONS + 1, 25, dtype=np.int32)
+        start = tokens["start"].copy()
+        start[-1] = start[-2] + len(longer)  # of a test text, which is read last
+        token = np.concatenate([tokens["token"][: start[-2]], longer])
+        path = tmp_path / "tokens.safetensors"
+        save(replace(tokens, arrays={**tokens.arrays, "start": start, "token": token}), path)
+        message = refused(command(made, tokens=path), tmp_path / "out", capsys)
+        assert message == (
+            f"w2s {made.stage}: error: tokens: found a text of 65 tokens, expected at most 64, "
+            f"which is all the model can read; lower max_length"
+        )
+
+
+def test_missing_peft_and_model_are_one_line(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = study.weak(tmp_path / "out")
+    message = refused(command(made, model=tmp_path / "none"), tmp_path / "out", capsys)
+    assert "found no config.json, expected a model folder" in message
+    monkeypatch.setitem(sys.modules, "peft", None)  # as if it were not installed
+    message = refused(command(made), tmp_path / "out", capsys)
+    assert message.startswith(
+        "w2s finetune_weak: error: finetuning.recipe.method: found no package peft"
+    )
+
+
+def test_outputs_hold_neither_weights_nor_pickles(study: Study, tmp_path: Path) -> None:
+    made = study.strong(tmp_path, recipe={**RECIPE, "method": "full"})
+    contents = ran(made)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in made.outputs.values()
+    )
+    assert contents["runs"][:4] == contents["training"][:4] == b"PAR1"
+    header = int.from_bytes(contents["predictions"][:8], "little")
+    tensors = set(json.loads(contents["predictions"][8 : 8 + header])) - {"__metadata__"}
+    assert tensors == {"id", "run", "proba"}
+    weights = load(made.outputs["training"]).facts["trainable"]
+    assert weights > 10_000
+    assert sum(map(len, contents.values())) < 4 * weights
+
+
+def state(folder: Path, control: str) -> Any:
+    """Facts of an unfinished or finished training in the hidden folder."""
+    (path,) = folder.glob(f".work-*/{control}.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata()[KEY])["facts"]
+
+
+SAVE = 6  # points of writing: make, twice sync, permit, rename, remove what may be left
+
+
+def kill(victims: Victims, made: Job, control: str, saves: int, before: int = 0) -> Path:
+    """Kill a job when one of its trainings has kept so many states; the folder of its outputs.
+
+    Args:
+        victims: Runs it.
+        made: The job; its outputs are not there yet.
+        control: The training.
+        saves: How many states: looks, and one at the end.
+        before: States of the trainings before.
+    """
+    folder = next(iter(made.outputs.values())).parent
+    folder.mkdir()
+    assert victims.run(command(made), folder / ".work-", kill_at=2).code == -9  # folder, lock
+    (work,) = folder.glob(".work-*")
+    point = 2 * before + SAVE * saves + 1  # a state of another training has its two syncs only
+    ended = victims.run(command(made), work / f".{control}-", kill_at=point)
+    assert ended.code == -9, ended.said
+    assert not [path for path in folder.iterdir() if path != work]
+    return folder
+
+
+def continued(victims: Victims, made: Job) -> str:
+    """What the job says when it is run again to its end."""
+    folder = next(iter(made.outputs.values())).parent
+    ended = victims.run(command(made), folder)
+    assert ended.code == 0, ended.said
+    assert hidden(folder) == []
+    return ended.said
+
+
+@pytest.fixture(scope="module")
+def weak_bytes(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed training of the weak model writes."""
+    return ran(study.weak(tmp_path_factory.mktemp("undisturbed")))
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_it_goes_on_to_the_same_bytes(
+    study: Study, victims: Victims, weak_bytes: dict[str, bytes], tmp_path: Path
+) -> None:
+    made = study.weak(tmp_path / "out")
+    ended = victims.run(command(made), tmp_path / "out")
+    assert (ended.code, written(made)) == (0, weak_bytes), ended.said
+    assert ended.points > SAVE * 4 + 12
+    said = []
+    for point in (2, 10, 16, 22, 30, 44):
+        shutil.rmtree(tmp_path / "out")
+        assert victims.run(command(made), tmp_path / "out", kill_at=point).code == -9, point
+        for name, path in made.outputs.items():
+            assert not path.exists() or path.read_bytes() == weak_bytes[name], point
+        again = victims.run(command(made), tmp_path / "out")
+        assert again.code == 0, again.said
+        assert written(made) == weak_bytes, point
+        assert not list((tmp_path / "out").glob(".work-*")), point
+        said.append(again.said)
+    for step in LOOKS:
+        assert any(f"continuing at step {step} of {STEPS}\n" in text for text in said), step
+    assert any("fine-tuning" not in text for text in said)  # only its files were missing
+
+
+@pytest.fixture(scope="module")
+def killed(study: Study, victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training of the weak model leaves that was killed after its first look."""
+    return kill(victims, study.weak(tmp_path_factory.mktemp("killed") / "out"), "floor", 1)
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_training_it_goes_on_from_its_last_look(
+    study: Study, killed: Path, victims: Victims, weak_bytes: dict[str, bytes], tmp_path: Path
+) -> None:
+    made = study.weak(shutil.copytree(killed, tmp_path / "out"))
+    assert state(tmp_path / "out", "floor")["step"] == LOOKS[0]
+    said = continued(victims, made)
+    assert f"fine-tuning films, floor: continuing at step {LOOKS[0]} of {STEPS}\n" in said
+    assert written(made) == weak_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_in_a_later_training_the_earlier_ones_are_not_repeated(
+    method: str, study: Study, victims: Victims, tmp_path: Path
+) -> None:
+    recipe = {**LEARNING, "method": method, "epochs": 2}
+    chosen: dict[str, Any] = {"recipe": recipe, "losses": ["logconf"], "self_training": 1}
+    expected = ran(study.strong(tmp_path / "undisturbed", **chosen))
+    made = study.strong(tmp_path / "out", **chosen)
+    folder = kill(victims, made, "logconf", saves=2, before=len(LOOKS) + 1)
+    assert "trainable" in state(folder, "ceiling")
+    assert state(folder, "logconf")["step"] == LOOKS[1]
+    said = continued(victims, made)
+    assert "fine-tuning films, ceiling" not in said
+    assert f"fine-tuning films, logconf: continuing at step {LOOKS[1]} of {STEPS}\n" in said
+    assert written(made) == expected
+
+
+@pytest.mark.slow
+def test_killed_between_two_trainings_the_finished_one_is_not_repeated(
+    study: Study, victims: Victims, tmp_path: Path
+) -> None:
+    expected = ran(study.strong(tmp_path / "undisturbed"))
+    made = study.strong(tmp_path / "out")
+    folder = kill(victims, made, "ceiling", saves=len(LOOKS) + 1)
+    assert "trainable" in state(folder, "ceiling")
+    said = continued(victims, made)
+    assert "fine-tuning films, ceiling" not in said
+    assert "fine-tuning films, xent" in said
+    assert "continuing" not in said
+    assert written(made) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["settings", "batches", "weights", "damage"])
+def test_state_that_does_not_fit_is_not_used(
+    change: str, study: Study, killed: Path, weak_bytes: dict[str, bytes], tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    folder = shutil.copytree(killed, tmp_path / "out")
+    (file,) = folder.glob(".work-*/floor.safetensors")
+    settings, batches = {}, "2048"
+    model = shutil.copytree(study / "small", tmp_path / "small")
+    if change == "settings":
+        settings = {"recipe": {**RECIPE, "learning_rate": 0.005}}
+    if change == "batches":
+        batches = "64"
+    if change == "weights":
+        weights = load_file(model / "model.safetensors")
+        scaled = {name: 1.5 * values for name, values in weights.items()}
+        save_file(scaled, model / "model.safetensors", {"format": "pt"})
+    if change == "damage":
+        file.write_bytes(flipped(file.read_bytes(), file.stat().st_size - 2))
+    results = []
+    for place in (folder, tmp_path / "undisturbed"):
+        made = study.weak(place, **settings)
+        assert main([*command(made, model=model), "--batch-tokens", batches]) == 0
+        results.append(written(made))
+        assert hidden(place) == []  # not even the folder of the other settings
+    assert results[0] == results[1]
+    assert (results[0] == weak_bytes) == (change == "damage")  # other batches round otherwise
+    anew = "floor.safetensors: differs from its checksum; the training begins anew"
+    assert set(caplog.messages) == ({anew} if change == "damage" else set())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    try:
+        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=512k", "tmpfs") as folder:
+            yield folder
+    except PermissionError as error:
+        pytest.skip(f"no small disk: {error}")
+
+
+def test_full_disk_is_one_line_and_the_training_goes_on_after(
+    study: Study, weak_bytes: dict[str, bytes], small_disk: Path,
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    made = study.weak(small_disk / "out")
+    ballast = small_disk / "ballast"
+    for free in (4 * 4096, 60_000):  # less than a state, and less than two
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
+        assert main(command(made)) == 2
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("w2s finetune_weak: error: ")
+        assert "floor.safetensors: cannot be written (" in message
+        assert "No space left on device" in message
+        ballast.unlink()
+    kept = state(small_disk / "out", "floor")["step"]
+    assert kept in LOOKS[:2]
+    assert ran(made) == weak_bytes
+    assert f"fine-tuning films, floor: continuing at step {kept} of {STEPS}" in caplog.messages
+    assert hidden(small_disk / "out") == []

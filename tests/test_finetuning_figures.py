@@ -1,0 +1,419 @@
+"""Figures of fine-tuning: a marker for every row, a curve for every training, what is absent."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from w2s.artifacts import Artifact, check
+from w2s.config import parse_as
+from w2s.errors import ArtifactError
+from w2s.evaluation.finetuning_figures import COLORS, accuracy_figure, learning_figure
+from w2s.kinds import KINDS
+from w2s.settings import FinetuningFiguresSettings
+from w2s.steps.finetuning_figures import finetuning_figures
+from w2s.steps.tables import table
+
+TITLES = {"films": "Films", "news": "News, long"}
+CONTROLS = ("floor", "ceiling", "xent", "logconf", "s2s_1", "s2s_2")
+PAIR = ("small", "large")
+REASON = "found only targets equal to 1"
+EPOCHS = (0.0, 0.5, 1.0, 1.5)
+
+
+def finetuning(
+    missing: Any = (), *, pairs: Any = (PAIR,), no_probe: Any = (), titles: Any = TITLES
+) -> Artifact:
+    """Rows with values of their own, some (dataset, control) NaN with a reason."""
+    rows = []
+    for (weak, strong), dataset in itertools.product(pairs, titles):
+        for i, control in enumerate(CONTROLS):
+            gone = (dataset, control) in missing
+            value = np.nan if gone else 0.6 + 0.02 * i + 0.002 * len(rows)
+            lone = gone or (dataset, control) in no_probe
+            rows.append(
+                dict.fromkeys(KINDS["finetuning_table"].arrays, 0.5)
+                | {"dataset": dataset, "weak": weak, "strong": strong, "control": control}
+                | {"accuracy": value, "accuracy_lo": value - 0.03, "accuracy_hi": value + 0.02}
+                | {"probe_accuracy": np.nan if lone else value - 0.01, "n_seeds": 0 if gone else 2}
+                | {"reason": f"{REASON}; probe floor: whatever" if gone else ""}
+            )
+    found = table("finetuning_table", rows)
+    check(found, "made up")
+    return found
+
+
+def auroc(i: int, seed: int, epoch: float) -> float:
+    """What `training` gives the i-th of its controls."""
+    return 0.5 + i / 20 + seed / 100 + epoch / 10
+
+
+def training(
+    dataset: str, seed: int, controls: Any, *, kept: int = 2, undefined: Any = ()
+) -> Artifact:
+    """Looks in an order of their own, with the AUROC that `auroc` says; none without controls."""
+    rows = [
+        (control, 10 * t, EPOCHS[t], 0.7, auroc(i, seed, EPOCHS[t]), t == kept)
+        for i, control in enumerate(controls)
+        for t in (2, 0, 3, 1)
+    ]
+    spec = KINDS["training"].arrays
+    arrays = {
+        name: np.array(cells, dtype=object if spec[name].dtype == "str" else spec[name].dtype)
+        for name, cells in zip(spec, zip(*rows, strict=True) if rows else [()] * 6, strict=True)
+    }
+    arrays["val_auroc"][np.isin(arrays["control"], undefined)] = np.nan
+    facts = {"dataset": dataset, "model": "a model", "seed": seed, "trainable": 10}
+    found = Artifact("training", arrays, facts)
+    check(found, "made up")
+    return found
+
+
+def trainings(**options: Any) -> list[Artifact]:
+    """Weak and strong trainings of two seeds of every dataset."""
+    return [
+        training(dataset, seed, controls, **options)
+        for dataset in TITLES
+        for seed in (0, 1)
+        for controls in (CONTROLS[:1], CONTROLS[1:])
+    ]
+
+
+def looks_of(found: list[Artifact]) -> dict[str, list[Any]]:
+    return {d: [item.arrays for item in found if item.facts["dataset"] == d] for d in TITLES}
+
+
+def accuracy_of(*options: Any, titles: Any = TITLES, **more: Any) -> list[Axes]:
+    found = finetuning(*options, titles=titles, **more)
+    return drawn(accuracy_figure(found.arrays, titles)).axes
+
+
+def drawn(figure: Figure) -> Figure:
+    """The figure, laid out; a warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    return figure
+
+
+def markers(ax: Axes, *, hollow: bool) -> dict[int, tuple[float, str]]:
+    """Height and colour of the markers by the place of their row."""
+    found = {}
+    for line in ax.lines:
+        x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+        if line.get_marker() != "o" or not len(x):
+            continue
+        if (to_hex(line.get_markerfacecolor()) == "#ffffff") == hollow:
+            assert round(x[0]) not in found
+            found[round(x[0])] = (float(y[0]), to_hex(line.get_color()).upper())
+    return found
+
+
+def bars(ax: Axes) -> dict[int, list[float]]:
+    """Ends of the bar at the place of each row; its colour is that of the row's markers."""
+    found = {}
+    for line in (line for line in ax.lines if line.get_marker() == "_"):
+        place = round(float(np.asarray(line.get_xdata())[0]))
+        found[place] = list(np.asarray(line.get_ydata()))
+        assert to_hex(line.get_color()).upper() == markers(ax, hollow=False)[place][1]
+    return found
+
+
+def bounds(ax: Axes) -> dict[str, float]:
+    """Heights of the dashed lines by colour."""
+    return {
+        to_hex(line.get_color()).upper(): line.get_ydata()[0]
+        for line in ax.lines
+        if line.get_linestyle() == "--" and line.get_marker() == "None"
+    }
+
+
+def words(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def ticks(ax: Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_xticklabels()]
+
+
+def legend(figure: Figure) -> list[str]:
+    (only,) = figure.legends
+    return [text.get_text() for text in only.get_texts()]
+
+
+# --- accuracy -------------------------------------------------------------------------------------
+
+
+def test_every_row_has_a_model_with_its_interval_and_a_probe_beside_it() -> None:
+    rows = finetuning().frame
+    shown = accuracy_of()
+    assert [ax.get_title() for ax in shown] == list(TITLES.values())
+    for ax, dataset in zip(shown, TITLES, strict=True):
+        mine = rows[rows["dataset"] == dataset]
+        assert ticks(ax) == list(CONTROLS)
+        colors = [COLORS.get(c, "#000000").upper() for c in CONTROLS]
+        models, probes = markers(ax, hollow=False), markers(ax, hollow=True)
+        assert list(models) == list(probes) == list(range(len(CONTROLS)))
+        assert list(models.values()) == list(zip(mine["accuracy"], colors, strict=True))
+        assert list(probes.values()) == list(zip(mine["probe_accuracy"], colors, strict=True))
+        ends = mine[["accuracy_lo", "accuracy_hi"]].to_numpy().tolist()
+        assert list(bars(ax).values()) == ends
+        floor, ceiling = mine["accuracy"].iloc[:2]
+        assert bounds(ax) == {COLORS["floor"]: floor, COLORS["ceiling"]: ceiling}
+        assert words(ax) == []
+        assert ax.get_ylabel() == "test accuracy"
+
+
+def test_models_and_probes_stand_side_by_side() -> None:
+    (ax, _) = accuracy_of()
+    x = [float(np.asarray(line.get_xdata())[0]) for line in ax.lines if line.get_marker() == "o"]
+    places = np.array(x).reshape(-1, 2)  # (rows, model and probe)
+    assert np.all(places[:, 0] < np.arange(len(CONTROLS)))
+    assert np.all(places[:, 1] > np.arange(len(CONTROLS)))
+
+
+def test_a_missing_row_keeps_its_place_and_says_so() -> None:
+    films, news = accuracy_of({("news", "logconf"), ("news", "ceiling")})
+    assert words(films) == []
+    assert words(news) == ["no value", "no value"]
+    assert [text.get_position()[0] for text in news.texts] == [1, 3]
+    assert ticks(news) == list(CONTROLS)
+    for hollow in (False, True):
+        assert list(markers(news, hollow=hollow)) == [0, 2, 4, 5]
+    assert list(bounds(news)) == [COLORS["floor"]]
+
+
+def test_a_missing_probe_says_so_beside_its_model() -> None:
+    films, _ = accuracy_of(no_probe={("films", "xent")})
+    assert words(films) == ["no probe"]
+    assert 2 < films.texts[0].get_position()[0] < 3
+    assert list(markers(films, hollow=False)) == list(range(6))
+    assert 2 not in markers(films, hollow=True)
+
+
+def test_a_dataset_without_any_value_says_why() -> None:
+    films, news = accuracy_of({("news", control) for control in CONTROLS})
+    assert words(films) == []
+    assert words(news) == [REASON]  # the first reason is that of the row itself
+    assert len(news.lines) == 0
+    assert ticks(news) == list(CONTROLS)
+
+
+def test_a_model_without_interval_is_drawn_without_bar() -> None:
+    arrays = dict(finetuning().arrays)
+    for name in ("accuracy_lo", "accuracy_hi"):
+        arrays[name] = np.full(len(arrays[name]), np.nan)
+    figure = drawn(accuracy_figure(arrays, TITLES))
+    for ax in figure.axes:
+        assert np.isnan(list(bars(ax).values())).all()
+        assert len(markers(ax, hollow=False)) == len(CONTROLS)
+
+
+def test_an_interval_beside_its_mean_is_drawn_where_it_is() -> None:
+    arrays = dict(finetuning().arrays)
+    arrays["accuracy_lo"] = arrays["accuracy"] + 0.01  # of few points, percentiles may do this
+    assert bars(drawn(accuracy_figure(arrays, TITLES)).axes[0])[0] == pytest.approx([0.61, 0.62])
+
+
+def test_pairs_have_rows_of_panels_of_their_own() -> None:
+    pairs = (PAIR, ("small", "huge"))
+    shown = accuracy_of(pairs=pairs)
+    assert [ax.get_title() for ax in shown] == [
+        "Films\nsmall → large",
+        "News, long\nsmall → large",
+        "Films\nsmall → huge",
+        "News, long\nsmall → huge",
+    ]
+    boxes = [ax.get_position() for ax in shown]
+    assert boxes[0].y0 > boxes[2].y1
+    assert boxes[0].x1 < boxes[1].x0
+    rows = finetuning(pairs=pairs).frame
+    firsts = [markers(ax, hollow=False)[0][0] for ax in shown]
+    assert firsts == rows[rows["control"] == "floor"]["accuracy"].tolist()
+
+
+def test_a_pair_without_a_dataset_says_so() -> None:
+    found = finetuning(pairs=(PAIR, ("small", "huge")))
+    found = found.where((found["strong"] != "huge") | (found["dataset"] == "films"))
+    shown = drawn(accuracy_figure(found.arrays, TITLES)).axes
+    assert [words(ax) for ax in shown] == [[], [], [], ["no data"]]
+
+
+def test_the_legend_tells_models_from_probes_once() -> None:
+    figure = drawn(accuracy_figure(finetuning().arrays, TITLES))
+    assert legend(figure) == ["fine-tuned", "probe", "floor", "ceiling"]
+
+
+def test_panels_and_their_order_are_those_of_the_titles() -> None:
+    figure = drawn(accuracy_figure(finetuning().arrays, {"news": "Nachrichten"}))
+    assert [ax.get_title() for ax in figure.axes] == ["Nachrichten"]
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def curves(ax: Axes) -> list[tuple[str, str, list[float], list[float]]]:
+    """Colour, style, x and y of every curve."""
+    return [
+        (to_hex(line.get_color()).upper(), str(line.get_linestyle()),
+         list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata())))
+        for line in ax.lines
+        if line.get_linestyle() != "None"
+    ]  # fmt: skip
+
+
+def dots(ax: Axes) -> list[tuple[list[float], list[float]]]:
+    return [
+        (list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata())))
+        for line in ax.lines
+        if line.get_marker() == "o"
+    ]
+
+
+def test_every_training_has_a_curve_in_order_with_a_dot_at_the_kept_look() -> None:
+    figure = drawn(learning_figure(looks_of(trainings()), TITLES, CONTROLS))
+    assert [ax.get_title() for ax in figure.axes] == list(TITLES.values())
+    wanted = [(0, seed, "floor") for seed in (0, 1)]
+    wanted += [(i, seed, c) for seed in (0, 1) for i, c in enumerate(CONTROLS[1:])]
+    dashes = {"s2s_2": "--"}
+    for ax in figure.axes:
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "AUROC on val")
+        expected = [
+            (COLORS.get(c, "#000000").upper(), dashes.get(c, "-"), list(EPOCHS),
+             pytest.approx([auroc(i, seed, epoch) for epoch in EPOCHS]))
+            for i, seed, c in wanted
+        ]  # fmt: skip
+        found = curves(ax)
+        assert len(found) == len(expected)
+        assert all(curve in found for curve in expected)
+        kept = [([1.0], pytest.approx([auroc(i, seed, 1.0)])) for i, seed, _ in wanted]
+        assert len(dots(ax)) == len(kept)
+        assert all(dot in dots(ax) for dot in kept)
+        assert words(ax) == []
+
+
+def test_the_legend_names_every_training_once_in_the_order_of_the_tables() -> None:
+    figure = drawn(learning_figure(looks_of(trainings()[::-1]), TITLES, CONTROLS))
+    assert legend(figure) == [*CONTROLS, "kept"]
+
+
+def test_rounds_of_self_training_differ_in_their_dashes() -> None:
+    rounds = ("s2s_1", "s2s_2", "s2s_3", "s2s_4")
+    found = {"films": [training("films", 0, rounds).arrays]}
+    ax = drawn(learning_figure(found, {"films": "Films"}, rounds)).axes[0]
+    assert {color for color, *_ in curves(ax)} == {"#000000"}
+    assert len({style for _, style, *_ in curves(ax)}) == 4
+
+
+def test_a_training_without_values_in_a_dataset_is_named_there() -> None:
+    found = trainings()
+    found[-1] = training("news", 1, CONTROLS[1:], undefined=("xent", "s2s_2"))
+    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    assert words(news) == []  # the other seed has them
+    found[-3] = training("news", 0, CONTROLS[1:-1], undefined=("xent",))
+    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    assert words(films) == []
+    assert words(news) == ["no values: xent, s2s_2"]
+    assert len(curves(news)) == len(curves(films)) - 4
+
+
+def test_a_dataset_without_any_value_on_val_says_so() -> None:
+    found = [*trainings()[:4], training("news", 0, CONTROLS, undefined=CONTROLS)]
+    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    assert words(films) == []
+    assert words(news) == ["no AUROC on val"]
+    assert len(news.lines) == 0
+
+
+def test_trainings_that_failed_in_every_dataset_are_named_too() -> None:
+    found = [item for item in trainings() if item["control"][0] == "floor"]
+    found += [training(dataset, 0, ()) for dataset in TITLES]  # what a failed one leaves: no looks
+    figure = drawn(learning_figure(looks_of(found), TITLES, CONTROLS))
+    for ax in figure.axes:
+        assert len(curves(ax)) == 2
+        assert words(ax)[0].replace("\n", " ") == f"no values: {', '.join(CONTROLS[1:])}"
+    assert legend(figure) == [*CONTROLS, "kept"]
+
+
+# --- the stage ------------------------------------------------------------------------------------
+
+
+def chosen(**titles: str) -> FinetuningFiguresSettings:
+    return parse_as(FinetuningFiguresSettings, {"titles": list(titles.items())})
+
+
+def test_the_stage_draws_both_figures_from_table_and_trainings() -> None:
+    figures = finetuning_figures(
+        finetuning(), trainings(), settings=chosen(news="Papers", films="Motion pictures")
+    )
+    assert list(figures) == ["accuracy", "learning"]
+    for figure in figures.values():
+        assert [ax.get_title() for ax in figure.axes] == ["Papers", "Motion pictures"]
+        for kind in ("svg", "png"):
+            image = io.BytesIO()
+            figure.savefig(image, format=kind)
+            assert len(image.getvalue()) > 1000
+    assert len(curves(figures["learning"].axes[0])) == 2 * len(CONTROLS)
+    assert pyplot.get_fignums() == []
+
+
+def test_other_datasets_are_not_drawn() -> None:
+    figures = finetuning_figures(finetuning(), trainings(), settings=chosen(films="Films"))
+    assert [len(figure.axes) for figure in figures.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "trained", "expected"),
+    [
+        ({"news": ""}, TITLES, "found 0 rows and 4 trainings of films"),
+        (TITLES, {"news": ""}, "found 6 rows and 0 trainings of films"),
+    ],
+)
+def test_a_dataset_without_rows_or_trainings_is_refused(
+    datasets: Any, trained: Any, expected: str
+) -> None:
+    found = [item for item in trainings() if item.facts["dataset"] in trained]
+    with pytest.raises(ArtifactError) as caught:
+        finetuning_figures(finetuning(titles=datasets), found, settings=chosen(films="Films"))
+    assert str(caught.value) == f"finetuning_figures: {expected}, expected some of both"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_no_label_is_cut_off_or_covers_another(count: int) -> None:
+    titles = {f"d{i}": f"A dataset {i}" for i in range(count)}
+    controls = (*COLORS, "s2s_1", "s2s_2", "s2s_3")
+    rows = finetuning(titles=titles)
+    many = rows.where(np.concatenate([[*range(6), 2, 3, 4, 5] + 6 * np.full(10, i)
+                                      for i in range(count)]))  # fmt: skip
+    many.arrays["control"][:] = np.tile(np.array(controls, dtype=object), count)  # type: ignore[index]
+    found = {d: [training(d, 0, controls).arrays] for d in titles}
+    for figure in (accuracy_figure(many.arrays, titles), learning_figure(found, titles, controls)):
+        drawn(figure)
+        told = [*figure.legends, *(ax.title for ax in figure.axes)]
+        told += [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label)]
+        boxes = [item.get_window_extent() for item in told]
+        assert all(inside(box, figure) for box in boxes)
+        shown = [box for box in boxes if box.width]  # an empty label has none
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(shown, 2))
+
+
+def inside(box: Any, figure: Figure) -> bool:
+    corners = box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1
+    return min(corners) >= 0 or not box.width
+
+
+def test_long_names_of_models_fit_above_their_panels() -> None:
+    pairs = (("qwen-0.5b-layer-12", "llama-3-8b-instruct"), PAIR)
+    figure = drawn(accuracy_figure(finetuning(pairs=pairs).arrays, TITLES))
+    boxes = [ax.title.get_window_extent() for ax in figure.axes]
+    assert all(inside(box, figure) for box in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

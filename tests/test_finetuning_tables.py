@@ -1,0 +1,501 @@
+"""Tables of fine-tuning: by hand, partial seeds, pairing with the probes, and bad inputs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SEEDS, Chain
+from reference.bootstrap import draws as loop_draws
+
+from w2s.artifacts import Artifact, check, digest, load
+from w2s.config import parse_as
+from w2s.errors import ArtifactError
+from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.tables import main_row
+from w2s.kinds import KINDS
+from w2s.rng import stream
+from w2s.settings import FinetuningTablesSettings
+from w2s.steps.finetuning_tables import finetuning_tables
+from w2s.steps.tables import outcome_of
+
+TUNED = ("floor", "ceiling", "xent", "logconf", "s2s_1")
+PROBED = ("floor", "ceiling", "w2s", "plain")
+IDS = (40, 10, 30, 20, 90, 70, 50, 60, 80, 100)
+WHY = "found only targets equal to 1"
+NAMES = {"dataset": "films", "weak": "small", "strong": "large"}
+SHARES = {"n_pool": 200, "density": 0.25, "easy_share": 0.5, "hard_share": 0.25}
+# which of the first four test points of IDS each row gets right, by seed: fine-tuned, then probes
+RIGHT = {
+    0: ([[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0]],
+        [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]]),
+    1: ([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 1]],
+        [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]]),
+}  # fmt: skip
+REGION = (0, 0, 1, 2, *[-1] * 6)
+Side = list[Artifact]
+
+
+def evaluated(
+    right: Any, controls: tuple[str, ...], seed: int, *, lacking: tuple[str, ...] = (), **facts: Any
+) -> tuple[Artifact, Artifact]:
+    """What `evaluate` writes for one seed: AUROC is .5 + row / 10 + seed / 100."""
+    told = {**NAMES, **facts, "seed": seed, "status": "ok", "reason": ""}
+    reasons = [WHY if control in lacking else "" for control in controls]
+    correct = np.array(right, dtype=np.float32)
+    correct[[bool(why) for why in reasons]] = np.nan
+    rows = [
+        (control, np.nan, 0, group, metric, value if not why else np.nan, 4, why)
+        for i, (control, why) in enumerate(zip(controls, reasons, strict=True))
+        for group, metric, value in (
+            ("overall", "accuracy", 0.111),
+            ("overall", "auroc", 0.5 + i / 10 + seed / 100),
+            ("easy", "auroc", 0.222),
+        )
+    ]
+    spec = KINDS["metrics"].arrays
+    metrics = {
+        name: np.array(column, dtype=object if spec[name].dtype == "str" else spec[name].dtype)
+        for name, column in zip(spec, zip(*rows, strict=True), strict=True)
+    }
+    arrays = {
+        "id": np.array(IDS[: correct.shape[1]]),
+        "region": np.array(REGION[: correct.shape[1]], dtype=np.int8),
+        "correct": correct,
+        "proportion": np.full(len(controls), np.nan),
+        "n_train": np.arange(len(controls)) + 50.0 + seed,
+        "label_accuracy": np.where(
+            [c in ("floor", "ceiling") for c in controls], 1, 0.7 + seed / 5
+        ),
+    }
+    named = {"control": list(controls), "row_reason": reasons}
+    found = (
+        Artifact("metrics", metrics, told | SHARES),
+        Artifact("correct", arrays, told | named),
+    )
+    for item in found:
+        check(item, "made up")
+    return found
+
+
+def sides(
+    seeds: tuple[int, ...] = (0, 1), *, right: Any = None, lacking: Any = None, **facts: Any
+) -> list[Side]:
+    """Inputs of the stage, some rows lacking: {(seed, side): controls}."""
+    right, lacking = right or RIGHT, lacking or {}
+    made: list[Side] = [[], [], [], []]
+    for seed in seeds:
+        for side, controls in enumerate((TUNED, PROBED)):
+            pair = evaluated(right[seed][side], controls, seed,
+                             lacking=lacking.get((seed, side), ()), **facts)  # fmt: skip
+            made[2 * side].append(pair[0])
+            made[2 * side + 1].append(pair[1])
+    return made
+
+
+def tables_of(*inputs: Side, draws: int = 200, level: float = 0.95) -> dict[str, Artifact]:
+    chosen = parse_as(
+        FinetuningTablesSettings, {"evaluation": {"bootstrap": draws, "level": level}}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = finetuning_tables(*inputs, settings=chosen)
+    for name, item in found.items():
+        check(item, name)
+    return found
+
+
+def rows_of(*inputs: Side, **options: Any) -> dict[str, dict[str, Any]]:
+    frame = tables_of(*inputs, **options)["finetuning"].frame
+    assert frame["control"].is_unique
+    return {row["control"]: row for row in frame.to_dict("records")}
+
+
+def differences_of(*inputs: Side, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    frame = tables_of(*inputs, **options)["comparisons"].frame
+    rows = {(row["comparison"], row["group"]): row for row in frame.to_dict("records")}
+    assert len(rows) == len(frame)
+    return rows
+
+
+def column(rows: dict[str, dict[str, Any]], *names: str) -> dict[str, Any]:
+    return {control: tuple(row[name] for name in names) for control, row in rows.items()}
+
+
+def turned(correct: Artifact, order: Any) -> Artifact:
+    """The same test points in another order."""
+    moved = {name: correct[name][order] for name in ("id", "region")}
+    moved["correct"] = correct["correct"][:, order]
+    return replace(correct, arrays={**correct.arrays, **moved})
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def test_rows_by_hand() -> None:
+    found = rows_of(*sides())
+    assert list(found) == list(TUNED)
+    assert column(found, "accuracy", "probe_accuracy") == {
+        "floor": (0.375, 0.25),
+        "ceiling": (0.875, 0.625),
+        "xent": (0.625, 0.375),  # beside the probe w2s, as all that follow
+        "logconf": (0.75, 0.375),
+        "s2s_1": (0.625, 0.375),
+    }
+    pgr = {control: row["pgr"] for control, row in found.items()}
+    assert pgr == pytest.approx(
+        {"floor": math.nan, "ceiling": math.nan, "xent": 0.5, "logconf": 0.75, "s2s_1": 0.5},
+        nan_ok=True,
+    )
+    auroc = {control: row["auroc"] for control, row in found.items()}
+    assert auroc == pytest.approx(
+        {c: 0.505 + i / 10 for i, c in enumerate(TUNED)}  # of seeds 0 and 1
+    )
+    for i, row in enumerate(found.values()):
+        assert {name: row[name] for name in NAMES} == NAMES
+        assert row["n_train"] == 50.5 + i
+        assert row["label_accuracy"] == pytest.approx(1 if i < 2 else 0.8)
+        assert row["n_seeds"] == 2
+
+
+def test_floor_and_ceiling_have_no_pgr_and_need_no_reason() -> None:
+    found = rows_of(*sides())
+    for control in ("floor", "ceiling"):
+        assert found[control]["reason"] == ""
+        assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
+
+
+def test_intervals_are_quantiles_of_the_loop_and_pgr_is_that_of_the_main_table() -> None:
+    rng = np.random.default_rng(0)
+    share = np.array([0.2, 1, 0.6, 0.7, 0.8])[:, None]
+    right = {s: (rng.random((5, 4)) < share, np.ones((4, 4))) for s in range(4)}
+    inputs = sides((0, 1, 2, 3), right=right)
+    found = rows_of(*inputs, level=0.7)
+    drawn = Bootstrap.draw(4, 4, 200, stream(0, "bootstrap", *NAMES.values()))
+    outcome = outcome_of(list(zip(inputs[0], inputs[1], strict=True)))
+    everywhere = np.ones((4, 4), dtype=bool)
+    for i, (control, row) in enumerate(found.items()):
+        draws = loop_draws(outcome.correct[:, i], everywhere, drawn.seeds, drawn.examples)
+        low, high = np.quantile(draws, [0.15, 0.85])
+        assert (row["accuracy_lo"], row["accuracy_hi"]) == pytest.approx((low, high), abs=1e-6)
+        if control in ("floor", "ceiling"):
+            continue
+        renamed = replace(outcome, control=["w2s" if c == control else c for c in TUNED])
+        main = main_row(renamed, drawn, 0.7)
+        for name in ("pgr", "pgr_lo", "pgr_hi"):
+            assert row[name] == pytest.approx(main[name], nan_ok=True)
+    assert [math.isfinite(row["pgr_lo"]) for row in found.values()] == [False] * 2 + [True] * 3
+
+
+def test_a_row_is_the_mean_of_the_seeds_that_have_it_and_so_is_its_probe() -> None:
+    found = rows_of(*sides(lacking={(0, 0): ("logconf",)}))
+    row = found["logconf"]
+    assert (row["accuracy"], row["probe_accuracy"], row["n_seeds"]) == (1, 0.5, 1)
+    assert (row["n_train"], row["label_accuracy"]) == (54, pytest.approx(0.9))
+    assert row["auroc"] == pytest.approx(0.81)
+    assert row["pgr"] == 1  # (1 - .5) / (1 - .5) of seed 1
+    assert row["reason"].startswith(WHY)
+    assert column(found, "accuracy", "probe_accuracy")["xent"] == (0.625, 0.375)
+    assert WHY not in found["xent"]["reason"]
+
+
+def test_pgr_is_of_the_seeds_that_have_floor_and_ceiling_too() -> None:
+    found = rows_of(*sides(lacking={(1, 0): ("ceiling",)}))
+    assert found["ceiling"]["reason"] == WHY
+    row = found["xent"]
+    assert (row["accuracy"], row["n_seeds"]) == (0.625, 2)
+    assert row["pgr"] == pytest.approx(0.5)  # (.5 - .25) / (.75 - .25) of seed 0
+    assert math.isnan(row["pgr_lo"])  # a quarter of the draws lacks seed 0
+    assert row["reason"] == (
+        f"pgr: ceiling: {WHY}; pgr interval: undefined in too many bootstrap draws, as 1 of 2 "
+        f"seeds have floor, ceiling and xent"
+    )
+
+
+def test_no_seed_with_all_three_has_no_pgr_and_no_gap() -> None:
+    row = rows_of(*sides(lacking={(0, 0): ("floor",), (1, 0): ("ceiling",)}))["xent"]
+    assert row["accuracy"] == 0.625
+    assert math.isnan(row["pgr"])
+    assert row["reason"] == f"pgr: floor: {WHY}; pgr: ceiling: {WHY}"
+
+
+def test_a_row_that_fails_in_every_seed_is_nan_with_the_reason() -> None:
+    found = rows_of(*sides(lacking={(s, 0): ("xent",) for s in (0, 1)}))
+    row = found["xent"]
+    names = [name for name, spec in KINDS["finetuning_table"].arrays.items() if spec.nan]
+    assert all(math.isnan(row[name]) for name in names)
+    assert (row["n_seeds"], row["reason"]) == (0, WHY)
+    assert math.isfinite(found["logconf"]["pgr"])
+
+
+def test_a_probe_that_fails_is_told_in_the_rows_beside_it() -> None:
+    found = rows_of(*sides(lacking={(0, 1): ("w2s",), (1, 1): ("w2s",)}))
+    for control, row in found.items():
+        beside = control not in ("floor", "ceiling")
+        assert math.isnan(row["probe_accuracy"]) == beside
+        assert row["reason"].endswith(f"probe w2s: {WHY}") == beside
+        assert math.isfinite(row["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "gap"), [([1, 0, 0, 0], "-0.250"), ([1, 1, 0, 0], "0.000")]
+)  # fmt: skip
+def test_a_ceiling_not_above_the_floor_has_no_pgr(ceiling: list[int], gap: str) -> None:
+    right = {0: ([[0, 0, 1, 1], ceiling, *RIGHT[0][0][2:]], RIGHT[0][1])}
+    found = rows_of(*sides((0,), right=right))
+    for control in ("xent", "logconf", "s2s_1"):
+        assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
+        assert found[control]["reason"] == f"pgr: ceiling - floor = {gap} is not above 0"
+    assert found["ceiling"]["reason"] == ""
+
+
+def test_fault_a_gap_of_rounding_only_has_no_pgr_and_no_sign() -> None:
+    # floor .1 and .2, ceiling .3 and 0: the means are equal, but not in floating point
+    right = {}
+    for seed, (floor, ceiling) in enumerate(((1, 3), (2, 0))):
+        counts = (floor, ceiling, 5, 5, 5)
+        right[seed] = ([np.arange(10) < count for count in counts], np.ones((4, 10)))
+    row = rows_of(*sides(right=right))["xent"]
+    assert math.isnan(row["pgr"])
+    assert row["reason"] == "pgr: ceiling - floor = 0.000 is not above 0"
+
+
+def test_a_gap_that_most_draws_do_not_have_leaves_pgr_without_interval() -> None:
+    row = rows_of(*sides((0,)))["xent"]
+    assert row["pgr"] == 0.5
+    assert math.isnan(row["pgr_lo"])
+    assert row["reason"] == (
+        "pgr interval: ceiling - floor is not above 0 in too many bootstrap draws"
+    )
+
+
+def test_undefined_auroc_of_test_points_of_one_class_is_told() -> None:
+    inputs = sides()
+    metrics = inputs[0][1]
+    lost = (metrics["metric"] == "auroc") & (metrics["control"] == "floor")
+    value = np.where(lost, np.nan, metrics["value"])
+    inputs[0][1] = replace(metrics, arrays={**metrics.arrays, "value": value})
+    found = rows_of(*inputs)
+    assert found["floor"]["auroc"] == 0.5  # of seed 0
+    assert found["floor"]["reason"] == "auroc: undefined in 1 of 2 seeds, see the metrics"
+    assert found["ceiling"]["auroc"] == pytest.approx(0.605)
+
+
+def test_metrics_without_auroc_leave_it_undefined() -> None:
+    inputs = sides()
+    inputs[0] = [item.where(item["metric"] == "accuracy") for item in inputs[0]]
+    for row in rows_of(*inputs).values():
+        assert math.isnan(row["auroc"])
+        assert "auroc: undefined in 2 of 2 seeds, see the metrics" in row["reason"]
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+def test_comparisons_by_hand() -> None:
+    found = differences_of(*sides())
+    assert list(dict.fromkeys(name for name, _ in found)) == [
+        "xent - floor",
+        "logconf - floor",
+        "s2s_1 - floor",
+        "ceiling - xent",
+        "logconf - xent",
+        "s2s_1 - xent",
+        "floor - probe floor",
+        "xent - probe w2s",
+        "logconf - probe w2s",
+        "ceiling - probe ceiling",
+    ]
+    overall = {
+        name: row["difference"] for (name, group), row in found.items() if group == "overall"
+    }
+    assert list(overall.values()) == [0.25, 0.375, 0.25, 0.25, 0.125, 0, 0.125, 0.25, 0.375, 0.25]
+    # points 0 and 1 are easy, 2 is hard, 3 is an overlap point
+    groups = {g: found["xent - probe w2s", g]["difference"] for g in ("easy", "hard", "overlap")}
+    assert groups == {"easy": 0.5, "hard": 0, "overlap": 0}
+    assert found["ceiling - probe ceiling", "hard"]["difference"] == 0.5
+    assert {row["reason"] for row in found.values()} == {""}
+    assert {row["n_seeds"] for row in found.values()} == {2}
+
+
+def test_without_xent_there_is_nothing_to_compare_other_losses_with() -> None:
+    inputs = sides()
+    for side in inputs[:2]:
+        for i, item in enumerate(side):
+            side[i] = _renamed(item, "xent", "kl")
+    names = {name for name, _ in differences_of(*inputs)}
+    assert names == {
+        "kl - floor",
+        "logconf - floor",
+        "s2s_1 - floor",
+        "floor - probe floor",
+        "kl - probe w2s",
+        "logconf - probe w2s",
+        "ceiling - probe ceiling",
+    }
+
+
+def _renamed(item: Artifact, old: str, new: str) -> Artifact:
+    if item.kind == "correct":
+        names = [new if name == old else name for name in item.facts["control"]]
+        return replace(item, facts={**item.facts, "control": names})
+    names = np.where(item["control"] == old, new, item["control"]).astype(object)
+    return replace(item, arrays={**item.arrays, "control": names})
+
+
+def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
+    # 400 points; the probe is the fine-tuned model but for a point: far sharper than two intervals
+    rng = np.random.default_rng(0)
+    inputs: list[Side] = [[], [], [], []]
+    for seed in range(3):
+        own = (rng.random((5, 400)) < 0.7).astype(np.float32)
+        other = own[[0, 1, 2, 0]].copy()
+        other[2, 0] = 1 - other[2, 0]
+        for side, (right, controls) in enumerate(((own, TUNED), (other, PROBED))):
+            metrics, correct = evaluated(right[:, :4], controls, seed)
+            wide = {"id": np.arange(400), "region": np.zeros(400, np.int8), "correct": right}
+            order = rng.permutation(400)  # another one in every artifact
+            inputs[2 * side].append(metrics)
+            inputs[2 * side + 1].append(
+                turned(replace(correct, arrays={**correct.arrays, **wide}), order)
+            )
+    found, rows = differences_of(*inputs), rows_of(*inputs)
+    same = found["floor - probe floor", "overall"]
+    assert (same["lo"], same["difference"], same["hi"]) == (0, 0, 0)
+    row = found["xent - probe w2s", "overall"]
+    assert row["hi"] - row["lo"] < 0.03
+    assert rows["xent"]["accuracy_hi"] - rows["xent"]["accuracy_lo"] > 0.05
+    assert rows["floor"]["probe_accuracy"] == rows["floor"]["accuracy"]
+
+
+def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason() -> None:
+    found = differences_of(*sides(lacking={(0, 1): ("w2s",)}))
+    row = found["xent - probe w2s", "overall"]
+    assert (row["difference"], row["n_seeds"], row["reason"]) == (0.25, 1, WHY)
+    assert found["xent - floor", "overall"]["n_seeds"] == 2
+    assert found["floor - probe floor", "overall"]["reason"] == ""
+
+
+# --- matching -------------------------------------------------------------------------------------
+
+
+def test_fault_test_points_in_another_order_give_the_same_tables() -> None:
+    """The original takes positions of a subset for positions of the whole set."""
+    inputs = sides()
+    before = tables_of(*inputs)
+    inputs[1][1] = turned(inputs[1][1], [2, 0, 3, 1])
+    inputs[3] = [turned(inputs[3][0], [3, 2, 1, 0]), turned(inputs[3][1], [1, 3, 0, 2])]
+    after = tables_of(*inputs)
+    for name, item in before.items():
+        assert digest(after[name]) == digest(item), name
+
+
+def test_probes_are_matched_by_seed_and_job_whatever_their_order() -> None:
+    inputs, others = sides(), sides((0, 1, 2), right={2: RIGHT[0], **RIGHT}, dataset="news")
+    before = tables_of(*inputs)
+    more = [[*others[k], *inputs[k][::-1]] for k in (2, 3)]
+    after = tables_of(*inputs[:2], *more)  # and of another dataset and seed, which are not used
+    for name, item in before.items():
+        assert digest(after[name]) == digest(item), name
+
+
+def test_jobs_stand_one_after_another_and_move_no_number() -> None:
+    one, two = sides(), sides(strong="huge")
+    alone = tables_of(*one)
+    both = tables_of(*([*b, *a] for a, b in zip(one, two, strict=True)))
+    assert list(dict.fromkeys(both["finetuning"]["strong"])) == ["huge", "large"]
+    for name, table in both.items():
+        mine = table.where(table["strong"] == "large")
+        for column_name, values in alone[name].arrays.items():
+            np.testing.assert_array_equal(mine[column_name], values)
+
+
+# --- with what the other stages write -------------------------------------------------------------
+
+
+def test_tables_follow_from_the_metrics_of_both_trainings(chain: Chain) -> None:
+    table = load(chain / "table-tuned-finetuning.parquet").frame.set_index("control")
+    assert list(table.index[:2]) == ["floor", "ceiling"]
+    means = {}
+    for side, name in (("tuned", "tuned-metrics"), ("probe", "metrics")):
+        frame = pd.concat([load(chain / f"{name}-{seed}.parquet").frame for seed in SEEDS])
+        frame = frame[(frame["group"] == "overall") & frame["proportion"].isna()]
+        means[side] = frame.groupby(["metric", "control"])["value"].mean()  # over seeds
+    for control, row in table.iterrows():
+        for metric in ("accuracy", "auroc"):
+            expected = means["tuned"][metric, control]
+            assert row[metric] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+        beside = control if control in ("floor", "ceiling") else "w2s"
+        if row["n_seeds"] == len(SEEDS):
+            assert row["probe_accuracy"] == pytest.approx(means["probe"]["accuracy", beside])
+        else:
+            assert row["reason"] != ""
+
+
+# --- bad inputs -----------------------------------------------------------------------------------
+
+
+def refused(*inputs: Side) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        tables_of(*inputs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_jobs_without_probes_are_refused() -> None:
+    metrics, correct, *probes = sides()
+    expected = (
+        "finetuning_tables: found no probes of films, small--large, seed {}, expected their "
+        "metrics and correct"
+    )
+    assert refused(metrics, correct, [], []) == expected.format(0)
+    assert refused(metrics, correct, probes[0][:1], probes[1][:1]) == expected.format(1)
+    other = sides(weak="tiny")
+    assert refused(metrics, correct, *other[2:]) == expected.format(0)
+
+
+def test_files_that_are_not_side_by_side_are_refused() -> None:
+    metrics, correct, *probes = sides()
+    assert "found 2 and 1 files of correct and metrics" in refused(metrics, correct[:1], *probes)
+    assert "of different jobs" in refused(metrics, correct, probes[0], probes[1][::-1])
+    assert "seed 0 of a job twice" in refused(metrics[:1] * 2, correct[:1] * 2, *probes)
+
+
+def test_probes_in_the_place_of_fine_tuned_models_are_refused() -> None:
+    tuned, probes = sides()[:2], sides()[2:]
+    assert refused(*probes, *probes) == (
+        "finetuning_tables: found the row w2s in films, small--large, expected fine-tuned models, "
+        "each once; are these probes?"
+    )
+    assert refused(*tuned, *tuned) == (
+        "finetuning_tables: found probes of films, small--large without w2s, expected floor, "
+        "w2s, ceiling"
+    )
+
+
+def test_a_row_twice_is_refused() -> None:
+    inputs = sides()
+    inputs[:2] = [[_renamed(item, "logconf", "xent") for item in side] for side in inputs[:2]]
+    assert "found the row xent in films, small--large" in refused(*inputs)
+
+
+def test_fine_tuned_models_without_ceiling_are_refused() -> None:
+    inputs = sides()
+    inputs[:2] = [[_renamed(item, "ceiling", "kl") for item in side] for side in inputs[:2]]
+    assert "fine-tuned models of films, small--large without ceiling" in refused(*inputs)
+
+
+def test_probes_of_other_test_points_are_refused() -> None:
+    inputs = sides()
+    other = replace(inputs[3][0], arrays={**inputs[3][0].arrays, "id": np.array([1, 2, 3, 4])})
+    assert "found no row for 4 of 4 example ids" in refused(*inputs[:3], [other, inputs[3][1]])
+    fewer = [turned(item, [0, 1, 2]) for item in inputs[3]]
+    assert "4 test points of fine-tuned models and 3 of probes" in refused(*inputs[:3], fewer)
+    assert "3 test points of fine-tuned models and 4 of probes" in refused(
+        inputs[0], [turned(item, [0, 1, 2]) for item in inputs[1]], *inputs[2:]
+    )

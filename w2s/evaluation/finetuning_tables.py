@@ -1,0 +1,166 @@
+"""The tables of fine-tuning: models that were trained themselves, beside probes in their place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from w2s.checks import Array
+from w2s.evaluation.intervals import DIGITS, Bootstrap, estimate
+from w2s.evaluation.tables import (
+    MODELS,
+    Outcome,
+    Row,
+    all_points,
+    difference_rows,
+    pgr_row,
+    spread,
+)
+
+BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained
+PLAIN = "xent"  # the loss that the others are compared with
+SELF_TRAINED = "s2s_"
+PROBE = "probe "  # begins the names of the probes' rows
+
+
+def with_probes(finetuned: Outcome, probes: Outcome, points: Array) -> Outcome:
+    """The fine-tuned rows, then the probes' floor, w2s and ceiling as `probe floor` and so on.
+
+    All that is not a row (regions, seeds) is that of the fine-tuned models.
+
+    Args:
+        finetuned: Fine-tuned models.
+        probes: Probes of the same dataset, pair and seeds, in the same order.
+        points: Where the probes have each test point of `finetuned`, (n,).
+    """
+    rows = [probes.row(name) for name in MODELS]
+    reasons = zip(finetuned.row_reason, probes.row_reason, strict=True)
+    return replace(
+        finetuned,
+        control=[*finetuned.control, *(PROBE + name for name in MODELS)],
+        proportion=np.concatenate([finetuned.proportion, probes.proportion[rows]]),
+        correct=np.concatenate(
+            [finetuned.correct, probes.correct[:, rows][:, :, points]], axis=1
+        ),
+        n_train=np.concatenate([finetuned.n_train, probes.n_train[:, rows]], axis=1),
+        label_accuracy=np.concatenate(
+            [finetuned.label_accuracy, probes.label_accuracy[:, rows]], axis=1
+        ),
+        row_reason=[[*own, *(other[i] for i in rows)] for own, other in reasons],
+    )  # fmt: skip
+
+
+def students(outcome: Outcome) -> list[str]:
+    """The fine-tuned rows of w2s: every loss, and self-training."""
+    return [c for c in outcome.control if c not in BOUNDS and not c.startswith(PROBE)]
+
+
+def finetuning_rows(
+    outcome: Outcome, auroc: Array, bootstrap: Bootstrap, level: float
+) -> list[Row]:
+    """Accuracy, AUROC and PGR of every fine-tuned row, and the accuracy of the probe in its place.
+
+    Means are over the seeds that have the row, of the probe over those among them that have it
+    too. PGR is that of the means over the seeds that have floor, ceiling and the row.
+
+    Args:
+        outcome: As `with_probes` gives it.
+        auroc: Test AUROC of the fine-tuned rows, (seeds, rows), NaN where undefined.
+        bootstrap: Draws for the same seeds and test points.
+        level: Coverage of the intervals.
+    """
+    found = estimate(outcome.correct, all_points(outcome), bootstrap)
+    share = outcome.correct.mean(axis=2, dtype=np.float64)  # (seeds, rows)
+    rows = []
+    for i, control in enumerate(outcome.control[: auroc.shape[1]]):
+        probe = outcome.row(PROBE + (control if control in BOUNDS else "w2s"))
+        pgr, why_pgr = _pgr(outcome, control, bootstrap, level)
+        mine = np.isfinite(share[:, i])
+        unranked = int(np.sum(mine & ~np.isfinite(auroc[:, i])))
+        reasons = [_reason(outcome, i), *why_pgr]
+        if unranked:
+            reasons.append(f"auroc: undefined in {unranked} of {len(mine)} seeds, see the metrics")
+        if why := _reason(outcome, probe):
+            reasons.append(f"{outcome.control[probe]}: {why}")
+        rows.append(
+            {
+                **outcome.names,
+                "control": control,
+                **spread("accuracy", found.mean[i], found.draws[:, i], level),
+                "auroc": _mean(auroc[:, i]),
+                **pgr,
+                "probe_accuracy": round(_mean(share[mine, probe]), DIGITS),
+                "n_train": _mean(outcome.n_train[mine, i]),
+                "label_accuracy": _mean(outcome.label_accuracy[mine, i]),
+                "n_seeds": int(found.n_seeds[i]),
+                "reason": "; ".join(filter(None, reasons)),
+            }
+        )
+    return rows
+
+
+def _mean(values: Array) -> float:
+    """Mean over the seeds that have a value, NaN if none has."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _reason(outcome: Outcome, row: int) -> str:
+    """Why some seed lacks a row, "" if none does."""
+    return next((seed[row] for seed in outcome.row_reason if seed[row]), "")
+
+
+def _pgr(
+    outcome: Outcome, control: str, bootstrap: Bootstrap, level: float
+) -> tuple[Row, list[str]]:
+    """PGR of a row, and why it or its seeds are missing; floor and ceiling have none."""
+    if control in BOUNDS:
+        return dict.fromkeys(("pgr", "pgr_lo", "pgr_hi"), math.nan), []
+    rows = [outcome.row(name) for name in ("floor", control, "ceiling")]
+    correct = outcome.correct[:, rows]
+    row = pgr_row(correct, all_points(outcome), bootstrap, level)
+    bounds = {name: _reason(outcome, outcome.row(name)) for name in BOUNDS}
+    reasons = [f"pgr: {name}: {why}" for name, why in bounds.items() if why]
+    share = correct.mean(axis=2, dtype=np.float64)  # (seeds, 3)
+    complete = share[np.isfinite(share).all(axis=1)]
+    if math.isnan(row["pgr"]) and len(complete):
+        gap = round(float(np.mean(complete[:, 2] - complete[:, 0])), DIGITS) + 0.0  # no "-0.000"
+        reasons.append(f"pgr: ceiling - floor = {gap:.3f} is not above 0")
+    elif math.isnan(row["pgr_lo"]) and len(complete) == len(share):
+        reasons.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
+    elif math.isnan(row["pgr_lo"]) and len(complete):
+        reasons.append(
+            f"pgr interval: undefined in too many bootstrap draws, as {len(complete)} of "
+            f"{len(share)} seeds have floor, ceiling and {control}"
+        )
+    return row, reasons
+
+
+def finetuning_comparisons(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+    """Paired differences among fine-tuned rows, and to the probes in their place.
+
+    Args:
+        outcome: As `with_probes` gives it.
+        bootstrap: Draws for the same seeds and test points.
+        level: Coverage of the intervals.
+    """
+    named = [*_own_pairs(students(outcome)), *_probe_pairs(students(outcome))]
+    pairs = {f"{a} - {b}": (outcome.row(a), outcome.row(b)) for a, b in named}
+    return difference_rows(outcome, pairs, bootstrap, level)
+
+
+def _own_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [(name, "floor") for name in names]
+    if PLAIN in names:
+        pairs.append(("ceiling", PLAIN))
+        pairs += [(name, PLAIN) for name in names if name != PLAIN]
+    return pairs
+
+
+def _probe_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    losses = [name for name in names if not name.startswith(SELF_TRAINED)]
+    pairs = [("floor", "floor"), *((loss, "w2s") for loss in losses), ("ceiling", "ceiling")]
+    return [(own, PROBE + other) for own, other in pairs]

@@ -1,0 +1,188 @@
+"""What the stages of fine-tuning share: one training from a fresh model to its predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2s.artifacts import Artifact
+from w2s.checkpoint import Checkpoint
+from w2s.checks import Array
+from w2s.config_finetuning import AuxiliaryConfig, LossName
+from w2s.config_spine import JobRuntime
+from w2s.errors import DegenerateError
+from w2s.models.classifier import Classifier, adapted
+from w2s.models.encoder import check_lengths, load_encoder
+from w2s.models.finetune import Lesson, Look, Plan, Training
+from w2s.models.losses import Loss, LossOptions
+from w2s.models.source import Source, describe
+from w2s.progress import bar
+from w2s.settings import FinetuneWeakSettings
+
+COLUMNS = ("step", "epoch", "loss", "val_auroc")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training.
+
+    Attributes:
+        control: Its name in the tables: floor, ceiling, a loss, s2s_1, ...
+        loss: Name of the loss.
+        rows: Positions of the training texts, (n,).
+        labels: P(label = 1) of each, (n,).
+        val_rows: Positions of the texts of val, (m,).
+        val_labels: 0 or 1, (m,).
+    """
+
+    control: str
+    loss: LossName
+    rows: Array
+    labels: Array
+    val_rows: Array
+    val_labels: Array
+
+    @property
+    def lacking(self) -> str:
+        """Why nothing can be learned, "" if something can."""
+        if not len(self.rows):
+            return "no training points"
+        sides = np.unique(self.labels >= 0.5)
+        return f"all {len(self.rows)} training labels are {int(sides[0])}" if len(sides) < 2 else ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        task: The training.
+        proba: P(label = 1) of the texts asked for, float32, NaN where it failed.
+        looks: Its looks at val.
+        kept: Which of them gave the predictions.
+        trainable: How many numbers were trained.
+        reason: Why it failed, "" if it did not.
+    """
+
+    task: Task
+    proba: Array
+    looks: Sequence[Look] = ()
+    kept: int = 0
+    trainable: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains a model anew for each task.
+
+    Attributes:
+        source: The model.
+        tokens: Its tokens of the dataset.
+        settings: How.
+        runtime: Device and batches.
+        work: Folder for unfinished trainings and the predictions of finished ones; None to keep
+            nothing.
+        seed: Of the halves, and of all draws.
+    """
+
+    source: Source
+    tokens: Artifact
+    settings: FinetuneWeakSettings
+    runtime: JobRuntime
+    work: Path | None
+    seed: int
+
+    def train(self, task: Task, wanted: Array, auxiliary: AuxiliaryConfig | None = None) -> Trained:
+        """Train, and predict the texts at some positions; a failure is told as an outcome."""
+        if task.lacking:
+            return Trained(task, np.full(len(wanted), np.nan, np.float32), reason=task.lacking)
+        keeper = self._keeper(task.control)
+        finished = None if keeper is None else _finished(task, keeper)
+        if finished is not None:
+            return finished
+        try:
+            classifier, training = self._run(task, keeper, auxiliary)
+            proba = classifier.predict(self._texts(wanted), batch_tokens=self.runtime.batch_tokens)
+            if not np.isfinite(proba).all():
+                raise DegenerateError("training: predictions are not finite")
+        except DegenerateError as error:
+            return Trained(task, np.full(len(wanted), np.nan, np.float32), reason=str(error))
+        trainable = sum(parameter.numel() for parameter in classifier.trained.values())
+        trained = Trained(task, proba, training.looks, training.kept, trainable)
+        if keeper is not None:
+            facts = {"looks": [vars(look) for look in trained.looks], "kept": trained.kept}
+            keeper.save({"proba": proba}, {**facts, "trainable": trainable})
+        return trained
+
+    def _run(
+        self, task: Task, keeper: Checkpoint | None, auxiliary: AuxiliaryConfig | None
+    ) -> tuple[Classifier, Training]:
+        settings, dataset = self.settings, self.tokens.facts["dataset"]
+        name = f"fine-tuning {dataset}, {task.control}"
+        classifier = self._classifier(f"{dataset} {task.control}")
+        lesson = Lesson(
+            self._texts(task.rows), task.labels, self._texts(task.val_rows), task.val_labels
+        )
+        plan = Plan(settings.recipe, self.seed, name, self.runtime.batch_tokens)
+        options = LossOptions(**auxiliary.model_dump()) if auxiliary else LossOptions()
+        training = Training(classifier, lesson, plan, Loss(task.loss, task.labels, options=options))
+        with bar(name, training.steps, "steps") as advance:
+            training.run(keeper, advance)
+        return classifier, training
+
+    def _classifier(self, name: str) -> Classifier:
+        settings = self.settings
+        whole = settings.recipe.method == "full"  # weights that are trained need all their bits
+        encoder = load_encoder(
+            self.source,
+            num_layers=settings.num_layers,
+            dtype="float32" if whole else settings.dtype,
+            device=self.runtime.device,
+            device_map=self.runtime.device_map,
+        )
+        check_lengths(encoder, np.diff(self.tokens["start"]))
+        adapted(encoder, settings.recipe, seed=self.seed, name=name)
+        return Classifier(encoder, pooling=settings.pooling, dtype=settings.dtype)
+
+    def _texts(self, rows: Array) -> list[Array]:
+        start, token = self.tokens["start"], self.tokens["token"]
+        return [token[start[i] : start[i + 1]] for i in rows]
+
+    def _keeper(self, control: str) -> Checkpoint | None:
+        if self.work is None:
+            return None
+        identity = [describe(self.source), self.runtime.device.partition(":")[0]]
+        path = self.work / f"{control}.safetensors"
+        return Checkpoint(path, json.dumps(identity, sort_keys=True))
+
+
+def _finished(task: Task, keeper: Checkpoint) -> Trained | None:
+    """What an earlier process was given by the whole training; None where it did not end."""
+    state = keeper.load()
+    if state is None or "trainable" not in state[1]:
+        return None
+    arrays, facts = state
+    looks = [Look(**look) for look in facts["looks"]]
+    return Trained(task, arrays["proba"], looks, facts["kept"], facts["trainable"])
+
+
+def training_artifact(trained: Sequence[Trained], facts: dict[str, Any]) -> Artifact:
+    """How trainings went, a row for each look."""
+    rows = [
+        (item.task.control, *(getattr(look, name) for name in COLUMNS), k == item.kept)
+        for item in trained
+        for k, look in enumerate(item.looks)
+    ]
+    types = (object, np.int32, np.float64, np.float64, np.float64, np.bool_)
+    arrays: dict[str, Array] = {
+        name: np.array([row[i] for row in rows], dtype=dtype)
+        for i, (name, dtype) in enumerate(zip(("control", *COLUMNS, "kept"), types, strict=True))
+    }
+    trainable = max((item.trainable for item in trained), default=0)
+    return Artifact("training", arrays, {**facts, "trainable": trainable})
