@@ -26,7 +26,7 @@ class FinetuningRecipe(Strict):
     )
     epochs: Annotated[int, Field(ge=1)] = Field(3, description="Passes over the training points.")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Texts of an optimizer step.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
         5e-4, description="Of AdamW at its peak; adapters take about ten times that of all weights."
     )
     warmup: Share = Field(
@@ -41,8 +41,8 @@ class FinetuningRecipe(Strict):
     )
     val_labels: Literal["own", "true"] = Field(
         "own",
-        description="Val labels that looks are scored by: of the kind trained on (for w2s the weak "
-        "model's), or always the true ones.",
+        description="Val labels that looks are scored by: of the kind trained on (for w2s and s2s "
+        "the weak model's), or always the true ones.",
     )
 
 
