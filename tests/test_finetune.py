@@ -39,7 +39,6 @@ BOTH = pytest.mark.parametrize(  # of each what matters, in two combinations
 WHOLE = 10_000  # tokens: every step is one pass
 RATES = {"lora": 1e-2, "full": 3e-3}
 RECIPE = FinetuningRecipe(rank=2, alpha=4, epochs=2, batch_size=8, looks=4)
-BUFFER = 24  # predictions that logconf remembers here: three steps
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def prepared(
         kind(base, pooling="mean", dtype="float32"),
         study,
         Plan(**{**fixed, **(plan or {})}),
-        Loss(loss, study.labels, options=options, buffer=BUFFER),
+        Loss(loss, study.labels, options=options),
     )
 
 
@@ -228,8 +227,8 @@ def plain_loop(
             proba = torch.sigmoid(logits)
             mean = -(y * proba.log() + (1 - y) * (1 - proba).log()).mean()
         else:
+            loss.begin(logits)
             mean = loss(logits, y, progress=step / len(batches)).mean()
-            loss.step_done(logits)
         optimizer.zero_grad()
         mean.backward()
         lengths.append(float(clip_grad_norm_(trained, 1.0)))
@@ -258,7 +257,7 @@ def test_weights_are_those_of_a_plain_loop(
         adapt(plain, training.classifier.taken(), scale=2.0)
     before = {name: p.detach().clone() for name, p in plain.named_parameters()}
     options = LossOptions(warmup=0.3)
-    loss = None if name == "xent" else Loss(name, study.labels, options=options, buffer=BUFFER)
+    loss = None if name == "xent" else Loss(name, study.labels, options=options)
     losses, lengths = plain_loop(plain, study, training.plan.recipe, loss)
     last = Last()
     finished(training, last)

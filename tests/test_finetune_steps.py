@@ -415,7 +415,7 @@ def test_weak_half_of_one_class_is_an_outcome_for_all_that_follows(
 
 
 def test_training_that_runs_away_is_an_outcome(study: Study, tmp_path: Path) -> None:
-    away = {**RECIPE, "learning_rate": 1e10}
+    away = {**RECIPE, "learning_rate": 1, "weight_decay": 1e10}
     weak = study.weak(tmp_path, recipe=away)
     ran(weak)
     labels = load(weak.outputs["weak_labels"])

@@ -167,7 +167,7 @@ class Training:
         rows = self._rows(step)
         while True:
             try:
-                total, logits = self._gradient(rows, step / self.steps)
+                total = self._gradient(rows, step / self.steps)
                 break
             except RuntimeError as error:
                 if not lacks_memory(error):
@@ -175,7 +175,6 @@ class Training:
             self._shrink(rows)  # here, where no traceback holds the tensors any more
         if not math.isfinite(total):
             raise DegenerateError(f"training: the loss is {total} at step {step + 1}")
-        self.loss.step_done(logits)
         torch.nn.utils.clip_grad_norm_(self.classifier.trained.values(), MAX_NORM)
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.recipe.learning_rate * rate(
@@ -195,20 +194,31 @@ class Training:
         rows: Array = self._order[1][place * size : (place + 1) * size]
         return rows
 
-    def _gradient(self, rows: Array, progress: float) -> tuple[float, torch.Tensor]:
-        """Set the gradient of the mean loss of some texts; that loss, and their logits."""
+    def _gradient(self, rows: Array, progress: float) -> float:
+        """Set the gradient of the mean loss of some texts; that loss, NaN without a gradient."""
         self._optimizer.zero_grad()
+        if self.loss.needs_step:
+            logits = self._logits(rows)
+            if not torch.isfinite(logits).all():
+                return math.nan
+            self.loss.begin(logits)
         labels = torch.from_numpy(self.lesson.labels[rows].astype(np.float32))
-        own = torch.empty(len(rows))
         total = 0.0
         for part in token_batches(self._lengths[rows], self._budget):
             logits = self.classifier([self.lesson.texts[i] for i in rows[part]])
             losses = self.loss(logits, labels[part].to(logits.device), progress=progress)
             mean = losses.sum() / len(rows)
             mean.backward()
-            own[part] = logits.detach().cpu()
             total += float(mean.detach())
-        return total, own
+        return total
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _logits(self, rows: Array) -> torch.Tensor:
+        """Logits of some texts, one pass more than the gradient takes, without what it keeps."""
+        found = torch.empty(len(rows))
+        for part in token_batches(self._lengths[rows], self._budget):
+            found[part] = self.classifier([self.lesson.texts[i] for i in rows[part]]).cpu()
+        return found
 
     def _shrink(self, rows: Array) -> None:
         """Divide a step among more passes."""
@@ -240,7 +250,6 @@ class Training:
     def _state(self, step: int) -> tuple[dict[str, Array], Any]:
         arrays = {f"now/{n}": values for n, values in self.classifier.taken().items()}
         arrays |= {f"best/{n}": values for n, values in self._best.items()}
-        arrays |= {f"loss/{n}": values for n, values in self.loss.state().items()}
         updates = {}  # fewer than steps where a weight is not used by every text
         for name, parameter in self.classifier.trained.items():
             moments = self._optimizer.state.get(parameter, {})
@@ -260,7 +269,6 @@ class Training:
 
         self.classifier.put(under("now"))
         self._best = under("best")
-        self.loss.restore(under("loss"))
         for name, parameter in self.classifier.trained.items():
             if f"average/{name}" in arrays:
                 moments = {

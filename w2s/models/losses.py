@@ -10,13 +10,13 @@ With p = sigmoid(logit) and y the label in [0, 1]:
 - `kl`: KL(y || p) = BCE(p, y) - H(y): the gradient of `xent`, and 0 where p = y.
 - `window`: BCE(p, y) where the model is uncertain, max(p, 1 - p) < 1/2 + radius, and else 0.
 
-Losses are per example, and that of one example depends on no other of its step, so a step may be
-divided into batches in any way. c is a coefficient with a linear warm-up.
+Losses are per example. That of `logconf` depends on the predictions of its whole step, which it is
+told first, the others on nothing else: so a step may be divided into batches in any way. c is a
+coefficient with a linear warm-up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -30,8 +30,6 @@ from w2s.errors import DegenerateError, W2SError
 
 LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
-BUFFER = 256  # 8 steps of 32: the model has hardly moved since, and a share of 1/2 is known to 3%
-ROUNDING = 1e-6  # the prior is a rounded mean, and 0.3 of 10 predictions are 3
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,19 @@ DEFAULTS = LossOptions()
 class Loss:
     """The loss of one training.
 
-    Only `logconf` changes while it is used: it remembers the predictions of the last `buffer`
-    examples, so that its threshold makes hardened positives as frequent as positives are in the
-    labels. Deviation from Burns et al., who take the quantile of each batch: there a loss depends
-    on how a step is divided into batches. Here the threshold is that of earlier steps, so it is
-    fixed within a step, and what is remembered is bounded.
+    Only `logconf` changes while it is used: the threshold is taken from the predictions of the step
+    at work, so that hardened positives are as frequent among them as positives are in the labels.
+    (It must not be that of earlier steps: while all predictions move to one side, all would be
+    hardened to that side, and so move further.) Deviation from Burns et al.: theirs is that of a
+    batch, here it is that of the step, however it is divided into batches.
 
     Ties and limits of `logconf`: predictions are compared as logits, so those that p rounds to 0 or
-    1 keep their order. Of m remembered ones the largest floor(prior m) are above the threshold,
-    which is midway between the smallest of these and the next one: so a text that comes again is
-    not at the threshold, where rounding would decide. Where these two are equal the threshold is
-    their value, and a prediction equal to it is hardened to 0: ties can only lower the share.
-    Where floor(prior m) is 0 the threshold is the largest remembered prediction; where it is m
-    every prediction is hardened to 1.
+    1 keep their order. Of the m of a step the k largest are above the threshold, with k the whole
+    number nearest to prior m (a half is rounded up). The threshold is midway between the smallest
+    of these and the next one: so no text of the step is at the threshold, where rounding would
+    decide. Where these two are equal the threshold is their value, and a prediction equal to it is
+    hardened to 0: ties can only lower the share. Where k is 0 the threshold is the largest
+    prediction; where it is m every prediction is hardened to 1.
 
     Limits of `window`: the bound is strict. Where most labels are hard, `median` is 1/2 and the
     window holds all predictions but saturated ones (p rounds to 0 or 1: in float32 logits beyond
@@ -97,12 +95,7 @@ class Loss:
     """
 
     def __init__(
-        self,
-        name: LossName,
-        labels: npt.ArrayLike,
-        *,
-        options: LossOptions = DEFAULTS,
-        buffer: int = BUFFER,
+        self, name: LossName, labels: npt.ArrayLike, *, options: LossOptions = DEFAULTS
     ) -> None:
         """Take what depends on all training labels.
 
@@ -110,16 +103,13 @@ class Loss:
             name: Which loss, one of `LOSSES`.
             labels: All labels of the training, in [0, 1], shape (n,), n >= 1.
             options: See `LossOptions`.
-            buffer: How many predictions `logconf` remembers, 1 or more.
 
         Raises:
-            W2SError: an unknown name, no label, labels outside [0, 1], or a buffer below 1.
+            W2SError: an unknown name, no label, or labels outside [0, 1].
             DegenerateError: the median radius of `window` is 0, so that it would never learn.
         """
         if name not in LOSSES:
             raise W2SError(f"loss: found {name}, expected one of {', '.join(LOSSES)}")
-        if buffer < 1:
-            raise W2SError(f"loss buffer: found {buffer}, expected 1 or more predictions")
         known = probabilities(labels, "training labels")
         if not len(known):
             raise W2SError("training labels: found none, expected at least one")
@@ -127,8 +117,24 @@ class Loss:
         self.options = options
         self.prior = float(known.mean())
         self.radius = _radius(known, options) if name == "window" else np.nan
-        self._limit = buffer if name == "logconf" else 0
-        self._recent = np.empty(0, dtype=np.float32)  # logits, the oldest first
+        self._step = np.empty(0, dtype=np.float32)  # logits
+
+    @property
+    def needs_step(self) -> bool:
+        """Whether `begin` must be told of each step before its first batch."""
+        return self.name == "logconf"
+
+    def begin(self, logits: torch.Tensor) -> None:
+        """Take the predictions of a whole step.
+
+        Args:
+            logits: Of all examples of the step, shape (k,), in any order.
+
+        Raises:
+            W2SError: `logconf` was given logits of another shape, NaN or infinite ones.
+        """
+        if self.needs_step:
+            self._step = finite(logits.detach().float().cpu().numpy(), "logits", ndim=1)
 
     def __call__(
         self, logits: torch.Tensor, labels: torch.Tensor, *, progress: float
@@ -167,61 +173,21 @@ class Loss:
         hardened = (z.detach() > self.threshold).to(z.dtype)
         return _cross_entropy(z, (1 - c) * y + c * hardened)
 
-    def step_done(self, logits: torch.Tensor) -> None:
-        """Take the predictions of a whole step; call it once the step's last batch is through.
-
-        Args:
-            logits: Of all examples of the step, shape (k,), in an order that does not depend on
-                how the step was divided: where the buffer cannot hold them all, the last are kept.
-
-        Raises:
-            W2SError: `logconf` was given logits of another shape, NaN or infinite ones.
-        """
-        if self._limit:
-            new = finite(logits.detach().float().cpu().numpy(), "logits", ndim=1)
-            self._recent = np.concatenate([self._recent, new])[-self._limit :]
-
     @property
     def threshold(self) -> float:
-        """Logit above which `logconf` hardens to 1: 0 (p = 1/2) before the first finished step."""
-        count = len(self._recent)
+        """Logit above which `logconf` hardens to 1: 0 (p = 1/2) where it was told of no step."""
+        count = len(self._step)
         if not count:
             return 0.0
-        above = int(self.prior * count + ROUNDING)
+        above = int(self.prior * count + 0.5)
         if above >= count:
             return -np.inf
-        ordered = np.sort(self._recent).astype(np.float64)
+        ordered = np.sort(self._step).astype(np.float64)
         if not above:
             return float(ordered[-1])
         low, high = ordered[count - above - 1 : count - above + 1]
         middle = np.float32((low + high) / 2)  # as torch rounds it when it compares
         return float(middle if middle < high else low)  # high must stay above
-
-    def state(self) -> dict[str, Array]:
-        """What a killed training needs to go on with the same numbers.
-
-        Returns:
-            `recent`: remembered logits, the oldest first, float32 (m,), m <= `buffer`; empty for
-            losses other than `logconf`.
-        """
-        return {"recent": self._recent.copy()}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state` gave.
-
-        Raises:
-            W2SError: not a state of this loss: no `recent`, values that are not finite, or more of
-                them than it remembers.
-        """
-        if "recent" not in state:
-            raise W2SError(f"loss state: found {sorted(state)}, expected recent")
-        recent = finite(state["recent"], "loss state", ndim=1, dtype=np.float32)
-        if len(recent) > self._limit:
-            raise W2SError(
-                f"loss state: found {len(recent)} predictions, expected at most {self._limit}; "
-                "was it written by another loss?"
-            )
-        self._recent = recent.copy()
 
     def _share(self, progress: float) -> float:
         """The coefficient at this point of the training, in its warm-up or after it."""
