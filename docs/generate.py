@@ -255,6 +255,8 @@ def cli_page() -> str:
 
 # Artifacts
 
+TUNED = "finetun"  # in the paths of fine-tuning
+
 
 def constants(text: str) -> dict[str, str]:
     """Folders the rules name once, e.g. TABLES."""
@@ -279,7 +281,7 @@ def places() -> dict[tuple[str, str], str]:
 
 
 def example(path: str) -> str:
-    """The path of a rule's output in the default experiment."""
+    """The path of a rule's output in the default experiment, or in that of fine-tuning."""
     chosen = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     pair = chosen["pairs"][0]
     names = {"dataset": next(iter(chosen["datasets"])), "seed": chosen["seeds"][0]}
@@ -289,7 +291,11 @@ def example(path: str) -> str:
     names |= {"model": pair["strong"], "weak": pair["weak"], "strong": pair["strong"]}
     if "label_models" in path:
         names["weak"] = chosen["weak_supervision"]["label_models"][0]
-    places = path.replace("<results>", chosen["results"]).replace("<resources>", "resources")
+    results = chosen["results"]
+    if TUNED in path:
+        text = (ROOT / "config" / "finetuning.yaml").read_text(encoding="utf-8")
+        results = yaml.safe_load(text)["results"]
+    places = path.replace("<results>", results).replace("<resources>", "resources")
     return places.format(**names)
 
 
@@ -317,7 +323,8 @@ def kind_section(kind: Kind, where: Mapping[tuple[str, str], str]) -> str:
         suffix = "`, also as `.csv` and `.md`" if _for_people(stage, output) else "`"
         lines.append(f"- **Where:** `{path}{suffix}")
         lines.append(f"- **Written by:** [{stage}](cli.md#{slug(stage)})")
-        load = f'w2s.load("{example(path)}")'
+        if stage == writers(kind)[0][0] or TUNED not in path:  # rather of the default experiment
+            load = f'w2s.load("{example(path)}")'
     readers = [f"[{n}](cli.md#{slug(n)})" for n, stage in STAGES.items() if reads(stage, kind)]
     lines.append(f"- **Read by:** {', '.join(readers) or 'no stage; it is a result'}")
     lines.append(f"- **Load:** `{load}`")
