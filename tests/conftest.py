@@ -9,12 +9,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch count th
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from faults import mounted
 from hypothesis import HealthCheck, settings
 
 from w2s.cli import main, output_option
@@ -460,3 +462,13 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     made = Chain(inputs, folder, chain_jobs(inputs, folder))
     made.run()
     return made
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few hundred kilobytes."""
+    try:
+        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=512k", "tmpfs") as folder:
+            yield folder
+    except PermissionError as error:
+        pytest.skip(f"no small disk: {error}")

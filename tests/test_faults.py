@@ -226,16 +226,6 @@ def test_fetch_killed_at_any_point_leaves_a_whole_folder_or_none(
     assert file_hashes(folder) == whole
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few hundred kilobytes."""
-    try:
-        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=512k", "tmpfs") as folder:
-            yield folder
-    except PermissionError as error:
-        pytest.skip(f"no small disk: {error}")
-
-
 def leave(free: int, disk: Path) -> Path:
     """Fill the disk but for so many bytes, with a file."""
     ballast = disk / "ballast"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny
 from conftest import PAIR, Job
-from faults import Victims, flipped, mounted
+from faults import Victims, flipped
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from test_steps import by_id, shuffled
@@ -705,15 +705,6 @@ def test_state_that_does_not_fit_is_not_used(
     assert (results[0] == weak_bytes) == (change == "damage")  # other batches round otherwise
     anew = "floor.safetensors: differs from its checksum; the training begins anew"
     assert set(caplog.messages) == ({anew} if change == "damage" else set())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    try:
-        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=512k", "tmpfs") as folder:
-            yield folder
-    except PermissionError as error:
-        pytest.skip(f"no small disk: {error}")
 
 
 def test_full_disk_is_one_line_and_the_training_goes_on_after(

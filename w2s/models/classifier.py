@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,8 +17,6 @@ from w2s.errors import DataError
 from w2s.models.encoder import Encoder, Pooling, hidden_states, pool
 from w2s.models.passes import passes
 from w2s.rng import stream
-
-log = logging.getLogger(__name__)
 
 
 class Classifier(torch.nn.Module):  # type: ignore[misc]

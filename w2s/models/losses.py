@@ -26,9 +26,9 @@ import torch
 from torch.nn import functional
 
 from w2s.checks import Array, finite, probabilities
+from w2s.config_finetuning import LossName
 from w2s.errors import DegenerateError, W2SError
 
-LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 

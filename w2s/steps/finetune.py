@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ class Trainer:
     work: Path | None
     seed: int
 
+    @cached_property
+    def model(self) -> dict[str, str]:
+        """What an artifact says of the model; the hashes of its weights are taken once."""
+        return describe(self.source)
+
     def train(self, task: Task, wanted: Array, auxiliary: AuxiliaryConfig | None = None) -> Trained:
         """Train, and predict the texts at some positions; a failure is told as an outcome."""
         if task.lacking:
@@ -157,7 +163,7 @@ class Trainer:
     def _keeper(self, control: str) -> Checkpoint | None:
         if self.work is None:
             return None
-        identity = [describe(self.source), self.runtime.device.partition(":")[0]]
+        identity = [self.model, self.runtime.device.partition(":")[0]]
         path = self.work / f"{control}.safetensors"
         return Checkpoint(path, json.dumps(identity, sort_keys=True))
 

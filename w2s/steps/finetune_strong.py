@@ -11,7 +11,7 @@ from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.config_spine import JobRuntime
 from w2s.models.cards import own_card
-from w2s.models.source import describe, parse_source
+from w2s.models.source import parse_source
 from w2s.settings import FinetuneStrongSettings
 from w2s.steps.finetune import Task, Trained, Trainer, training_artifact
 from w2s.steps.inputs import same_job
@@ -47,7 +47,7 @@ def finetune_strong(
         "run": runs["run"],
         "proba": np.stack([item.proba[len(pool) :] for item in trained]),
     }
-    facts = {"dataset": dataset, "seed": seed, "model": describe(source)}
+    facts = {"dataset": dataset, "seed": seed, "model": trainer.model}
     return {
         "runs": Artifact("runs", runs, names | {"status": "ok", "reason": ""}),
         "predictions": Artifact("predictions", predictions, names),

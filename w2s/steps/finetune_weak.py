@@ -10,7 +10,7 @@ from w2s.artifacts import Artifact
 from w2s.checks import rows_of
 from w2s.config_spine import JobRuntime
 from w2s.models.cards import own_card
-from w2s.models.source import describe, parse_source
+from w2s.models.source import parse_source
 from w2s.settings import FinetuneWeakSettings
 from w2s.steps.finetune import Task, Trainer, training_artifact
 from w2s.steps.inputs import parts_of, same_job
@@ -40,7 +40,8 @@ def finetune_weak(
     dataset, seed = examples.facts["dataset"], split.facts["seed"]
     with own_card(runtime.device, every=runtime.device_map is not None) as device:
         here = runtime.model_copy(update={"device": device})
-        trained = Trainer(source, tokens, settings, here, work, seed).train(task, place[~train])
+        trainer = Trainer(source, tokens, settings, here, work, seed)
+        trained = trainer.train(task, place[~train])
     why = f"weak model: {trained.reason}" if trained.reason else ""
     arrays = {
         "id": examples["id"][~train],
@@ -54,5 +55,5 @@ def finetune_weak(
     told = {"n_train": int(train.sum()), "gap": None, "l2": None, "model": settings.recipe.method}
     return {
         "weak_labels": Artifact("weak_labels", arrays, facts | told | status),
-        "training": training_artifact([trained], {**facts, "model": describe(source)}),
+        "training": training_artifact([trained], {**facts, "model": trainer.model}),
     }
