@@ -1,4 +1,4 @@
-"""Bootstrap intervals: by hand, against a loop, planted coverage, and missing seeds and points."""
+"""Intervals: by hand, against loops and scipy, planted coverage, and missing seeds and points."""
 
 import math
 
@@ -8,8 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.bootstrap import draws as loop_draws
 from reference.bootstrap import mean_over_seeds
+from scipy import stats
 
-from w2s.evaluation.intervals import Bootstrap, estimate, interval
+from w2s.errors import W2SError
+from w2s.evaluation.intervals import (
+    Bootstrap,
+    estimate,
+    holm,
+    interval,
+    p_value,
+    t_interval,
+    t_p_value,
+)
 from w2s.rng import stream
 
 
@@ -227,3 +237,198 @@ def test_interval_with_missing_draws():
     draws[25] = np.nan
     assert all(math.isnan(bound) for bound in interval(draws, 0.95))
     assert all(math.isnan(bound) for bound in interval(np.full(10, np.nan), 0.95))
+
+
+@pytest.mark.parametrize(
+    "groups", [None, np.arange(40), np.arange(40)[::-1] * 3, np.array([f"q{i}" for i in range(40)])]
+)
+def test_without_groups_and_restarts_counts_are_those_of_two_multinomials(groups):
+    found = Bootstrap.draw(5, 40, 30, stream(0, "a"), groups=groups)
+    rng = stream(0, "a")
+    for n, counts in ((5, found.seeds), (40, found.examples)):
+        expected = rng.multinomial(n, np.full(n, 1 / n), size=30).astype(np.float32)
+        assert counts.dtype == np.float32
+        assert counts.tobytes() == expected.tobytes()
+
+
+def test_examples_of_a_group_are_drawn_together():
+    groups = np.array([7, 3, 7, 7, 3, 9])
+    found = Bootstrap.draw(2, 6, 3000, np.random.default_rng(0), groups=groups)
+    seven, three, nine = (found.examples[:, groups == g] for g in (7, 3, 9))
+    for same in (seven, three):
+        np.testing.assert_array_equal(same, same[:, [0]].repeat(same.shape[1], axis=1))
+    # three groups of three are drawn, however large they are
+    np.testing.assert_array_equal(seven[:, 0] + three[:, 0] + nine[:, 0], np.full(3000, 3))
+    np.testing.assert_allclose(found.examples.mean(axis=0), 1, atol=0.05)
+    alone = Bootstrap.draw(2, 3, 3000, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.seeds, alone.seeds)
+    np.testing.assert_array_equal(found.examples[:, [1, 0, 5]], alone.examples)
+
+
+def test_one_group_of_all_examples_leaves_the_seeds_only():
+    found = Bootstrap.draw(3, 4, 50, np.random.default_rng(0), groups=np.zeros(4))
+    np.testing.assert_array_equal(found.examples, np.ones((50, 4)))
+    assert len(np.unique(found.seeds, axis=0)) > 5
+
+
+def test_groups_of_other_examples_are_one_line():
+    with pytest.raises(W2SError, match="groups: found 3 rows, expected 4 as in examples"):
+        Bootstrap.draw(3, 4, 50, np.random.default_rng(0), groups=np.zeros(3))
+
+
+def test_restarts_are_drawn_inside_their_seed():
+    found = Bootstrap.draw(4, 6, 4000, np.random.default_rng(0), restarts=3)
+    plain = Bootstrap.draw(4, 6, 4000, np.random.default_rng(0))
+    units = found.seeds.reshape(4000, 4, 3)
+    assert found.seeds.dtype == np.float32
+    # a seed drawn k times has 3 k draws of its restarts; seeds and examples are those without
+    np.testing.assert_array_equal(units.sum(axis=2), 3 * plain.seeds)
+    np.testing.assert_array_equal(found.examples, plain.examples)
+    once = units[plain.seeds[:, 0] == 1, 0]
+    assert once[:, 0].var() == pytest.approx(2 / 3, abs=0.08)  # of three draws of one in three
+    twice = units[plain.seeds[:, 0] == 2, 0]
+    assert twice[:, 0].var() == pytest.approx(4 / 3, abs=0.2)
+
+
+def test_one_restart_is_none():
+    one, none = (
+        Bootstrap.draw(4, 6, 20, np.random.default_rng(0), **more) for more in ({"restarts": 1}, {})
+    )
+    np.testing.assert_array_equal(one.seeds, none.seeds)
+    np.testing.assert_array_equal(one.examples, none.examples)
+
+
+def test_weights_by_hand():
+    correct = np.array([[[1, 0, 1, 1]], [[0, 0, 1, 0]], [[1, 1, 1, 1]]], dtype=np.float32)
+    weight = np.array([[1, 0.5, 0, 0.5], [0, 0.25, 0.75, 0], [0, 0, 0, 0]])
+    bootstrap = Bootstrap(
+        seeds=np.array([[1, 1, 1], [2, 1, 0]], dtype=np.float32),
+        examples=np.array([[1, 1, 1, 1], [0, 2, 0, 2]], dtype=np.float32),
+    )
+    found = estimate(correct, weight, bootstrap)
+    np.testing.assert_allclose(found.mean, [0.75])  # 1.5 / 2 and .75 / 1
+    # of the second draw: 2 (.5 of .5 + .5) and 1 (0 of .25)
+    np.testing.assert_allclose(found.draws[:, 0], [0.75, 1 / 3])
+    np.testing.assert_array_equal(found.n_seeds, [2])
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3))
+def test_weights_groups_and_restarts_equal_the_loop(seed, n_seeds, restarts):
+    correct, _ = case(seed, n_seeds=n_seeds * restarts)
+    rng = np.random.default_rng(seed)
+    weight = rng.random((n_seeds * restarts, 12)) * (rng.random(12) < 0.7)
+    groups = rng.integers(0, 6, 12)
+    bootstrap = Bootstrap.draw(n_seeds, 12, 12, rng, restarts=restarts, groups=groups)
+    found = estimate(correct, weight, bootstrap)
+    for row in range(4):
+        expected = loop_draws(correct[:, row], weight, bootstrap.seeds, bootstrap.examples)
+        np.testing.assert_allclose(found.draws[:, row], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [True, 1.0, np.float32(0.5)])
+def test_the_same_weight_everywhere_is_a_mask(weight):
+    correct, _ = case(3)
+    drawn = Bootstrap.draw(3, 12, 20, np.random.default_rng(0))
+    masked = estimate(correct, everywhere(correct), drawn)
+    found = estimate(correct, np.full((3, 12), weight), drawn)
+    np.testing.assert_array_equal(found.mean, masked.mean)
+    np.testing.assert_array_equal(found.draws, masked.draws)
+
+
+def test_p_value_by_hand():
+    draws = np.array([-1.0, 1.0, -1.0, 1.0]) + 5
+    assert p_value(1.959964, draws) == pytest.approx(0.05, abs=1e-6)
+    assert p_value(-1.959964, draws) == p_value(1.959964, draws)
+    assert p_value(0, draws) == 1
+    assert p_value(3.290527, draws) == pytest.approx(0.001, abs=1e-6)
+
+
+def test_p_value_and_interval_say_the_same():
+    rng = np.random.default_rng(0)
+    for mean in (0.1, 0.19, 0.2, 0.3):
+        draws = rng.normal(mean, 0.1, 20_000)
+        low, high = interval(draws, 0.95)
+        assert (p_value(mean, draws) < 0.05) == (not low <= 0 <= high)
+
+
+@pytest.mark.parametrize(
+    ("mean", "draws", "expected"),
+    [
+        (0.0, [0.0, 0.0, 0.0], 1),
+        (0.5, [0.5, 0.5, 0.5], 0),
+        (0.1, [0.1] * 3, 0),
+        (math.nan, [0.0, 1.0], math.nan),
+        (0.5, [math.nan, 0.0, 1.0], math.nan),
+        (0.5, [math.nan, math.nan], math.nan),
+    ],
+)
+def test_p_value_without_spread_or_draws(mean, draws, expected):
+    assert p_value(mean, np.array(draws)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_p_value_leaves_as_many_missing_draws_out_as_the_interval():
+    draws = np.random.default_rng(0).normal(size=1000)
+    draws[:25] = np.nan
+    assert p_value(1, draws) == pytest.approx(0.317, abs=0.03)
+    assert math.isnan(p_value(1, draws, level=0.99))
+    draws[25] = np.nan
+    assert math.isnan(p_value(1, draws))
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.5])), [1, 1])
+
+
+def test_holm_leaves_out_what_is_undefined():
+    np.testing.assert_allclose(
+        holm(np.array([np.nan, 0.02, np.nan, 0.01])), [np.nan, 0.02, np.nan, 0.02]
+    )
+    assert np.isnan(holm(np.full(3, np.nan))).all()
+    assert holm(np.array([])).shape == (0,)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_as_the_steps_do(p):
+    adjusted = holm(np.array(p))
+    assert np.all((adjusted >= np.array(p)) & (adjusted <= 1))
+    order = np.argsort(p, kind="stable")
+    assert np.all(np.diff(adjusted[order]) >= 0)
+    rejected = 0  # Holm's own words: stop at the first that is not below alpha / (those left)
+    while rejected < len(p) and p[order[rejected]] * (len(p) - rejected) <= 0.05:
+        rejected += 1
+    assert (adjusted <= 0.05).sum() == rejected
+
+
+@given(st.lists(st.floats(-10, 10), min_size=3, max_size=10), st.floats(0.5, 0.99))
+def test_student_equals_scipy(values, level):
+    values = np.round(values, 6)
+    if np.ptp(values) == 0:
+        return
+    sem = stats.sem(values)
+    expected = stats.t.interval(level, len(values) - 1, np.mean(values), sem)
+    assert t_interval(values, level) == pytest.approx(expected)
+    assert t_p_value(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_student_by_hand():
+    # mean 2, standard error 1 / sqrt 3, 4.3027 of them
+    assert t_interval(np.array([1.0, 2.0, 3.0]), 0.95) == pytest.approx((-0.4841, 4.4841), abs=1e-4)
+    with_a_missing_seed = np.array([1.0, math.nan, 2.0, 3.0])
+    assert t_interval(with_a_missing_seed, 0.95) == t_interval(np.array([1.0, 2.0, 3.0]), 0.95)
+    assert t_p_value(with_a_missing_seed) == t_p_value(np.array([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [1.0, 2.0, math.nan]])
+def test_student_needs_three_seeds(values):
+    assert all(math.isnan(bound) for bound in t_interval(np.array(values), 0.95))
+    assert math.isnan(t_p_value(np.array(values)))
+
+
+def test_student_of_seeds_that_agree():
+    assert t_interval(np.full(3, 0.3), 0.95) == pytest.approx((0.3, 0.3))
+    assert t_p_value(np.full(3, 0.3)) == 0
+    assert t_p_value(np.zeros(3)) == 1
+    # sums in another order: nothing but the last digits differ
+    assert t_p_value(np.array([0.1 + 0.2 - 0.3, 0.0, 0.0])) == 1

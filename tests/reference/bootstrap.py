@@ -4,12 +4,13 @@ import numpy as np
 
 
 def mean_over_seeds(correct, mask, seeds, points):
-    """Mean over `seeds` of the mean over those of `points` in the mask; None where undefined."""
+    """Mean over `seeds` of the mean over `points`, weighted by the mask; None where undefined."""
     shares = []
     for s in seeds:
-        inside = [i for i in points if mask[s, i]]
-        if inside and np.isfinite(correct[s]).all():
-            shares.append(sum(float(correct[s, i]) for i in inside) / len(inside))
+        weight = sum(float(mask[s, i]) for i in points)
+        if weight > 0 and np.isfinite(correct[s]).all():
+            right = sum(float(mask[s, i]) * float(correct[s, i]) for i in points)
+            shares.append(right / weight)
     return sum(shares) / len(shares) if shares else None
 
 
