@@ -69,3 +69,11 @@ def layer_of(activations: Artifact, layer: int) -> Array:
         raise ArtifactError(f"activations: found {cached}, expected {name}; add it to `layers`")
     found: Array = activations[name]
     return found
+
+
+def group_codes(groups: Array) -> Array:
+    """The group of each test point as a number, int64 (n,): equal groups, equal numbers.
+
+    Numbers from 0 on, in the order of the groups' names, whatever that of the points.
+    """
+    return np.asarray(np.unique(groups, return_inverse=True)[1], dtype=np.int64)
