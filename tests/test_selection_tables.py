@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from conftest import CUT, PAIR, SEEDS, Chain
 from reference.bootstrap import draws as loop_draws
+from scipy import stats
 
 from w2s.artifacts import Artifact, load
 from w2s.checks import Array
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.intervals import Bootstrap, holm
 from w2s.evaluation.selection_figures import (
     BANDS,
     COLORS,
@@ -38,6 +39,7 @@ from w2s.steps.selection_tables import selection_tables
 
 LEVEL = 0.95
 NAMES = {"experiment": "cut", "weak": "small", "strong": "large"}
+PER_SEED = ("regret", "best_share")
 MEASURES = ("accuracy_all", "auc_all", "accuracy_overlap", "auc_overlap", "regret", "best_share")
 
 
@@ -110,6 +112,10 @@ def drawn(found: SelectionOutcome, draws: int = 400) -> Bootstrap:
     return Bootstrap.draw(seeds, points, draws, np.random.default_rng(0))
 
 
+def few(n: int) -> str:
+    return f"found {n} seeds, expected 3 or more for an interval over seeds"
+
+
 def table(found: SelectionOutcome, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
     rows = selection_rows(found, drawn(found, **options), LEVEL)
     keyed = {(row["policy"], row["measure"]): row for row in rows}
@@ -136,7 +142,8 @@ def test_selection_rows_by_hand() -> None:
     assert {key: (row["value"], row["minus_random"]) for key, row in found.items()} == expected
     for row in found.values():
         assert {name: row[name] for name in NAMES} == NAMES
-        assert (row["n_rounds"], row["n_seeds"], row["reason"]) == (2, 2, "")
+        assert (row["n_rounds"], row["n_seeds"]) == (2, 2)
+        assert row["reason"] == (few(2) if row["measure"] in PER_SEED else "")
 
 
 def test_rows_come_by_policy_and_measure() -> None:
@@ -158,6 +165,8 @@ def test_round_rows_by_hand() -> None:
     assert [row["n_overlap"] for row in rows] == [1, 2, 1, 2]
     assert [row["density"] for row in rows] == [0.1, 0.2, 0.1, 0.2]
     assert [row["n_seeds"] for row in rows] == [2] * 4
+    assert [row["reason"] for row in rows] == [few(2)] * 4
+    assert all(math.isnan(row["regret_lo"]) and row["accuracy_all_lo"] >= 0 for row in rows)
 
 
 def test_source_rows_by_hand() -> None:
@@ -171,7 +180,7 @@ def test_source_rows_by_hand() -> None:
             "label_accuracy": np.array([[1.0, 0.5], [0.5, 0.5]]),
         },
     )
-    rows = source_rows(found, drawn(found), LEVEL)
+    rows = source_rows(found, LEVEL)
     assert [(row["source"], row["policy"], row["pulls"]) for row in rows] == [
         ("s1", "ucb", 0.375),
         ("s1", "random", 0.5),
@@ -180,8 +189,18 @@ def test_source_rows_by_hand() -> None:
     ]
     facts = [[row[name] for name in found.facts] for row in rows]
     assert facts == [[15, 0.25, 0.25, 0.75]] * 2 + [[25, 0.75, 0.25, 0.5]] * 2
-    assert (rows[0]["pulls_lo"], rows[0]["pulls_hi"]) == (0.25, 0.5)
-    assert {row["n_seeds"] for row in rows} == {2}
+    assert all(math.isnan(row[f"pulls_{end}"]) for row in rows for end in ("lo", "hi"))
+    assert {(row["n_seeds"], row["reason"]) for row in rows} == {(2, few(2))}
+
+
+def test_pulls_have_an_interval_over_seeds() -> None:
+    found = random_outcome()
+    found.pulls[:, 0] = [[0.5, 0.5], [0.25, 0.75], [0.75, 0.25]]
+    row = source_rows(found, 0.9)[0]
+    assert (row["policy"], row["source"], row["pulls"], row["reason"]) == ("ucb", "s1", 0.5, "")
+    margin = 2.9200 * 0.25 / math.sqrt(3)  # t of two degrees of freedom
+    bounds = (0.5 - margin, 0.5 + margin)
+    assert (row["pulls_lo"], row["pulls_hi"]) == pytest.approx(bounds, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -209,6 +228,7 @@ def test_minus_random_of_random_is_zero_and_surely_so() -> None:
     for measure in MEASURES:
         row = shown["random", measure]
         assert [row[f"minus_random{end}"] for end in ("", "_lo", "_hi")] == [0, 0, 0]
+        assert math.isnan(row["p"])  # nothing was compared
 
 
 def test_intervals_are_quantiles_of_the_loop() -> None:
@@ -229,12 +249,39 @@ def test_intervals_are_quantiles_of_the_loop() -> None:
         assert (row["value_lo"], row["value_hi"]) == pytest.approx(bounds, abs=1e-6)
         paired = loop(values[:, 0] - base, bootstrap.examples, everywhere)
         assert (row["minus_random_lo"], row["minus_random_hi"]) == pytest.approx(paired, abs=1e-6)
-    # regret has no test points: seeds only
-    final = found.curves["regret"][:, 0, -1:]
-    bounds = loop(final, np.ones((200, 1)), np.ones((3, 1), dtype=bool))
-    assert (shown["ucb", "regret"]["value_lo"], shown["ucb", "regret"]["value_hi"]) == (
-        pytest.approx(bounds, abs=1e-6)
-    )
+
+
+@pytest.mark.parametrize("measure", PER_SEED)
+def test_what_exists_once_a_seed_has_students_t_over_seeds(measure: str) -> None:
+    found = random_outcome(1)
+    shown = table(found)
+    rounds = round_rows(found, drawn(found), LEVEL)
+    final = found.curves[measure][:, :, -1]
+    for i, policy in enumerate(found.policies[:2]):
+        row, value, paired = shown[policy, measure], final[:, i], final[:, i] - final[:, 2]
+        for name, values in (("value", value), ("minus_random", paired)):
+            bounds = stats.t.interval(LEVEL, 2, values.mean(), stats.sem(values))
+            assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(bounds)
+        assert row["p"] == pytest.approx(stats.ttest_1samp(paired, 0).pvalue)
+        last = next(each for each in rounds if (each["policy"], each["round"]) == (policy, 4))
+        for end in ("", "_lo", "_hi"):
+            assert last[f"{measure}{end}"] == pytest.approx(row[f"value{end}"])
+        assert (row["reason"], last["reason"]) == ("", "")
+
+
+def test_p_values_say_what_the_intervals_say() -> None:
+    rng = np.random.default_rng(0)
+    random = rng.random((5, 1, 2, 400)) < 0.6
+    better = random | (rng.random(random.shape) < 0.1)
+    alike = random ^ (rng.random(random.shape) < 0.1) & (rng.random(random.shape) < 0.5)
+    correct = np.concatenate([better, alike, random], axis=1)
+    shown = table(outcome(correct, policies=("ucb", "oracle", "random")))
+    assert shown["ucb", "accuracy_all"]["p"] < 1e-4
+    assert shown["ucb", "accuracy_all"]["minus_random_lo"] > 0
+    for row in shown.values():
+        if math.isfinite(row["p"]) and row["minus_random"] and abs(row["p"] - 0.05) > 0.03:
+            apart = not row["minus_random_lo"] <= 0 <= row["minus_random_hi"]
+            assert (row["p"] < 0.05) == apart
 
 
 def test_paired_differences_are_sharper_than_two_intervals() -> None:
@@ -251,11 +298,15 @@ def test_without_the_policy_random_its_differences_are_undefined() -> None:
     fewer = replace(found, policies=("ucb", "oracle", "thompson"))
     for key, row in table(fewer).items():
         assert all(math.isnan(row[f"minus_random{end}"]) for end in ("", "_lo", "_hi")), key
+        assert math.isnan(row["p"])
         assert math.isfinite(row["value"])
     # and its own numbers are the same as with it
     for measure in MEASURES:
         values = [table(each)["ucb", measure]["value_lo"] for each in (found, fewer)]
         assert values[0] == values[1]
+
+
+NO_SEED = "no interval: too many bootstrap draws hold no seed with a value"
 
 
 def without_rounds(found: SelectionOutcome, seed: int, first: int, why: str) -> SelectionOutcome:
@@ -277,14 +328,18 @@ def test_a_degenerate_seed_is_reported_and_the_others_go_on() -> None:
     assert found.rounds.tolist() == [4, 0, 4]
     kept = [0, 2]
     for (policy, measure), row in table(found).items():
-        assert (row["n_seeds"], row["n_rounds"], row["reason"]) == (2, 4, "overlap: constant")
+        assert (row["n_seeds"], row["n_rounds"]) == (2, 4)
+        # (1/3)^3 of the draws of seeds hold none with a value, more than a tail
+        lacking = few(2) if measure in PER_SEED else NO_SEED
+        assert row["reason"] == f"overlap: constant; {lacking}"
         assert math.isfinite(row["value"])
+        assert math.isnan(row["value_lo"])
         if measure == "accuracy_all":
             right = whole.correct["all"][kept, whole.policies.index(policy), -1]
             assert row["value"] == pytest.approx(right.astype(float).mean())
-    for row in [*round_rows(found, drawn(found), LEVEL), *source_rows(found, drawn(found), LEVEL)]:
-        assert row["n_seeds"] == 2
-    assert {row["density"] for row in source_rows(found, drawn(found), LEVEL)} == {0.5}
+    for row in [*round_rows(found, drawn(found), LEVEL), *source_rows(found, LEVEL)]:
+        assert (row["n_seeds"], row["reason"]) == (2, few(2))
+    assert {row["density"] for row in source_rows(found, LEVEL)} == {0.5}
 
 
 def test_degenerate_in_every_seed_is_nan_with_the_reason() -> None:
@@ -297,7 +352,7 @@ def test_degenerate_in_every_seed_is_nan_with_the_reason() -> None:
         rounds = round_rows(found, drawn(found), LEVEL)
         nowhere = replace(found, sources=[], pulls=found.pulls[:, :, :0], facts={
             name: values[:, :0] for name, values in found.facts.items()})  # fmt: skip
-        assert source_rows(nowhere, drawn(found), LEVEL) == []
+        assert source_rows(nowhere, LEVEL) == []
     for row in shown.values():
         for name in ("value", "minus_random"):
             assert all(math.isnan(row[f"{name}{end}"]) for end in ("", "_lo", "_hi"))
@@ -448,6 +503,8 @@ def test_rows_and_test_points_in_any_order_give_the_same_tables(chain: Chain) ->
 def test_an_experiment_moves_no_number_of_another(chain: Chain) -> None:
     paths, predictions = chain_files(chain)
     before = tables_of(paths, predictions)
+    shown = before["selection"]
+    known = np.isfinite(shown["p"])
     more = [
         [replace(item, facts={**item.facts, "experiment": "again"}) for item in side]
         for side in (paths, predictions)
@@ -458,8 +515,11 @@ def test_an_experiment_moves_no_number_of_another(chain: Chain) -> None:
         again = artifact.where(artifact["experiment"] == "again")
         mine = artifact.where(artifact["experiment"] == "cut")
         assert artifact["experiment"].tolist() == ["again"] * len(again) + ["cut"] * len(mine)
-        for column, values in before[name].arrays.items():
-            np.testing.assert_array_equal(mine[column], values)
+        for column in set(before[name].arrays) - {"p_holm"}:  # more comparisons: larger p values
+            np.testing.assert_array_equal(mine[column], before[name][column])
+    assert np.all(after["selection"]["p_holm"][-len(shown) :] >= shown["p_holm"], where=known)
+    adjusted = holm(after["selection"]["p"])
+    np.testing.assert_array_equal(after["selection"]["p_holm"], adjusted)
 
 
 def test_leaving_a_policy_out_moves_no_other(chain: Chain) -> None:
@@ -477,8 +537,8 @@ def test_leaving_a_policy_out_moves_no_other(chain: Chain) -> None:
     after = tables_of(fewer, proba)
     for name, artifact in after.items():
         mine = before[name].where(before[name]["policy"] != "thompson")
-        for column, values in artifact.arrays.items():
-            np.testing.assert_array_equal(mine[column], values)
+        for column in set(artifact.arrays) - {"p_holm"}:  # fewer comparisons: smaller p values
+            np.testing.assert_array_equal(mine[column], artifact[column])
 
 
 def flat_files(chain: Chain, seed: int) -> list[Artifact]:
@@ -531,7 +591,8 @@ def test_an_early_end_is_told(chain: Chain) -> None:
     made = tables_of([short, paths[1]], [other, predictions[1]])
     shown = made["selection"].frame
     assert set(shown["n_rounds"]) == {5}
-    assert set(shown["reason"]) == {"all sources dry after round 4 of 6"}
+    why = "all sources dry after round 4 of 6"
+    assert set(shown["reason"]) == {why, f"{why}; {few(2)}"}
     assert made["rounds"]["n_seeds"].tolist() == [2, 2, 2, 2, 1, 1] * len(POLICIES)
 
 

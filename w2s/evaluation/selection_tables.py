@@ -1,17 +1,32 @@
-"""The tables of source selection: means over seeds with intervals, and differences to random."""
+"""The tables of source selection: means over seeds with intervals, and differences to random.
+
+Accuracies have a bootstrap over seeds and test points. Regret, best_share and pulls exist once a
+seed, and a bootstrap of a handful of seeds is too narrow: they have Student's t over seeds.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from w2s.checks import Array
-from w2s.evaluation.intervals import Bootstrap, Estimates, estimate
+from w2s.evaluation.intervals import (
+    DIGITS,
+    FEWEST,
+    Bootstrap,
+    Estimates,
+    estimate,
+    p_value,
+    t_interval,
+    t_p_value,
+)
 from w2s.evaluation.tables import Row, spread
 
 BASELINE = "random"
+PER_SEED = ("regret", "best_share")  # curves without test points
 
 
 @dataclass(frozen=True)
@@ -48,53 +63,95 @@ class SelectionOutcome:
 
 
 def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """What each policy reaches, with its paired difference to random pulls.
+    """What each policy reaches, with its paired difference to random pulls and the p value of that.
 
-    The area under a curve is the mean of its rounds. Regret and pulls have no test points: their
-    intervals are over seeds only.
+    The area under a curve is the mean of its rounds. The policy random is not compared with itself:
+    its difference is 0, without p value.
     """
     last = np.maximum(outcome.rounds, 1) - 1  # (seeds,)
     seeds = np.arange(len(last))
-    measures: dict[str, tuple[Array, Bootstrap]] = {}
-    for name, right in outcome.correct.items():
-        measures[f"accuracy_{name}"] = (right[seeds, :, last], bootstrap)
-        measures[f"auc_{name}"] = (_area(right, outcome.rounds), bootstrap)
-    for name in ("regret", "best_share"):
-        value = outcome.curves[name][seeds, :, last]  # (seeds, p)
-        measures[name] = (value[:, :, None], over_seeds(bootstrap))
     rows = []
-    for measure, (values, drawn) in measures.items():
-        mask = np.ones((len(values), values.shape[2]), dtype=bool)
-        found = estimate(values, mask, drawn)
-        base = _baseline(outcome, values)
-        difference = estimate(values - base, mask, drawn)
-        for i, policy in enumerate(outcome.policies):
-            rows.append(
-                {
-                    **outcome.names,
-                    "policy": policy,
-                    "measure": measure,
-                    **spread("value", found.mean[i], found.draws[:, i], level),
-                    **spread("minus_random", difference.mean[i], difference.draws[:, i], level),
-                    "n_rounds": _mean(outcome.rounds[outcome.rounds > 0]),
-                    "n_seeds": int(found.n_seeds[i]),
-                    "reason": _why(outcome, values[:, i]),
-                }
-            )
+    for name, right in outcome.correct.items():
+        points = {f"accuracy_{name}": right[seeds, :, last]}  # (seeds, p, n)
+        points[f"auc_{name}"] = _area(right, outcome.rounds)
+        for measure, values in points.items():
+            rows += _point_rows(outcome, measure, values, bootstrap, level)
+    for name in PER_SEED:
+        rows += _seed_rows(outcome, name, outcome.curves[name][seeds, :, last], level)
     return sorted(rows, key=lambda row: outcome.policies.index(row["policy"]))
 
 
+def _point_rows(
+    outcome: SelectionOutcome, measure: str, values: Array, bootstrap: Bootstrap, level: float
+) -> list[Row]:
+    """A row for each policy, of values of test points (seeds, p, n)."""
+    mask = np.ones((len(values), values.shape[2]), dtype=bool)
+    found = estimate(values, mask, bootstrap)
+    difference = estimate(values - _baseline(outcome, values), mask, bootstrap)
+    rows = []
+    for i, policy in enumerate(outcome.policies):
+        mean, draws = float(difference.mean[i]), difference.draws[:, i]
+        numbers = {
+            **spread("value", found.mean[i], found.draws[:, i], level),
+            **spread("minus_random", mean, draws, level),
+            "p": math.nan if policy == BASELINE else p_value(mean, draws, level=level),
+        }
+        lacking = math.isnan(numbers["value_lo"]) and not math.isnan(numbers["value"])
+        why = "no interval: too many bootstrap draws hold no seed with a value" if lacking else ""
+        rows.append(_row(outcome, policy, measure, values[:, i], numbers, why))
+    return rows
+
+
+def _seed_rows(outcome: SelectionOutcome, measure: str, values: Array, level: float) -> list[Row]:
+    """A row for each policy, of values that exist once a seed (seeds, p)."""
+    difference = values - _baseline(outcome, values)
+    rows = []
+    for i, policy in enumerate(outcome.policies):
+        numbers = {
+            **over_seeds("value", values[:, i], level),
+            **over_seeds("minus_random", difference[:, i], level),
+            "p": math.nan if policy == BASELINE else t_p_value(difference[:, i]),
+        }
+        mine = values[:, i, None]
+        rows.append(_row(outcome, policy, measure, mine, numbers, too_few(values[:, i])))
+    return rows
+
+
+def _row(
+    outcome: SelectionOutcome, policy: str, measure: str, values: Array, numbers: Row, why: str
+) -> Row:
+    """A row of the table: values (seeds, n) and `numbers` of them; `why` there is no interval."""
+    return {
+        **outcome.names,
+        "policy": policy,
+        "measure": measure,
+        **numbers,
+        "n_rounds": _mean(outcome.rounds[outcome.rounds > 0]),
+        "n_seeds": int(np.isfinite(values).all(axis=1).sum()),
+        "reason": "; ".join(filter(None, [_why(outcome, values), why])),
+    }
+
+
 def _baseline(outcome: SelectionOutcome, values: Array) -> Array:
-    """The values of the policy random, (seeds, 1, n); NaN if it was not run."""
+    """The values of the policy random, (seeds, 1, ...); NaN if it was not run."""
     if BASELINE not in outcome.policies:
         return np.full_like(values[:, :1], np.nan)
     baseline: Array = values[:, [outcome.policies.index(BASELINE)]]
     return baseline
 
 
-def over_seeds(bootstrap: Bootstrap) -> Bootstrap:
-    """The same draws of seeds, for values without test points: arrays (seeds, rows, 1)."""
-    return Bootstrap(bootstrap.seeds, np.ones((len(bootstrap.seeds), 1), dtype=np.float32))
+def over_seeds(name: str, values: Array, level: float) -> Row:
+    """Mean of the finite ones of values (seeds,) and Student's t interval, as `spread` has them."""
+    low, high = t_interval(values, level)
+    return {name: round(_mean(values), DIGITS), f"{name}_lo": low, f"{name}_hi": high}
+
+
+def too_few(values: Array) -> str:
+    """Why values (seeds,) with a mean have no interval over seeds, "" if they have one."""
+    n = int(np.isfinite(values).sum())
+    if not 0 < n < FEWEST:
+        return ""
+    return f"found {n} seeds, expected {FEWEST} or more for an interval over seeds"
 
 
 def _area(right: Array, rounds: Array) -> Array:
@@ -121,47 +178,42 @@ def _mean(values: Array) -> float:
 def round_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
     """The curves, a row for each policy and round."""
     seeds, policies, rounds = outcome.curves["regret"].shape
-    shape = (seeds, policies * rounds, -1)
     found: dict[str, Estimates] = {}
     for name, right in outcome.correct.items():
         mask = np.ones((seeds, right.shape[3]), dtype=bool)
-        found[f"accuracy_{name}"] = estimate(right.reshape(shape), mask, bootstrap)
-    for name in ("regret", "best_share"):
-        mask = np.ones((seeds, 1), dtype=bool)
-        values = outcome.curves[name].reshape(shape)
-        found[name] = estimate(values, mask, over_seeds(bootstrap))
+        values = right.reshape(seeds, policies * rounds, -1)
+        found[f"accuracy_{name}"] = estimate(values, mask, bootstrap)
     rows = []
     for i in range(policies * rounds):
         policy, t = divmod(i, rounds)
+        curves = {name: values[:, policy, t] for name, values in outcome.curves.items()}
         row = {**outcome.names, "policy": outcome.policies[policy], "round": t + 1}
         for name, estimates in found.items():
             row |= spread(name, estimates.mean[i], estimates.draws[:, i], level)
-        row |= {
-            name: _mean(outcome.curves[name][:, policy, t])
-            for name in ("density", "n_all", "n_overlap")
-        }
-        rows.append(row | {"n_seeds": int(found["regret"].n_seeds[i])})
+        for name in PER_SEED:
+            row |= over_seeds(name, curves[name], level)
+        row |= {name: _mean(curves[name]) for name in ("density", "n_all", "n_overlap")}
+        row["n_seeds"] = int(np.isfinite(curves["regret"]).sum())
+        rows.append(row | {"reason": too_few(curves["regret"])})
     return rows
 
 
-def source_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+def source_rows(outcome: SelectionOutcome, level: float) -> list[Row]:
     """The sources, and the share of its pulls that each policy gave them."""
-    seeds, _, k = outcome.pulls.shape
-    mask = np.ones((seeds, 1), dtype=bool)
-    found = estimate(outcome.pulls.reshape(seeds, -1, 1), mask, over_seeds(bootstrap))
     rows = []
     for j, source in enumerate(outcome.sources):
         facts = {name: _mean(values[:, j]) for name, values in outcome.facts.items()}
         for p, policy in enumerate(outcome.policies):
-            i = p * k + j
+            pulls = outcome.pulls[:, p, j]
             rows.append(
                 {
                     **outcome.names,
                     "source": source,
                     **facts,
                     "policy": policy,
-                    **spread("pulls", found.mean[i], found.draws[:, i], level),
-                    "n_seeds": int(found.n_seeds[i]),
+                    **over_seeds("pulls", pulls, level),
+                    "n_seeds": int(np.isfinite(pulls).sum()),
+                    "reason": too_few(pulls),
                 }
             )
     return rows

@@ -16,6 +16,21 @@ SOURCES = {
     "right_density (those with a right weak label / all points), label_accuracy",
 }
 PULLED = "pulls of the source with the highest density / all pulls"
+NO_INTERVAL = "why seeds, rounds or intervals are missing, if some are"
+
+
+def over_seeds(name: str, doc: str) -> dict[str, Array]:
+    """A column of numbers that exist once a seed, and the two bounds of their interval.
+
+    The bounds may lie beyond the values that are possible.
+    """
+    bound = "bound of the confidence interval (Student's t over seeds), NaN below 3 seeds"
+    return {
+        name: number(doc),
+        f"{name}_lo": number(f"lower {bound}"),
+        f"{name}_hi": number(f"upper {bound}"),
+    }
+
 
 SELECTION_POINTS = Kind(
     "selection_points",
@@ -99,13 +114,22 @@ SELECTION_TABLE = Kind(
         "measure": Array(
             "str",
             "accuracy_* after the last round and auc_* (mean over the rounds), each trained on all "
-            "points or on the overlap points; regret (cumulative); best_share (" + PULLED + ")",
+            "points or on the overlap points; regret (cumulative); best_share ("
+            + PULLED
+            + "). The "
+            "last two exist once a seed: their intervals and p are Student's t over seeds, NaN "
+            "below 3 seeds",
         ),
         **with_interval("value", "mean over seeds"),
         **with_interval("minus_random", "paired difference to the policy random"),
+        "p": number(
+            "two-sided p value of that difference: normal, with the standard error of the "
+            "bootstrap, or Student's t; NaN for random itself"
+        ),
+        "p_holm": number("the same after Holm's correction for the number of p in this table"),
         "n_rounds": number("rounds, mean over seeds"),
         "n_seeds": Array("int64", "seeds with a value"),
-        "reason": Array("str", "why seeds or rounds are missing, if some are"),
+        "reason": Array("str", NO_INTERVAL),
     },
     ids=False,
 )
@@ -118,12 +142,13 @@ SELECTION_ROUNDS_TABLE = Kind(
         "round": Array("int64", "number of the round"),
         **with_interval("accuracy_all", "test accuracy, trained on all points so far"),
         **with_interval("accuracy_overlap", "test accuracy, trained on the overlap points so far"),
-        **with_interval("regret", "cumulative regret"),
-        **with_interval("best_share", PULLED + " so far"),
+        **over_seeds("regret", "cumulative regret"),
+        **over_seeds("best_share", PULLED + " so far"),
         "density": number("overlap density of the round's batch"),
         "n_all": number("points collected so far"),
         "n_overlap": number("overlap points among them"),
         "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why intervals over seeds are missing, if they are"),
     },
     ids=False,
 )
@@ -138,8 +163,9 @@ SELECTION_SOURCES_TABLE = Kind(
         "right_density": number("overlap points with a right weak label / all points"),
         "label_accuracy": number("accuracy of the weak labels of all points"),
         "policy": Array("str", "the policy"),
-        **with_interval("pulls", "share of the policy's pulls, mean over seeds"),
+        **over_seeds("pulls", "share of the policy's pulls, mean over seeds"),
         "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why intervals over seeds are missing, if they are"),
     },
     ids=False,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.intervals import Bootstrap, holm
 from w2s.evaluation.metrics import correct_rows
 from w2s.evaluation.selection_tables import (
     SelectionOutcome,
@@ -33,7 +33,10 @@ FACTS = {"n_points": "points", "density": "density", "right_density": "right_den
 def selection_tables(
     paths: Sequence[Artifact], predictions: Sequence[Artifact], *, settings: SelectionTablesSettings
 ) -> dict[str, Artifact]:
-    """What each policy reaches, the curves, and the sources; one bootstrap for each experiment."""
+    """What each policy reaches, the curves, and the sources; one bootstrap for each experiment.
+
+    All differences to random, of all experiments and pairs, are one family of comparisons.
+    """
     jobs = by_seed(paths, predictions, key=KEY)
     level = settings.evaluation.level
     rows: dict[str, list[dict[str, Any]]] = {"selection": [], "rounds": [], "sources": []}
@@ -45,8 +48,11 @@ def selection_tables(
             drawn = Bootstrap.draw(len(seeds), points, settings.evaluation.bootstrap, rng)
             rows["selection"] += selection_rows(outcome, drawn, level)
             rows["rounds"] += round_rows(outcome, drawn, level)
-            rows["sources"] += source_rows(outcome, drawn, level)
+            rows["sources"] += source_rows(outcome, level)
             advance(1)
+    adjusted = holm(np.array([row["p"] for row in rows["selection"]]))
+    for row, p in zip(rows["selection"], adjusted, strict=True):
+        row["p_holm"] = p
     kinds = ("selection_table", "selection_rounds_table", "selection_sources_table")
     return {name: table(kind, rows[name]) for name, kind in zip(rows, kinds, strict=True)}
 
