@@ -9,14 +9,18 @@ from w2s.checks import Array, finite
 from w2s.errors import DegenerateError
 
 MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
+EPSILON = float(np.finfo(np.float64).eps)
+CENTRE = 20  # of EPSILON: rounding of the mean, which NumPy sums in blocks, and of the differences
 
 
 def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
     """Threshold that splits values into a low and a high segment with least squared error.
 
     The values are sorted; over all splits that do not separate equal values, the one with the
-    least within-segment squared error is taken (the first of them on a tie). The published code of
-    Algorithm 2 (Shin et al., 2025) splits on multiples of 5; this is the exact form.
+    least within-segment squared error is taken. On a tie it is the first of them; splits count as
+    equally good where only the rounding of float64, in the values or in their sums, tells them
+    apart. The published code of Algorithm 2 (Shin et al., 2025) splits on multiples of 5; this is
+    the exact form.
 
     Args:
         values: Finite numbers, shape (n,), in any order.
@@ -37,18 +41,37 @@ def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
     differs = _differs(ordered, tolerance)
     if not differs.any():
         raise DegenerateError(f"change point: found {n} equal values, expected a change")
+    gain, rounding = _gains(ordered)
+    np.copyto(gain, -np.inf, where=~differs)
+    least = max(float(np.sqrt(gain.max())) - rounding, 0) ** 2
+    return float(ordered[1:][np.argmax(gain >= least)])
+
+
+def _gains(ordered: Array) -> tuple[Array, float]:
+    """Squared error that each split removes, (n - 1,), and by what their roots may differ.
+
+    Segments are summed from their end of the values, in at most n / 2 additions. Rounding moves the
+    difference of two roots by no more than EPSILON times n / 2 largest roots (the additions), the
+    largest value over the spread (values are rounded where they were read, as 0.4 is), and CENTRE.
+    """
+    n = len(ordered)
     _, exponent = np.frexp(np.abs(ordered[[0, -1]]).max())
     unit = np.ldexp(ordered, -exponent)  # exact, and neither sums nor squares can overflow
-    spread = unit[-1] - unit[0]
-    unit -= unit.mean()
+    largest = float(np.abs(unit[[0, -1]]).max())
+    unit -= unit[0]
+    spread = float(unit[-1])
     unit /= spread
-    gain = np.cumsum(unit, out=unit)[:-1]
+    unit -= unit.mean()
+    half = n // 2
+    np.cumsum(unit[:half], out=unit[:half])
+    np.cumsum(unit[:half:-1], out=unit[-2 : half - 1 : -1])  # of the right segments
+    gain = unit[:-1]
     gain *= gain
     left = np.arange(1, n, dtype=np.float64)  # sizes of the left segment
     gain /= left
-    gain /= np.subtract(n, left, out=left)  # squared error removed, over n
-    np.copyto(gain, -np.inf, where=~differs)
-    return float(ordered[1:][np.argmax(gain)])
+    gain /= np.subtract(n, left, out=left)
+    root = float(np.sqrt(gain.max()))
+    return gain, EPSILON * (n / 2 * root + largest / spread + CENTRE)
 
 
 def _differs(ordered: Array, tolerance: float) -> Array:
