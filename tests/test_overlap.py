@@ -282,6 +282,77 @@ def test_scores_that_differ_by_rounding_only_are_degenerate():
         detect_overlap(proba, np.concatenate([hard, 2 * hard, hard]))
 
 
+def scored(scores, similarity="cosine"):
+    """A hard point, and points whose similarities to it are given."""
+    x = np.stack([scores, np.sqrt(np.maximum(1 - np.square(scores), 0))], axis=1)
+    if similarity == "dot":
+        x *= 1000.0
+    proba = np.concatenate([[0.5], np.ones(len(x))])
+    return {"weak_proba": proba, "activations": np.vstack([[[1.0, 0.0]], x]), "tau_hard": 0.5}
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_scores_within_ten_roundings_are_degenerate(similarity, level):
+    close = level * (1 + 1e-6 * np.arange(36))  # 3.5e-5 from end to end
+    with pytest.raises(DegenerateError) as caught:
+        detect_overlap(**scored(close, similarity), similarity=similarity)
+    assert str(caught.value).startswith("overlap: overlap scores: found values from ")
+    assert "equal values but for rounding; expected a spread above" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    further = np.where(np.arange(36) < 18, level, level * (1 + 5e-5))
+    found = detect_overlap(**scored(further, similarity), similarity=similarity)
+    assert list(found.region) == ["hard"] + 18 * ["easy"] + 18 * ["overlap"]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_points_at_right_angles_to_all_hard_ones_are_degenerate(similarity):
+    """What is left of sums that cancel out is rounding, however it spreads relative to itself."""
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(64, 64)))[0]
+    x = np.zeros((120, 64))
+    x[:40, :32], x[40:, 32:] = rng.normal(size=(40, 32)), 30 * rng.normal(size=(80, 32))
+    proba = np.repeat([0.5, 1.0], [40, 80])
+    with pytest.raises(DegenerateError, match=r"overlap scores: .* equal values but for rounding"):
+        detect_overlap(proba, (x @ turn).astype(np.float32), similarity=similarity)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.7, 0.999])
+def test_confidences_within_rounding_are_degenerate(level):
+    """Neighbours of float32 above .5 are 6e-8 apart: the fit of the weak model is no better."""
+    proba = (level + 6e-8 * np.arange(40)).astype(np.float32)
+    assert len(set(proba)) > 30
+    activations = np.random.default_rng(0).normal(size=(40, 6))
+    for p in (proba, 1 - proba, proba.astype(np.float64)):
+        with pytest.raises(DegenerateError, match=r"overlap: confidences: .*equal values but for"):
+            detect_overlap(p, activations)
+    wider = level + 4e-5 * (np.arange(40) >= 10)
+    assert detect_overlap(wider, activations).share("hard") == 0.25
+
+
+def test_thresholds_as_numbers_and_quantiles_do_without_a_spread():
+    close = 0.5 * (1 + 1e-6 * np.arange(20))
+    at = scored(close)
+    assert detect_overlap(**at, tau_overlap=0.4).density == pytest.approx(20 / 21)
+    assert 0.3 < detect_overlap(**at, tau_overlap={"quantile": 0.5}).density < 0.7
+    proba = 0.7 + 6e-8 * np.arange(20)
+    activations = np.random.default_rng(0).normal(size=(20, 6))
+    assert detect_overlap(proba, activations, tau_hard={"quantile": 0.5}).share("hard") == 0.5
+
+
+def test_hidden_layers_with_cosines_in_a_narrow_band_have_regions():
+    """Activations after a ReLU share most of their direction: cosines from .9990 to .9999."""
+    rng = np.random.default_rng(0)
+    common = 10 * np.abs(rng.normal(size=32)) + 5
+    x = np.maximum(common + 0.2 * rng.normal(size=(90, 32)), 0).astype(np.float32)
+    x[60:, :8] += 1.0
+    x[:30, :8] += 1.0  # hard points, which the last 30 resemble
+    proba = np.repeat([0.5, 1.0], [30, 60])
+    found = detect_overlap(proba, x)
+    assert np.ptp(found.score[30:]) < 1e-3
+    assert list(found.region) == 30 * ["hard"] + 30 * ["easy"] + 30 * ["overlap"]
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_fewer_than_four_points_are_degenerate(n):
     with pytest.raises(DegenerateError, match=f"found {n} points, expected at least 4"):

@@ -15,6 +15,8 @@ from w2s.methods.change_point import MIN_VALUES, change_point
 from w2s.methods.similarity import max_similarity
 
 ROUNDING = 4e-6  # relative size below which float32 scores may differ by the order of summation
+CLEAR = 10  # roundings that values must spread over: a threshold among fewer is one of rounding
+EPSILON = float(np.finfo(np.float32).eps)  # what sums of float32 terms of size 1 leave of a 0
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 
@@ -115,8 +117,10 @@ def detect_overlap(
         The regions, with scores and thresholds.
 
     Raises:
-        DegenerateError: fewer than 4 points, constant confidences or scores, no hard point, or too
-            few others: the regions are undefined.
+        DegenerateError: fewer than 4 points, no hard point, too few others, or a change point of
+            confidences or scores that are constant, or spread over no more than ten times their
+            rounding (4e-6 for confidences, 4e-6 of the largest for scores, which is at least 1.2e-7
+            of the largest product of norms): the regions are undefined.
         W2SError: shapes that do not fit, or values that are not finite or not probabilities.
     """
     detector = fit_detector(
@@ -145,7 +149,8 @@ def fit_detector(
         raise DegenerateError(
             f"overlap: found {len(confidence)} points, expected at least {MIN_VALUES}"
         )
-    low = _threshold(tau_hard, confidence, "confidences")
+    # the rounding is that of a probability of 1/2 to 1, however small the confidences are
+    low = _threshold(tau_hard, confidence, "confidences", rounding=ROUNDING)
     hard = confidence < low
     if not hard.any():
         raise DegenerateError(f"overlap: found no hard point (no confidence below {low:g})")
@@ -154,7 +159,8 @@ def fit_detector(
     unfinished = Detector(low, np.nan, x[hard], similarity, absolute)
     score = _scores(x, ~hard, unfinished)[~hard]
     rounding = ROUNDING * float(np.abs(score).max())
-    high = _threshold(tau_overlap, score, "overlap scores", tolerance=rounding)
+    least = max(rounding, EPSILON * _size(x, hard, similarity))
+    high = _threshold(tau_overlap, score, "overlap scores", rounding=least, tolerance=rounding)
     return replace(unfinished, tau_overlap=high, margin=rounding / 2)
 
 
@@ -165,15 +171,33 @@ def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Arra
     return 2 * np.abs(proba - 0.5), x
 
 
-def _threshold(rule: Threshold, values: Array, what: str, *, tolerance: float = 0.0) -> float:
+def _size(x: Array, hard: Array, similarity: str) -> float:
+    """The largest that a score could be: terms of this size may cancel out in one near 0."""
+    if similarity == "cosine":
+        return 1.0
+    norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    return float(norm[hard].max() * norm[~hard].max())
+
+
+def _threshold(
+    rule: Threshold, values: Array, what: str, *, rounding: float, tolerance: float = 0.0
+) -> float:
+    """The threshold that a rule gives; a change point only where values are not all rounding."""
     if isinstance(rule, Mapping):
         return float(np.quantile(values, rule["quantile"]))
     if rule != "change_point":
         return float(rule)
     try:
-        return change_point(values, tolerance=tolerance)
+        found = change_point(values, tolerance=tolerance)
     except DegenerateError as error:
         raise DegenerateError(f"overlap: {what}: {error}") from None
+    low, high = float(values.min()), float(values.max())
+    if not high - low > CLEAR * rounding:
+        raise DegenerateError(
+            f"overlap: {what}: found values from {low:.7g} to {high:.7g}, equal values but for "
+            f"rounding; expected a spread above {CLEAR * rounding:.1g}"
+        )
+    return found
 
 
 def _scores(x: Array, scored: Array, detector: Detector) -> Array:
