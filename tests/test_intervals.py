@@ -20,6 +20,7 @@ from w2s.evaluation.intervals import (
     t_interval,
     t_p_value,
 )
+from w2s.evaluation.tables import pgr_row
 from w2s.rng import stream
 
 
@@ -432,3 +433,100 @@ def test_student_of_seeds_that_agree():
     assert t_p_value(np.zeros(3)) == 1
     # sums in another order: nothing but the last digits differ
     assert t_p_value(np.array([0.1 + 0.2 - 0.3, 0.0, 0.0])) == 1
+
+
+# --- how often intervals hold a planted truth -----------------------------------------------------
+# benchmarks/coverage.py has more cases, with more repetitions
+
+
+def probit(rng, accuracies, *, reps, seeds, groups, shares=(0.1, 0.4, 0.2), spread=0.0):
+    """Correct points of models side by side, (seeds, reps, models, n); their accuracies are exact.
+
+    What makes a point difficult has variance `shares` by group, by point, and by point for a model;
+    all seeds have it in common. A seed moves the accuracy of each model by about `spread`.
+    """
+    n, models = len(groups), len(accuracies)
+    mean = stats.norm.ppf(accuracies)[:, None]
+    seed = (spread / stats.norm.pdf(mean[:, 0]))[:, None]
+    z = mean + np.sqrt(shares[0]) * rng.standard_normal((reps, 1, groups.max() + 1))[..., groups]
+    z = z + np.sqrt(shares[1]) * rng.standard_normal((reps, 1, n))
+    z = z + np.sqrt(shares[2]) * rng.standard_normal((reps, models, n))
+    rest = np.sqrt(1 - sum(shares) - seed**2)
+    right = [
+        z + seed * rng.standard_normal((reps, models, 1)) + rest * rng.standard_normal(
+            (reps, models, n)
+        ) > 0
+        for _ in range(seeds)
+    ]  # fmt: skip
+    return np.array(right, dtype=np.float32)
+
+
+def held(bounds, truth):
+    """Share of the intervals that hold the truth; all must be defined."""
+    assert np.isfinite(bounds).all()
+    return np.mean([low <= truth <= high for low, high in bounds])
+
+
+def bounds_of(values, bootstrap):
+    """Intervals of values (seeds, reps, n)."""
+    draws = estimate(values, everywhere(values), bootstrap).draws
+    return [interval(column, 0.95) for column in draws.T]
+
+
+def test_groups_hold_the_truth_where_single_points_do_not():
+    groups = np.repeat(np.arange(60), 15)
+    rng = stream(0, "test", "groups")
+    # this variance of groups makes points of one group correlate by 0.1
+    right = probit(rng, [0.72], reps=400, seeds=3, groups=groups, shares=(0.17, 0.4, 0))[:, :, 0]
+    both = right[0].reshape(400, 60, 15)
+    pairs = np.corrcoef(both[..., 0].ravel(), both[..., 1].ravel())[0, 1]
+    assert pairs == pytest.approx(0.1, abs=0.02)
+    found = {
+        by is None: held(bounds_of(right, Bootstrap.draw(3, 900, 500, rng, groups=by)), 0.72)
+        for by in (groups, None)
+    }
+    assert found[False] >= 0.90
+    assert found[True] <= 0.85
+
+
+@pytest.mark.parametrize("n_seeds", [3, 5])
+def test_student_holds_the_truth_where_the_bootstrap_over_seeds_does_not(n_seeds):
+    rng = stream(0, "test", "student", str(n_seeds))
+    values = rng.normal(1, 2, (1500, n_seeds))
+    assert held([t_interval(each, 0.95) for each in values], 1) == pytest.approx(0.95, abs=0.015)
+    drawn = Bootstrap.draw(n_seeds, 1, 500, rng)
+    assert held(bounds_of(values.T[:, :, None], drawn), 1) <= 0.88
+    small = np.mean([t_p_value(each - 1) < 0.05 for each in values])
+    assert small == pytest.approx(0.05, abs=0.015)
+
+
+def test_paired_differences_hold_the_truth_and_p_values_of_none_are_seldom_small():
+    rng = stream(0, "test", "paired")
+    right = probit(rng, [0.75, 0.7, 0.7], reps=300, seeds=5, groups=np.arange(500), spread=0.005)
+    drawn = Bootstrap.draw(5, 500, 1000, rng)
+    paired = right[:, :, 0] - right[:, :, 1]
+    assert 0.93 <= held(bounds_of(paired, drawn), 0.05) <= 0.995
+    # not because they are wide: unpaired ones, each with draws of its own, are wider
+    other = Bootstrap.draw(5, 500, 1000, rng)
+    sides = [
+        estimate(right[:, :, i], everywhere(right[:, :, i]), by).draws.std(axis=0)
+        for i, by in ((0, drawn), (1, other))
+    ]
+    widths = estimate(paired, everywhere(paired), drawn).draws.std(axis=0)
+    assert np.mean(widths / np.hypot(*sides)) < 0.85
+    none = right[:, :, 1] - right[:, :, 2]
+    made = estimate(none, everywhere(none), drawn)
+    p = [p_value(float(mean), draws) for mean, draws in zip(made.mean, made.draws.T, strict=True)]
+    assert np.mean(np.array(p) < 0.05) <= 0.07
+    assert np.mean(np.array(p) < 0.5) >= 0.3
+
+
+def test_pgr_of_a_gap_of_a_tenth_is_held():
+    rng = stream(0, "test", "pgr")
+    right = probit(rng, [0.7, 0.75, 0.8], reps=200, seeds=5, groups=np.arange(600), spread=0.005)
+    drawn = Bootstrap.draw(5, 600, 400, rng)
+    mask = np.ones((5, 600), dtype=bool)
+    rows = [pgr_row(right[:, i], mask, drawn, 0.95) for i in range(200)]
+    bounds = [(row["pgr_lo"], row["pgr_hi"]) for row in rows]
+    assert 0.92 <= held(bounds, 0.5) <= 0.995
+    assert np.median([high - low for low, high in bounds]) < 0.8
