@@ -292,8 +292,9 @@ def main():
             "Undefined: share of repetitions without an interval, because ceiling - floor is not "
             "above 0 in the means or in too many draws. The share found leaves these out.",
             "Too narrow: two or three seeds that differ much, restarts of such seeds a little, ten "
-            "or twenty groups. Too wide, so that p values are too large: seeds that differ little, whose own errors on a test point a bootstrap over "
-            "both counts more than once (Owen, 2007, Annals of Applied Statistics 1).",
+            "or twenty groups. Too wide, so that p values are too large: seeds that differ little, "
+            "whose own errors on a test point a bootstrap over both counts more than once (Owen, "
+            "2007, Annals of Applied Statistics 1).",
         ],
     )
 
