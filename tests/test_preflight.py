@@ -12,11 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import w2s.preflight
 from w2s.artifacts import Artifact, save
 from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import parse
 from w2s.errors import ArtifactError
+from w2s.kinds import METRICS
 from w2s.preflight import Check, length_rule, preflight
 
 CONFIG = {
@@ -137,6 +139,32 @@ def test_a_rule_on_length_must_beat_the_larger_class_to_be_told() -> None:
     assert found["majority"].told.startswith("always the same label: 80.0%")
 
 
+@pytest.mark.parametrize(("ones", "share"), [(0.8, 0.82), (0.2, 0.82), (0.97, 0.973)])
+def test_a_rule_on_length_may_avoid_a_tenth_of_the_errors_of_the_larger_class(
+    ones: float, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right answers of a rule, planted: just within chance of the share, and one text above."""
+    write_examples(ones=ones)
+    within = int(200 * (share + Z * np.sqrt(share * (1 - share) / 200)))
+    for right, good in ((within, True), (within + 1, False)):
+        rule = rule_with(right, ones)
+        monkeypatch.setattr(w2s.preflight, "length_rule", lambda *_, rule=rule: rule)
+        form = checks()["form"]
+        assert form.told == f"a rule on the length of a text alone: {right / 200:.1%} right on test"
+        assert form.good is good
+
+
+def rule_with(right: int, ones: float) -> Any:
+    """A rule that is right on so many of the 200 test texts that `write_examples` writes."""
+    label = (np.arange(200) < round(ones * 200)).astype(np.int8)
+    return lambda length: np.where(np.arange(200) < right, label, 1 - label)
+
+
+def test_a_rule_on_length_is_not_told_where_there_is_one_label_only() -> None:
+    write_examples(ones=1.0)
+    assert checks()["form"].good is True
+
+
 def test_leaks_say_what_keeps_groups_apart() -> None:
     write_examples(leaks=1234)
     assert checks()["groups"].told == (
@@ -167,10 +195,12 @@ def test_texts_that_are_cut_are_told(cut: int, good: bool) -> None:
 
 
 def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
+    """The ceiling as networks have it: the mean over two starting points."""
     rows = [
         ("floor", "overall", "accuracy", floor), ("floor", "easy", "accuracy", 0.123),
         ("floor", "overall", "auroc", 0.99), ("w2s", "overall", "accuracy", 0.321),
-        ("ceiling", "overall", "accuracy", ceiling),
+        ("ceiling", "overall", "accuracy", ceiling - 0.04),
+        ("ceiling", "overall", "accuracy", ceiling + 0.04),
     ]  # fmt: skip
     names = ("control", "group", "metric")
     columns: dict[str, Any] = {
@@ -178,10 +208,12 @@ def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
     }
     weak, strong = pair.split("--")
     columns |= {
-        "proportion": np.full(5, np.nan), "repeat": np.zeros(5, np.int32),
-        "value": np.array([row[3] for row in rows]), "n": np.full(5, 200, np.int32),
-        "reason": np.full(5, "", dtype=object),
+        "proportion": np.full(6, np.nan), "repeat": np.zeros(6, np.int32),
+        "value": np.array([row[3] for row in rows]), "n": np.full(6, 200, np.int32),
+        "reason": np.full(6, "", dtype=object),
     }  # fmt: skip
+    if "restart" in METRICS.arrays:
+        columns["restart"] = np.array([0, 0, 0, 0, 0, 1], np.int32)
     facts = {
         "dataset": "films", "weak": weak, "strong": strong, "seed": seed, "n_pool": 600,
         "density": 0.1, "easy_share": 0.5, "hard_share": 0.4, "status": "ok", "reason": "",
@@ -189,32 +221,70 @@ def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
     save(Artifact("metrics", columns, facts), f"results/films/{pair}/seed{seed}/metrics.parquet")
 
 
-ERROR = 1.96 * np.sqrt(0.25 / 200)  # of an accuracy on 200 test texts
+Z = 1.96
+
+
+def error(share: float) -> float:
+    """Of an accuracy on 200 test texts."""
+    return float(Z * np.sqrt(share * (1 - share) / 200))
+
+
+ERROR = error(0.5)
 
 
 @pytest.mark.parametrize(
     ("floor", "gap", "warned"),
     [
-        (0.51 + ERROR, 0.01 + ERROR, set()),
+        (0.51 + ERROR, 0.01 + error(0.51 + ERROR), set()),
         (0.49 + ERROR, 0.01 + ERROR, {"floor"}),
-        (0.51 + ERROR, -0.01 + ERROR, {"ceiling"}),
+        (0.51 + ERROR, -0.01 + error(0.51 + ERROR), {"ceiling"}),
+        (0.9, 0.01 + error(0.9), set()),  # chance has less room far from one half
+        (0.9, -0.01 + error(0.9), {"ceiling"}),
         (0.3, -0.2, {"floor", "ceiling"}),
         (float("nan"), 0.2, {"floor", "ceiling"}),
     ],
 )
-def test_floor_and_ceiling_are_means_over_seeds(floor: float, gap: float, warned: set[str]) -> None:
+def test_floor_and_ceiling_are_means_over_seeds_and_restarts(
+    floor: float, gap: float, warned: set[str]
+) -> None:
     write_examples()
     for seed, more in ((0, 0.02), (3, -0.02)):
         write_metrics("a--b", seed, floor + more, floor + gap - more)
     found = preflight(parse(CONFIG), "films")
     assert {check.name for check in found if check.good is False} == warned
     told = {check.name: check.told for check in found}
-    assert told["floor"] == f"a--b: weak floor {floor:.3f}, 2 seeds, chance .5 ± {ERROR:.3f}"
+    same = f"always the same label 0.500 ± {ERROR:.3f}"
+    assert told["floor"] == f"a--b: weak floor {floor:.3f}, 2 seeds, {same}"
     ceiling = f"a--b: strong ceiling {floor + gap:.3f}, "
     assert told["ceiling"].startswith(ceiling)
-    if floor == floor:
-        assert told["ceiling"].endswith(f"{gap:+.3f} to the floor")
+    if floor >= 0.5:
+        assert told["ceiling"].endswith(f"{gap:+.3f} to the floor ± {error(floor):.3f}")
     assert told["probes"] == "a--c: not trained yet"
+
+
+@pytest.mark.parametrize("ones", [0.8, 0.2])
+@pytest.mark.parametrize(
+    ("floor", "ceiling", "warned"),
+    [
+        (0.75, 0.9, {"floor"}),  # far above one half, and worse than always the same label
+        (0.81 + error(0.8), 0.99, set()),
+        (0.79 + error(0.8), 0.99, {"floor"}),
+        (0.7, 0.79, {"floor", "ceiling"}),  # far above the floor, and no better than it either
+        (0.7, 0.79 + error(0.8), {"floor", "ceiling"}),
+        (0.7, 0.81 + error(0.8), {"floor"}),
+    ],
+)
+def test_probes_of_an_unbalanced_dataset_must_beat_the_larger_class(
+    ones: float, floor: float, ceiling: float, warned: set[str]
+) -> None:
+    write_examples(ones=ones)
+    write_metrics("a--b", 0, floor, ceiling)
+    found = {check.name: check for check in preflight(parse(CONFIG), "films")}
+    assert {name for name, check in found.items() if check.good is False} == warned | {"balance"}
+    assert found["floor"].told.endswith(f"always the same label 0.800 ± {error(0.8):.3f}")
+    if floor < 0.8:
+        best = f"{ceiling - 0.8:+.3f} to always the same label ± {error(0.8):.3f}"
+        assert found["ceiling"].told.endswith(best)
 
 
 def test_missing_examples_are_told_with_what_to_do() -> None:
