@@ -221,7 +221,7 @@ def _labeling_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
             "label_model", {"label_model": "majority_vote"}, {**examples, **split, **matrix}, labels
         )
         jobs[f"student-{seed}"] = Job(
-            "student", {**names, "mixing": MIXING}, {**labels, **large}, runs
+            "student", {**names, "mixing": MIXING, "restarts": 2}, {**labels, **large}, runs
         )
         jobs[f"evaluate-lf-{seed}"] = Job(
             "evaluate",
@@ -397,7 +397,7 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
         ),
         "select": (
             {**PAIR, "experiment": "cut", "sources": CUT, "paths": PATHS},
-            {**of("weak_labels"), "activations": [large]},
+            {**of("weak_labels"), "activations": [large], "examples": [*examples.values()]},
         ),
     }
     return {
@@ -416,6 +416,7 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "main": tables["main"],
         "mixing_table": tables["mixing"],
         "region_table": tables["regions"],
+        "comparisons": tables["comparisons"],
         "regions": [folder / f"regions-{SEEDS[0]}.parquet"],
     }
     figures = {name: folder / f"{name}.svg" for name in STAGES["figures"].outputs}

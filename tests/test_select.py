@@ -30,6 +30,23 @@ def by_id(artifact: Artifact, name: str) -> dict[int, Any]:
     return dict(zip(artifact["id"].tolist(), artifact[name], strict=True))
 
 
+def run(
+    weak: Artifact,
+    activations: list[Artifact],
+    *,
+    settings: SelectSettings,
+    examples: list[Artifact] | None = None,
+) -> dict[str, Artifact]:
+    """`select`; without examples every point is a group of its own."""
+    if examples is None:
+        examples = []
+        for name in settings.sources.datasets:
+            ids = weak["id"][weak["dataset"] == name]
+            arrays = {"id": ids, "group": ids.astype(str).astype(object)}
+            examples.append(Artifact("examples", arrays, {"dataset": name}))
+    return select(weak, activations, examples, settings=settings)
+
+
 def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
     """The same rows in another order."""
     return artifact.where(np.random.default_rng(seed).permutation(len(artifact)))
@@ -129,7 +146,7 @@ def test_only_val_moves_the_detector(chain: Chain) -> None:
     told = {}
     for part in ("strong_train", "test", "val"):
         other = moved(activations, weak["id"][weak["part"] == part])
-        told[part] = select(weak, [other], settings=settings())
+        told[part] = run(weak, [other], settings=settings())
     for part in ("strong_train", "test"):
         facts = told[part]["points"].facts
         assert [facts[name] for name in ("tau_hard", "tau_overlap")] == tau
@@ -146,7 +163,7 @@ def test_true_labels_of_strong_train_move_the_label_oracle_only(chain: Chain) ->
     train = weak["part"] == "strong_train"
     label[train] = np.random.default_rng(1).integers(0, 2, train.sum())
     other = replace(weak, arrays={**weak.arrays, "label": label})
-    after = rows_by_policy(select(other, activations, settings=settings()))
+    after = rows_by_policy(run(other, activations, settings=settings()))
     before = rows_by_policy(outputs_of(chain))
     assert {name for name in POLICIES if before[name] != after[name]} <= {"label_oracle"}
 
@@ -240,6 +257,33 @@ def test_predictions_are_those_of_probes_of_the_points_so_far(chain: Chain, seed
                 assert "untrained" in frame.loc[row, f"reason_{name}"]
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_groups_of_the_test_points_are_those_of_the_examples(chain: Chain, seed: int) -> None:
+    weak, activations = inputs_of(chain, seed)
+    examples = load(chain / "examples.parquet")
+    assert len(set(outputs_of(chain, seed)["predictions"]["group"].tolist())) == 120  # no groups
+    passage = np.array([f"passage {i % 7}" for i in examples["id"]], dtype=object)
+    grouped = replace(examples, arrays={**examples.arrays, "group": passage})
+    few = settings({"rounds": 1, "repeats": 1})
+    found = run(weak, activations, settings=few, examples=[shuffled(grouped)])["predictions"]
+    assert found["group"].dtype == np.int64
+    assert found["group"].tolist() == [i % 7 for i in found["id"].tolist()]
+
+
+def test_examples_of_another_dataset_or_without_a_test_point_are_refused(chain: Chain) -> None:
+    weak, activations = inputs_of(chain)
+    examples = load(chain / "examples.parquet")
+    books = replace(examples, facts={**examples.facts, "dataset": "books"})
+    few = examples.where(examples["id"] != weak["id"][weak["part"] == "test"][5])
+    for item, expected in (
+        (books, "examples: found those of books, expected those of films"),
+        (few, "examples: found no row for 1 of 120 example ids"),
+    ):
+        with pytest.raises(ArtifactError, match=expected) as caught:
+            run(weak, activations, settings=settings(), examples=[item])
+        assert "\n" not in str(caught.value)
+
+
 def test_an_untrained_probe_says_one_half_with_its_reason(chain: Chain) -> None:
     found = outputs_of(chain)
     empty = found["paths"]["n_overlap"] == 0
@@ -262,7 +306,7 @@ def test_an_untrained_probe_says_one_half_with_its_reason(chain: Chain) -> None:
 def test_a_policy_moves_no_number_of_another(policies: list[str], chain: Chain) -> None:
     weak, activations = inputs_of(chain)
     before = rows_by_policy(outputs_of(chain))
-    after = select(weak, activations, settings=settings({"policies": policies}))
+    after = run(weak, activations, settings=settings({"policies": policies}))
     assert rows_by_policy(after) == {name: before[name] for name in policies}
     assert after["paths"].facts["policies"] == list(policies)
     points = outputs_of(chain)["points"]
@@ -273,13 +317,13 @@ def test_a_policy_moves_no_number_of_another(policies: list[str], chain: Chain) 
 def test_epsilon_moves_epsilon_greedy_only(chain: Chain) -> None:
     weak, activations = inputs_of(chain)
     before = rows_by_policy(outputs_of(chain))
-    after = rows_by_policy(select(weak, activations, settings=settings({"epsilon": 1.0})))
+    after = rows_by_policy(run(weak, activations, settings=settings({"epsilon": 1.0})))
     assert {name for name in POLICIES if before[name] != after[name]} == {"epsilon_greedy"}
 
 
 def test_another_repeat_moves_no_path_of_the_first(chain: Chain) -> None:
     weak, activations = inputs_of(chain)
-    one = select(weak, activations, settings=settings({"repeats": 1}))
+    one = run(weak, activations, settings=settings({"repeats": 1}))
     both = outputs_of(chain)
     first = both["paths"]["repeat"] == 0
     unlike = ("gap_all", "gap_overlap")
@@ -294,7 +338,7 @@ def test_sources_do_not_depend_on_how_they_are_selected_from(chain: Chain) -> No
     weak, activations = inputs_of(chain)
     before = outputs_of(chain)["points"]
     paths = {"rounds": 3, "batch": 7, "repeats": 1, "policies": ["ucb"]}
-    after = select(weak, activations, settings=settings(paths))["points"]
+    after = run(weak, activations, settings=settings(paths))["points"]
     for name in ("id", "source", "region"):
         assert after[name].tolist() == before[name].tolist()
 
@@ -302,26 +346,27 @@ def test_sources_do_not_depend_on_how_they_are_selected_from(chain: Chain) -> No
 def test_seeds_and_experiments_draw_sources_and_paths_of_their_own(chain: Chain) -> None:
     weak, activations = inputs_of(chain)
     first = outputs_of(chain)["points"]
-    other = select(weak, activations, settings=settings(experiment="again"))["points"]
+    other = run(weak, activations, settings=settings(experiment="again"))["points"]
     assert first["region"].tolist() == other["region"].tolist()
     seed = replace(weak, facts={**weak.facts, "seed": 7})
-    later = select(seed, activations, settings=settings())["points"]
+    later = run(seed, activations, settings=settings())["points"]
     for found in (other, later):
         assert np.mean(found["source"] == first["source"]) < 0.8
         same = (found["drawn_random_0"] > 0) & (first["drawn_random_0"] > 0)
         assert same.sum() < 15  # of 24 drawn, 24 * 24 / 120 = 5 expected
 
 
-def test_the_order_of_the_activations_does_not_matter(chain: Chain) -> None:
+def test_the_order_of_activations_and_examples_does_not_matter(chain: Chain) -> None:
     weak, (activations,) = inputs_of(chain)
-    after = select(weak, [shuffled(activations)], settings=settings())
+    examples = [shuffled(load(chain / "examples.parquet"), 1)]
+    after = run(weak, [shuffled(activations)], settings=settings(), examples=examples)
     for name, before in outputs_of(chain).items():
         assert digest(after[name]) == digest(replace(before, provenance={}))
 
 
 def test_a_path_ends_early_where_all_sources_run_dry(chain: Chain) -> None:
     weak, activations = inputs_of(chain)
-    found = select(weak, activations, settings=settings({"rounds": 50, "batch": 7, "repeats": 1}))
+    found = run(weak, activations, settings=settings({"rounds": 50, "batch": 7, "repeats": 1}))
     sizes = [told["points"] for told in found["paths"].facts["sources"].values()]
     possible = sum(size // 7 for size in sizes)
     assert possible < 50
@@ -356,7 +401,7 @@ def test_without_a_detector_there_are_no_paths_and_the_reason_is_told(
     weak, activations = inputs_of(chain)
     constant = np.full(len(weak), 0.75, dtype=np.float32)
     flat = replace(weak, arrays={**weak.arrays, "weak_proba": constant})
-    found = select(flat, activations, settings=settings())
+    found = run(flat, activations, settings=settings())
     assert "equal values" in saved_degenerate(found, tmp_path, 120)
     assert set(found["points"]["region"]) == {"undefined"}
     assert set(found["points"]["source"]) == {""}
@@ -368,7 +413,7 @@ def test_too_many_overlap_points_for_sources_of_one_size(chain: Chain, tmp_path:
     weak, activations = inputs_of(chain)
     sources = CUT | {"counts": "rebalanced", "overlap_shares": [0.0, 0.0, 0.0, 1.0]}
     many = {"tau_hard": {"quantile": 0.1}, "tau_overlap": {"quantile": 0.0}}
-    found = select(weak, activations, settings=settings(sources=sources, overlap=many))
+    found = run(weak, activations, settings=settings(sources=sources, overlap=many))
     assert "overlap points for a source of 30 points" in saved_degenerate(found, tmp_path, 120)
     assert found["points"].facts["tau_hard"] is not None
     assert "overlap" in set(found["points"]["region"])
@@ -376,7 +421,7 @@ def test_too_many_overlap_points_for_sources_of_one_size(chain: Chain, tmp_path:
 
 def test_no_source_holds_a_batch(chain: Chain, tmp_path: Path) -> None:
     weak, activations = inputs_of(chain)
-    found = select(weak, activations, settings=settings({"batch": 100}))
+    found = run(weak, activations, settings=settings({"batch": 100}))
     reason = saved_degenerate(found, tmp_path, 120)
     assert reason == "selection: found no source with 100 points"
     assert set(found["paths"].facts["sources"]) == {"s1", "s2"}
@@ -399,7 +444,7 @@ def test_activations_of_other_datasets_are_refused(
     weak, activations = inputs_of(chain)
     chosen = {"sources": "partition", **sources}
     with pytest.raises(ArtifactError, match=expected) as caught:
-        select(weak, activations, settings=settings(sources=chosen))
+        run(weak, activations, settings=settings(sources=chosen))
     assert "\n" not in str(caught.value)
 
 
@@ -407,15 +452,15 @@ def test_points_without_activations_are_refused(chain: Chain) -> None:
     weak, (activations,) = inputs_of(chain)
     short = activations.where(activations["id"] != weak["id"][3])
     with pytest.raises(ArtifactError, match="found no row for 1 of 280 example ids"):
-        select(weak, [short], settings=settings())
+        run(weak, [short], settings=settings())
     with pytest.raises(ArtifactError, match="expected layer_5"):
-        select(weak, [activations], settings=settings(layer=5))
+        run(weak, [activations], settings=settings(layer=5))
 
 
 def test_all_probes_can_be_chosen(chain: Chain) -> None:
     weak, activations = inputs_of(chain)
     for probe in ({"kind": "knn", "neighbors": 3}, {"l2": "cv"}):
-        found = select(weak, activations, settings=settings({"repeats": 1}, probe=probe))
+        found = run(weak, activations, settings=settings({"repeats": 1}, probe=probe))
         last = found["paths"]["round"] == 6
         assert np.isfinite(found["predictions"]["all"][last]).all()
         assert set(found["paths"]["reason_all"][last]) == {""}
@@ -434,6 +479,7 @@ def corpus(name: str, texts: Texts, *, seed: int = 0, d: int = 4) -> list[Artifa
         "id": ids,
         "label": (ids % 2).astype(np.int8),
         "part": np.where(pool, "pool", half).astype(object),
+        "group": np.array([f"g{i // 3}" for i in ids], dtype=object),
     }
     return [
         Artifact("examples", examples, {"dataset": name}),
@@ -595,7 +641,24 @@ def selected(
         sources={"sources": "corpora", "datasets": names, "targets": targets},
     )
     weak = labels(corpora, targets) if weak is None else weak
-    return select(weak, [item[2] for item in corpora], settings=chosen)
+    activations, examples = ([item[i] for item in corpora] for i in (2, 0))
+    return run(weak, activations, settings=chosen, examples=examples)
+
+
+def test_groups_of_different_datasets_are_different() -> None:
+    # both hold the text 7, which counts once, and call all their groups the same
+    corpora = [corpus(name, texts(first, test=[7])) for name, first in (("a", 1000), ("b", 2000))]
+    for item in corpora:
+        names = np.array([f"g{i % 2}" for i in item[0]["id"]], dtype=object)
+        item[0] = replace(item[0], arrays={**item[0].arrays, "group": names})
+    weak = labels(corpora, ["a", "b"])
+    found = by_id(selected(corpora, ["a", "b"], weak)["predictions"], "group")
+    owner = by_id(weak, "dataset")
+    number = {("a", 0): 0, ("a", 1): 1, ("b", 0): 2, ("b", 1): 3}
+    assert found == {i: number[owner[i], i % 2] for i in found}
+    assert len(found) == 61
+    # and the same in whatever order the datasets are
+    assert by_id(selected(corpora[::-1], ["a", "b"], weak)["predictions"], "group") == found
 
 
 @pytest.mark.parametrize("targets", [["b"], ["a", "b", "c"]])

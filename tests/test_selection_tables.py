@@ -486,7 +486,7 @@ def test_rows_and_test_points_in_any_order_give_the_same_tables(chain: Chain) ->
     before = tables_of(paths, predictions)
     rng = np.random.default_rng(0)
     points = rng.permutation(len(predictions[1]["id"]))
-    turned = {name: predictions[1][name][points] for name in ("id", "label")}
+    turned = {name: predictions[1][name][points] for name in ("id", "label", "group")}
     turned |= {name: predictions[1][name][:, points] for name in ("all", "overlap")}
     other = replace(predictions[1], arrays={**predictions[1].arrays, **turned})
     rows = rng.permutation(len(paths[0]))
@@ -498,6 +498,24 @@ def test_rows_and_test_points_in_any_order_give_the_same_tables(chain: Chain) ->
     for name, artifact in before.items():
         for column, values in artifact.arrays.items():
             np.testing.assert_array_equal(after[name][column], values)
+
+
+def test_test_points_of_a_group_are_drawn_together(chain: Chain) -> None:
+    paths, predictions = chain_files(chain)
+    one = [
+        replace(item, arrays={**item.arrays, "group": np.zeros_like(item["group"])})
+        for item in predictions
+    ]
+    shown = tables_of(paths, one)["selection"].frame
+    alone = [tables_of([paths[i]], [one[i]])["selection"].frame["value"].to_numpy() for i in (0, 1)]
+    # all test points in one group: nothing but the two seeds is drawn, one of them twice or both
+    for end, bound in (("lo", np.minimum), ("hi", np.maximum)):
+        expected = bound(*alone)[~shown["measure"].isin(PER_SEED)]
+        found = shown[f"value_{end}"][~shown["measure"].isin(PER_SEED)]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+    apart = tables_of(paths, predictions)["selection"].frame
+    assert (apart["value_hi"] - apart["value_lo"] > 0)[~apart["measure"].isin(PER_SEED)].all()
+    np.testing.assert_array_equal(apart["value"], shown["value"])
 
 
 def test_an_experiment_moves_no_number_of_another(chain: Chain) -> None:
@@ -549,6 +567,7 @@ def flat_files(chain: Chain, seed: int) -> list[Artifact]:
     made = select(
         replace(weak, arrays={**weak.arrays, "weak_proba": constant}),
         [load(chain / "activations-large.safetensors")],
+        [load(chain / "examples.parquet")],
         settings=parse_as(SelectSettings, chosen),
     )
     return [made["paths"], made["predictions"]]

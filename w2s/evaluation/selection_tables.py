@@ -23,7 +23,8 @@ from w2s.evaluation.intervals import (
     t_interval,
     t_p_value,
 )
-from w2s.evaluation.tables import Row, spread
+from w2s.evaluation.outcome import Row
+from w2s.evaluation.tables import spread
 
 BASELINE = "random"
 PER_SEED = ("regret", "best_share")  # curves without test points

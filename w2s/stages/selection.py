@@ -23,7 +23,11 @@ SELECTION: dict[str, Stage] = {
         per="selection experiment, pair, seed",
         function="w2s.steps.select:select",
         settings="SelectSettings",
-        inputs={"weak_labels": kinds.WEAK_LABELS, "activations": Many(kinds.ACTIVATIONS)},
+        inputs={
+            "weak_labels": kinds.WEAK_LABELS,
+            "activations": Many(kinds.ACTIVATIONS),
+            "examples": Many(kinds.EXAMPLES),
+        },
         outputs={
             "points": kinds.SELECTION_POINTS,
             "paths": kinds.SELECTION_PATHS,

@@ -28,7 +28,7 @@ from w2s.methods.sources import Source, Supply, partition, supply
 from w2s.methods.training import Trained, joined
 from w2s.rng import stream
 from w2s.settings import SelectSettings
-from w2s.steps.inputs import layer_of, same_width
+from w2s.steps.inputs import group_codes, layer_of, same_width
 from w2s.steps.probe import fitter
 
 
@@ -52,12 +52,17 @@ class _Selected:
 
 
 def select(
-    weak_labels: Artifact, activations: Sequence[Artifact], *, settings: SelectSettings
+    weak_labels: Artifact,
+    activations: Sequence[Artifact],
+    examples: Sequence[Artifact],
+    *,
+    settings: SelectSettings,
 ) -> dict[str, Artifact]:
     """Paths of all policies, and the test predictions after every round.
 
     The detector that gives the rewards is fitted on the val parts, which no source holds. Where
-    regions or sources are undefined there are no paths, and the artifacts say why.
+    regions or sources are undefined there are no paths, and the artifacts say why. Examples say
+    which test points belong together.
     """
     seed = weak_labels.facts["seed"]
 
@@ -88,7 +93,7 @@ def select(
     return {
         "points": _points(points, selected, told | {"n_reference": int(part["val"].sum())}),
         "paths": Artifact("selection_paths", _path_rows(selected, rounds), told),
-        "predictions": _predictions(test, rounds, facts),
+        "predictions": _predictions(test, _groups(test, examples, settings), rounds, facts),
     }
 
 
@@ -96,12 +101,7 @@ def _gather(
     weak_labels: Artifact, activations: Sequence[Artifact], settings: SelectSettings
 ) -> Array:
     """Strong activations of each point, from the dataset that it is from."""
-    names = [item.facts["dataset"] for item in activations]
-    if sorted(names) != sorted(settings.sources.datasets):
-        raise ArtifactError(
-            f"activations: found those of {', '.join(names)}, expected those of "
-            f"{', '.join(settings.sources.datasets)}"
-        )
+    names = _datasets("activations", activations, settings)
     layers = [layer_of(item, settings.layer) for item in activations]
     same_width(layers, names)
     x = np.empty((len(weak_labels), layers[0].shape[1]), dtype=np.float32)
@@ -113,9 +113,32 @@ def _gather(
     return x
 
 
+def _groups(test: Artifact, examples: Sequence[Artifact], settings: SelectSettings) -> Array:
+    """Group of each test point, int64 (n,); a dataset's groups are no other dataset's."""
+    group = np.empty(len(test), dtype=object)
+    for name, item in zip(_datasets("examples", examples, settings), examples, strict=True):
+        mine = test["dataset"] == name
+        rows = rows_of(test["id"][mine], item["id"], what="examples")
+        group[mine] = f"{name}/" + item["group"][rows]  # names hold no slash
+    return group_codes(group)
+
+
+def _datasets(what: str, items: Sequence[Artifact], settings: SelectSettings) -> list[str]:
+    """Dataset of each artifact, in their order; ArtifactError unless they are the sources'."""
+    names = [item.facts["dataset"] for item in items]
+    if sorted(names) != sorted(settings.sources.datasets):
+        raise ArtifactError(
+            f"{what}: found those of {', '.join(names)}, expected those of "
+            f"{', '.join(settings.sources.datasets)}"
+        )
+    return names
+
+
 def _right(points: Artifact) -> Array:
-    """Whether the weak label of each point is right, (n,)."""
-    right: Array = (points["weak_proba"] >= 0.5) == (points["label"] == 1)
+    """Whether the weak label of each point is right, (n,); one of exactly 1/2 is not."""
+    right: Array = np.where(
+        points["label"] == 1, points["weak_proba"] > 0.5, points["weak_proba"] < 0.5
+    )
     return right
 
 
@@ -235,8 +258,10 @@ def _path_rows(selected: _Selected, trained: dict[str, Trained]) -> dict[str, Ar
     return arrays
 
 
-def _predictions(test: Artifact, trained: dict[str, Trained], facts: dict[str, Any]) -> Artifact:
+def _predictions(
+    test: Artifact, group: Array, trained: dict[str, Trained], facts: dict[str, Any]
+) -> Artifact:
     proba = {name: trained[name].proba for name in SETS}
     row = np.arange(len(proba["all"]), dtype=np.int32)
-    arrays = {"id": test["id"], "label": test["label"], "row": row, **proba}
+    arrays = {"id": test["id"], "label": test["label"], "group": group, "row": row, **proba}
     return Artifact("selection_predictions", arrays, facts)

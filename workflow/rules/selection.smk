@@ -43,6 +43,7 @@ rule select:
     input:
         weak_labels=lambda wildcards: dag.experiment_labels(CONFIG, **wildcards),
         activations=of_datasets("<results>/{dataset}/activations/{strong}.safetensors"),
+        examples=of_datasets(rules.examples.output.examples),
     output:
         points=f"{SELECTION}/points.parquet",
         paths=f"{SELECTION}/paths.parquet",
@@ -61,6 +62,7 @@ rule select:
         code=code("select"),
     shell:
         "w2s select --weak-labels {input.weak_labels} --activations {input.activations}"
+        " --examples {input.examples}"
         " --points {output.points} --paths {output.paths} --predictions {output.predictions}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
