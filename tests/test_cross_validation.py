@@ -46,11 +46,38 @@ def test_losses_are_those_of_fits_one_by_one():
         assert penalty[j] == CANDIDATES[tried[np.argmin(expected)]]
 
 
-def test_the_search_ends_after_two_candidates_that_improve_nothing():
+def test_all_candidates_are_tried():
     noise = np.random.default_rng(0).integers(0, 2, 90)  # the largest penalty is best
     penalty, losses = chosen(noise)
     assert penalty[0] == CANDIDATES[0]
-    assert np.isnan(losses[:, 0]).tolist() == [False] * 3 + [True] * (len(CANDIDATES) - 3)
+    assert not np.isnan(losses).any()
+
+
+def small_clean_direction(seed, n=200):
+    """Rows (n, 20) whose first feature, the smallest by far, tells the label; labels; more rows."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 2 * n).astype(float)
+    x = rng.normal(size=(2 * n, 20))
+    x[:, 0] = 0.03 * (2 * y - 1) * (1 + 0.2 * rng.random(2 * n))
+    return x[:n], y[:n], x[n:], y[n:]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fault_others_decided_where_the_search_of_a_column_ends(seed):
+    """Losses rise with the noise that is fitted first, then the clean feature brings them down."""
+    x, y, new, label = small_clean_direction(seed)
+    rng = np.random.default_rng(100 + seed)
+    noise = rng.integers(0, 2, (200, 2))
+    easy = x[:, 1:5] @ rng.normal(size=(4, 2)) + 0.3 * rng.normal(size=(200, 2)) > 0
+    targets = np.column_stack([y, noise, easy])
+    folds = rng.permutation(200) % FOLDS
+    planted = fit_probes(x, y, l2="cv", folds=folds)
+    assert planted.l2[0] == CANDIDATES[-1]
+    assert np.mean((planted.predict_proba(new) > 0.5) == label) > 0.95
+    alone = [fit_probes(x, column, l2="cv", folds=folds).l2[0] for column in targets.T]
+    for together in ([0, 1, 2], [0, 3, 4], [4, 3, 2, 1, 0]):
+        found = fit_probes(x, targets[:, together], l2="cv", folds=folds)
+        assert list(found.l2) == [alone[j] for j in together]
 
 
 def test_much_signal_gets_a_smaller_penalty_than_noise():

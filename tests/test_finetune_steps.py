@@ -340,6 +340,7 @@ def test_self_training_learns_what_the_training_before_says_of_its_own_points(
         told = again.train(control, "xent", labels, val, "strong_train", "test").proba
         assert proba[row].tobytes() == told[len(true) :].tobytes()
         assert runs["label_accuracy"][row] == np.mean((labels >= 0.5) == (true == 1))
+        assert runs["label_brier"][row] == pytest.approx(np.mean((labels - true) ** 2))
         labels = told[: len(true)].astype(np.float64)
     known = (true.astype(np.float64), of(weak, "val", "label"))
     told = again.train("ceiling", "xent", *known, "strong_train", "test").proba
@@ -409,8 +410,11 @@ def test_weak_half_of_one_class_is_an_outcome_for_all_that_follows(
     assert runs["reason"].tolist() == ["", why, why, why, why]
     assert np.isfinite(predictions["proba"][0]).all()
     assert np.isnan(predictions["proba"][1:]).all()
-    accuracy = np.mean(labels["label"][labels["part"] == "strong_train"] == 1)
-    np.testing.assert_array_equal(runs["label_accuracy"], [1, accuracy, accuracy, np.nan, np.nan])
+    # labels of exactly 1/2 are neither right nor wrong
+    np.testing.assert_array_equal(runs["label_accuracy"], [1, *[np.nan] * 4])
+    np.testing.assert_array_equal(runs["label_brier"], [0, 0.25, 0.25, np.nan, np.nan])
+    away = abs(np.mean(labels["label"][labels["part"] == "strong_train"]) - 0.5)
+    np.testing.assert_allclose(runs["label_calibration"], [0, away, away, np.nan, np.nan])
     assert set(training["control"]) == {"ceiling"}
 
 

@@ -9,17 +9,24 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from w2s.methods.mixing import (
+    FEW,
     MIN_MIX,
     Strata,
+    Trade,
+    against_rest,
+    draw_few,
     draw_mixes,
     draw_random,
+    equal_score,
     mix_size,
     nearest,
     no_strata,
+    placebo,
 )
 from w2s.rng import stream
 
 TENTHS = tuple(round(0.1 * i, 1) for i in range(11))
+ALL = np.ones(100, dtype=bool)
 
 
 def streams(seed, control="plain"):
@@ -32,25 +39,51 @@ def pool(n_overlap, n_other):
     return np.random.default_rng(n_overlap).permutation(overlap)
 
 
-def brute_force_size(overlap, member, share):
+def against_others(overlap):
+    """Overlap points against all others."""
+    return against_rest(overlap, np.ones(len(overlap), dtype=bool))
+
+
+def drawn(overlap, strata, *, repeats=1, **options):
+    """Mixes of one curve with the same overlap points and strata in every repeat."""
+    return draw_mixes([against_others(overlap)] * repeats, [strata] * repeats, **options)
+
+
+def size_of(overlap, strata):
+    return mix_size(against_others(overlap), strata)
+
+
+def both(share):
+    return (share, share)
+
+
+def brute_force_size(trade, member, shares):
     """Largest m such that any number of overlap points, with their members, can be drawn."""
     cells = {}
-    for kind, inside in zip(overlap.tolist(), member.tolist(), strict=True):
-        cells[kind, inside] = cells.get((kind, inside), 0) + 1
+    for kind in ("overlap", "other"):
+        for chosen, inside in zip(getattr(trade, kind).tolist(), member.tolist(), strict=True):
+            cells[kind, inside] = cells.get((kind, inside), 0) + chosen
 
-    def possible(size, k):
-        inside = math.floor(share * k + 0.5)
-        inside_other = math.floor(share * size + 0.5) - inside
+    def half_up(value):
+        return math.floor(value + 0.5)
+
+    def possible(traded, k):
+        inside = half_up(shares[0] * k)
+        all_inside = half_up(shares[1] * traded + (shares[0] - shares[1]) * k)
         wanted = {
-            (True, True): inside,
-            (True, False): k - inside,
-            (False, True): inside_other,
-            (False, False): size - k - inside_other,
+            ("overlap", True): inside,
+            ("overlap", False): k - inside,
+            ("other", True): all_inside - inside,
+            ("other", False): traded - k - all_inside + inside,
         }
-        return all(number <= cells.get(cell, 0) for cell, number in wanted.items())
+        return all(0 <= number <= cells.get(cell, 0) for cell, number in wanted.items())
 
-    sizes = range(len(overlap) + 1)
-    return max(size for size in sizes if all(possible(size, k) for k in range(size + 1)))
+    def fits(size):
+        constant = half_up(trade.share * size)
+        rest = size - constant
+        return constant <= trade.constant.sum() and all(possible(rest, k) for k in range(rest + 1))
+
+    return max(size for size in range(len(member) + 1) if fits(size))
 
 
 pools = (
@@ -76,7 +109,7 @@ def test_nearest_by_hand():
     ("n_overlap", "n_other", "size"), [(30, 70, 30), (70, 30, 30), (0, 9, 0), (9, 0, 0), (5, 5, 5)]
 )
 def test_size_by_hand_is_the_smaller_kind(n_overlap, n_other, size):
-    assert mix_size(pool(n_overlap, n_other), no_strata(n_overlap + n_other)) == size
+    assert size_of(pool(n_overlap, n_other), no_strata(n_overlap + n_other)) == size
 
 
 def test_size_by_hand_with_a_share_to_hold():
@@ -84,31 +117,65 @@ def test_size_by_hand_with_a_share_to_hold():
     overlap = np.repeat([True, False], 10)
     right = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
     # 4 right others are 60 % of 6 or 7 (4.2), 2 wrong overlap points are 40 % of 5 or 6 (2.4)
-    assert mix_size(overlap, Strata(right, 0.6, "right weak labels")) == 6
-    assert mix_size(overlap, Strata(right, 1.0, "right weak labels")) == 4
-    assert mix_size(overlap, Strata(right, 0.0, "right weak labels")) == 2
+    assert size_of(overlap, Strata(right, both(0.6), "right weak labels")) == 6
+    assert size_of(overlap, Strata(right, both(1.0), "right weak labels")) == 4
+    assert size_of(overlap, Strata(right, both(0.0), "right weak labels")) == 2
 
 
-@given(pools, st.integers(0, 10))
-def test_size_is_the_largest_possible(sides, tenths):
+def test_size_by_hand_with_a_share_for_each_kind():
+    # overlap: 8 inside, 2 outside; others: 4 inside, 6 outside
+    overlap = np.repeat([True, False], 10)
+    inside = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
+    assert size_of(overlap, Strata(inside, (0.8, 0.4), "points inside")) == 10
+    # 80 % of 5 others are 4, 90 % of all 10 overlap points 9: not there
+    assert size_of(overlap, Strata(inside, (0.9, 0.8), "points inside")) == 5
+
+
+def test_size_by_hand_with_constant_points():
+    # 20 overlap, 30 others, 10 constant
+    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (20, 30, 10))].T
+    anything = no_strata(60)
+    assert mix_size(Trade(overlap, other, constant), anything) == 20
+    assert mix_size(Trade(overlap, other, constant, 0.2), anything) == 25  # 5 and 20
+    assert mix_size(Trade(overlap, other, constant, 0.5), anything) == 20  # 10 and 10
+    assert mix_size(Trade(overlap, other, constant, 0.75), anything) == 13  # 9.75 and 3.25
+    assert mix_size(Trade(overlap, other, np.zeros(60, bool), 0.2), anything) == 2  # 0.4 of 2
+    # rounding helps: 94.5 of 105 are 95, which leaves 10 to trade
+    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (10, 10, 200))].T
+    assert mix_size(Trade(overlap, other, constant, 0.9), no_strata(220)) == 105
+
+
+@given(pools, st.integers(0, 10), st.integers(0, 10))
+def test_size_is_the_largest_possible(sides, tenths, other_tenths):
     overlap, member = sides
-    strata = Strata(member, tenths / 10, "members")
-    assert mix_size(overlap, strata) == brute_force_size(overlap, member, tenths / 10)
+    trade, shares = against_others(overlap), (tenths / 10, other_tenths / 10)
+    for chosen in (shares, both(tenths / 10)):
+        expected = brute_force_size(trade, member, chosen)
+        assert mix_size(trade, Strata(member, chosen, "members")) == expected
+
+
+@given(pools, st.integers(0, 9), st.integers(0, 3))
+def test_size_with_constant_points_is_the_largest_possible(sides, tenths, seed):
+    overlap, member = sides
+    kind = np.random.default_rng(seed).integers(0, 4, len(overlap))  # a quarter is of no use
+    trade = Trade(overlap & (kind > 1), ~overlap & (kind > 1), kind == 0, tenths / 10)
+    expected = brute_force_size(trade, member, (0.5, 0.5))
+    assert mix_size(trade, Strata(member, (0.5, 0.5), "members")) == expected
 
 
 @given(pools)
 def test_size_without_strata_is_the_smaller_kind(sides):
     overlap, _ = sides
-    assert mix_size(overlap, no_strata(len(overlap))) == min(overlap.sum(), (~overlap).sum())
+    assert size_of(overlap, no_strata(len(overlap))) == min(overlap.sum(), (~overlap).sum())
 
 
 @given(pools, st.floats(0, 1), st.integers(0, 5))
 def test_every_mix_has_its_size_its_overlap_points_and_no_point_twice(sides, p, seed):
     overlap, member = sides
-    strata = Strata(member, float(member.mean()), "members")
-    size = mix_size(overlap, strata)
+    strata = Strata(member, both(float(member.mean())), "members")
+    size = size_of(overlap, strata)
     assume(size >= MIN_MIX)
-    (mix,) = draw_mixes(overlap, strata, proportions=[p], repeats=1, rng=streams(seed))
+    (mix,) = drawn(overlap, strata, proportions=[p], rng=streams(seed))
     assert (mix.proportion, mix.repeat, mix.reason) == (p, 0, "")
     assert len(mix.rows) == len(set(mix.rows.tolist())) == size
     assert overlap[mix.rows].sum() == math.floor(p * size + 0.5)
@@ -120,9 +187,7 @@ def test_fault_no_row_lost_to_truncation(n_overlap):
     # int(p m) + int((1 - p) m) is m - 1 for most p
     overlap = pool(n_overlap, 120)
     proportions = [i / 100 for i in range(101)]
-    mixes = draw_mixes(
-        overlap, no_strata(len(overlap)), proportions=proportions, repeats=1, rng=streams(0)
-    )
+    mixes = drawn(overlap, no_strata(len(overlap)), proportions=proportions, rng=streams(0))
     assert {len(mix.rows) for mix in mixes} == {n_overlap}
     shares = np.array([overlap[mix.rows].mean() for mix in mixes])
     assert np.abs(shares - proportions).max() <= 0.5 / n_overlap + 1e-12
@@ -134,7 +199,7 @@ def test_fault_draws_do_not_share_randomness_between_seeds():
     mixes = [
         set(mix.rows.tolist())
         for seed in range(4)
-        for mix in draw_mixes(overlap, no_strata(500), rng=streams(seed), **options)
+        for mix in drawn(overlap, no_strata(500), rng=streams(seed), **options)
     ]
     # two independent mixes of 50 of 100 and 50 of 400 points share 25 + 6.25 points on average
     shared = [len(a & b) for i, a in enumerate(mixes) for b in mixes[:i]]
@@ -145,7 +210,7 @@ def test_fault_draws_do_not_share_randomness_between_seeds():
 def test_fault_draws_are_seeded():
     overlap = pool(40, 60)
     first, second = (
-        draw_mixes(overlap, no_strata(100), proportions=TENTHS, repeats=2, rng=streams(3))
+        drawn(overlap, no_strata(100), proportions=TENTHS, repeats=2, rng=streams(3))
         for _ in range(2)
     )
     for a, b in zip(first, second, strict=True):
@@ -155,17 +220,13 @@ def test_fault_draws_are_seeded():
 def test_fault_rows_are_positions_in_the_whole_pool():
     overlap = np.zeros(60, dtype=bool)
     overlap[40:] = True
-    all_overlap, none = draw_mixes(
-        overlap, no_strata(60), proportions=[1, 0], repeats=1, rng=streams(0)
-    )
+    all_overlap, none = drawn(overlap, no_strata(60), proportions=[1, 0], rng=streams(0))
     assert sorted(all_overlap.rows) == list(range(40, 60))
     assert max(none.rows) < 40
 
 
 def test_mixes_come_by_repeat_and_proportion():
-    mixes = draw_mixes(
-        pool(20, 30), no_strata(50), proportions=(0, 0.5, 1), repeats=2, rng=streams(0)
-    )
+    mixes = drawn(pool(20, 30), no_strata(50), proportions=(0, 0.5, 1), repeats=2, rng=streams(0))
     assert [(mix.repeat, mix.proportion) for mix in mixes] == [
         (repeat, p) for repeat in (0, 1) for p in (0, 0.5, 1)
     ]
@@ -173,14 +234,14 @@ def test_mixes_come_by_repeat_and_proportion():
 
 def test_more_repeats_or_proportions_leave_the_other_mixes_as_they_are():
     overlap = pool(30, 70)
-    few = draw_mixes(overlap, no_strata(100), proportions=[0.5], repeats=1, rng=streams(0))
-    many = draw_mixes(overlap, no_strata(100), proportions=TENTHS, repeats=3, rng=streams(0))
+    few = drawn(overlap, no_strata(100), proportions=[0.5], rng=streams(0))
+    many = drawn(overlap, no_strata(100), proportions=TENTHS, repeats=3, rng=streams(0))
     np.testing.assert_array_equal(few[0].rows, many[TENTHS.index(0.5)].rows)
 
 
 def test_neighbouring_mixes_differ_as_little_as_possible():
     overlap = pool(50, 80)
-    mixes = draw_mixes(overlap, no_strata(130), proportions=TENTHS, repeats=2, rng=streams(0))
+    mixes = drawn(overlap, no_strata(130), proportions=TENTHS, repeats=2, rng=streams(0))
     for a, b in pairwise(mixes[:11]):
         assert len(set(a.rows.tolist()) & set(b.rows.tolist())) == 45
     assert set(mixes[0].rows.tolist()) != set(mixes[11].rows.tolist())
@@ -188,7 +249,7 @@ def test_neighbouring_mixes_differ_as_little_as_possible():
 
 def test_every_point_is_drawn_as_often_as_every_other():
     overlap = pool(20, 60)
-    mixes = draw_mixes(
+    mixes = drawn(
         overlap, no_strata(80), proportions=[0.5], repeats=2000, rng=streams(0, "uniform")
     )
     counts = np.bincount(np.concatenate([mix.rows for mix in mixes]), minlength=80) / 2000
@@ -201,21 +262,21 @@ def test_planted_purity_is_matched_at_every_proportion():
     rng = np.random.default_rng(0)
     overlap = pool(300, 700)
     right = rng.random(1000) < np.where(overlap, 0.95, 0.7)
-    strata = Strata(right, float(right.mean()), "right weak labels")
+    strata = Strata(right, both(float(right.mean())), "right weak labels")
     plain, matched = (
-        draw_mixes(overlap, kept, proportions=TENTHS, repeats=2, rng=streams(0))
+        drawn(overlap, kept, proportions=TENTHS, repeats=2, rng=streams(0))
         for kept in (no_strata(1000), strata)
     )
     assert right[plain[10].rows].mean() - right[plain[0].rows].mean() > 0.15
     for mix in matched:
         size = len(mix.rows)
-        assert size == mix_size(overlap, strata) < 300
+        assert size == size_of(overlap, strata) < 300
         assert abs(right[mix.rows].mean() - right.mean()) <= 0.5 / size
 
 
 def test_too_few_points_give_mixes_without_rows_that_say_why():
     overlap = pool(MIN_MIX - 1, 100)
-    mixes = draw_mixes(overlap, no_strata(109), proportions=TENTHS, repeats=3, rng=streams(0))
+    mixes = drawn(overlap, no_strata(109), proportions=TENTHS, repeats=3, rng=streams(0))
     assert len(mixes) == 33
     assert {len(mix.rows) for mix in mixes} == {0}
     assert {mix.reason for mix in mixes} == {
@@ -224,32 +285,28 @@ def test_too_few_points_give_mixes_without_rows_that_say_why():
     assert [(mix.repeat, mix.proportion) for mix in mixes] == [
         (r, p) for r in range(3) for p in TENTHS
     ]
-    exactly = draw_mixes(
-        pool(MIN_MIX, 100), no_strata(110), proportions=[1], repeats=1, rng=streams(0)
-    )
+    exactly = drawn(pool(MIN_MIX, 100), no_strata(110), proportions=[1], rng=streams(0))
     assert len(exactly[0].rows) == MIN_MIX
 
 
 @pytest.mark.parametrize("overlap", [np.zeros(50, bool), np.ones(50, bool), np.zeros(0, bool)])
 def test_one_kind_of_points_gives_mixes_without_rows(overlap):
-    (mix,) = draw_mixes(
-        overlap, no_strata(len(overlap)), proportions=[0.5], repeats=1, rng=streams(0)
-    )
+    (mix,) = drawn(overlap, no_strata(len(overlap)), proportions=[0.5], rng=streams(0))
     assert len(mix.rows) == 0
     assert mix.reason.startswith("at most 0 points")
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.0, 0), (0.5, 1), (1.0, 40)])
 def test_a_class_that_holds_every_point(share, size):
-    strata = Strata(np.ones(100, bool), share, "positive weak labels")
-    assert mix_size(pool(40, 60), strata) == size
-    (mix,) = draw_mixes(pool(40, 60), strata, proportions=[0.3], repeats=1, rng=streams(0))
+    strata = Strata(np.ones(100, bool), both(share), "positive weak labels")
+    assert size_of(pool(40, 60), strata) == size
+    (mix,) = drawn(pool(40, 60), strata, proportions=[0.3], rng=streams(0))
     assert len(mix.rows) == (size if size >= MIN_MIX else 0)
     assert ("positive weak labels" in mix.reason) == (size < MIN_MIX)
 
 
 def test_random_draws_are_subsets_of_the_whole_pool():
-    draws = draw_random(100, 40, repeats=200, rng=streams(0, "random"))
+    draws = draw_random(ALL, 40, repeats=200, rng=streams(0, "random"))
     assert all(len(set(mix.rows.tolist())) == 40 for mix in draws)
     assert [mix.repeat for mix in draws] == list(range(200))
     assert all(math.isnan(mix.proportion) and not mix.reason for mix in draws)
@@ -258,13 +315,237 @@ def test_random_draws_are_subsets_of_the_whole_pool():
 
 
 def test_random_draws_differ_between_seeds_and_repeats_and_are_repeatable():
-    draws = [draw_random(100, 40, repeats=2, rng=streams(seed)) for seed in (0, 0, 1)]
+    draws = [draw_random(ALL, 40, repeats=2, rng=streams(seed)) for seed in (0, 0, 1)]
     rows = [[tuple(mix.rows) for mix in draw] for draw in draws]
     assert rows[0] == rows[1]
     assert len({*rows[0], *rows[2]}) == 4
 
 
 def test_random_draws_of_too_few_points_say_why():
-    draws = draw_random(100, MIN_MIX - 1, repeats=2, rng=streams(0))
+    draws = draw_random(ALL, MIN_MIX - 1, repeats=2, rng=streams(0))
     assert [len(mix.rows) for mix in draws] == [0, 0]
     assert {mix.reason for mix in draws} == {"a mix has at most 9 points"}
+
+
+def test_random_draws_come_from_the_eligible_points_only():
+    eligible = np.arange(100) % 3 != 0
+    draws = draw_random(eligible, 40, repeats=5, rng=streams(0))
+    assert all(eligible[mix.rows].all() and len(mix.rows) == 40 for mix in draws)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 1 / 3, 0.55])
+def test_every_mix_has_the_same_number_of_constant_points(share):
+    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (40, 70, 60))].T
+    trade = Trade(overlap, other, constant, share)
+    size = mix_size(trade, no_strata(170))
+    assert size > 40
+    mixes = draw_mixes(
+        [trade] * 2, [no_strata(170)] * 2, proportions=TENTHS, rng=streams(0, "constant")
+    )
+    held = math.floor(share * size + 0.5)
+    for mix in mixes:
+        assert len(mix.rows) == len(set(mix.rows.tolist())) == size
+        assert constant[mix.rows].sum() == held
+        assert overlap[mix.rows].sum() == math.floor(mix.proportion * (size - held) + 0.5)
+    one, other_one = (set(mix.rows[constant[mix.rows]].tolist()) for mix in mixes[9:11])
+    assert one == other_one  # the same points within a repeat
+    assert one != set(mixes[11].rows[constant[mixes[11].rows]].tolist())
+
+
+def test_points_that_are_hardly_traded_give_no_mix():
+    # 180 constant points beside 9 that are traded: their tenths cannot be told apart
+    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (9, 100, 200))].T
+    trade = Trade(overlap, other, constant, 0.95)
+    (mix,) = draw_mixes([trade], [no_strata(309)], proportions=[1.0], rng=streams(0))
+    assert len(mix.rows) == 0
+    assert mix.reason == "at most 9 points with a share of 1.000 points in every mix"
+    none = Trade(np.zeros(309, bool), other, constant, 0.95)
+    assert mix_size(none, no_strata(309)) == 0
+
+
+def test_all_repeats_have_the_size_that_is_possible_in_each():
+    overlaps = [pool(n, 200 - n) for n in (30, 50, 20)]
+    trades = [against_others(overlap) for overlap in overlaps]
+    mixes = draw_mixes(trades, [no_strata(200)] * 3, proportions=[0, 1], rng=streams(0))
+    assert [len(mix.rows) for mix in mixes] == [20] * 6
+    for mix in mixes:
+        assert overlaps[mix.repeat][mix.rows].all() == (mix.proportion == 1)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.35, 0.55, 0.7, 7 / 9])
+def test_fault_a_constant_share_varies_at_no_proportion(share):
+    # s k + s (m - k) is not s m in floating point, and falls on the other side of a half
+    overlap = pool(300, 300)
+    member = np.random.default_rng(1).random(600) < share
+    for n in (35, 45, 50, 55, 150):
+        few = overlap & (np.cumsum(overlap) <= n)
+        mixes = drawn(few, Strata(member, both(share), "members"), proportions=TENTHS,
+                      rng=streams(0))  # fmt: skip
+        assert len({int(member[mix.rows].sum()) for mix in mixes}) == 1
+
+
+# --- placebo --------------------------------------------------------------------------------------
+
+
+def test_placebo_by_hand():
+    overlap = np.array([True, True, False, False, False])
+    hard = np.array([False, False, True, True, False])
+    chosen = placebo(overlap, hard, np.random.default_rng(0))
+    assert chosen.dtype == bool
+    assert chosen.sum() == 2
+    assert not chosen[[2, 3]].any()
+    everything = placebo(~hard, hard, np.random.default_rng(0))
+    np.testing.assert_array_equal(everything, ~hard)
+    nothing = placebo(np.zeros(5, bool), hard, np.random.default_rng(0))
+    assert not nothing.any()
+
+
+@given(pools, st.integers(0, 9))
+def test_placebo_has_as_many_points_as_there_are_overlap_points_and_none_is_hard(sides, seed):
+    hard, other = sides
+    overlap = other & ~hard
+    chosen = placebo(overlap, hard, np.random.default_rng(seed))
+    assert chosen.sum() == overlap.sum()
+    assert not (chosen & hard).any()
+
+
+def test_every_point_that_is_not_hard_is_a_placebo_as_often_as_every_other():
+    overlap, hard = np.arange(30) < 8, np.arange(30) >= 18
+    rng = np.random.default_rng(0)
+    share = np.mean([placebo(overlap, hard, rng) for _ in range(3000)], axis=0)
+    np.testing.assert_allclose(share[~hard], 8 / 18, atol=0.04)
+
+
+# --- scores held constant -------------------------------------------------------------------------
+
+
+def test_equal_score_by_hand():
+    # mean 0.4; overlap: 0.1 and 0.9 (3/8 above), others: 0.2, 0.2 and 0.6 (half above)
+    score = np.array([0.1, 0.9, 0.2, 0.2, 0.6])
+    overlap = np.arange(5) < 2
+    found = equal_score(score, (overlap, ~overlap), "low scores")
+    np.testing.assert_array_equal(found.member, [True, False, True, True, False])
+    np.testing.assert_allclose(found.shares, (5 / 8, 1 / 2))
+    assert found.what == "low scores"
+
+
+scores = st.lists(
+    st.tuples(st.booleans(), st.sampled_from([0.0, 0.01, 0.04, 0.3, 0.35, 0.9, 1.0])), min_size=1,
+    max_size=30,
+)  # fmt: skip
+
+
+@given(scores)
+def test_shares_of_low_scores_are_within_0_and_1_and_give_the_mean(points):
+    overlap, score = (np.array(side) for side in zip(*points, strict=True))
+    kinds = (overlap, ~overlap)
+    found = equal_score(score, kinds, "low")
+    for kind, share in zip(kinds, found.shares, strict=True):
+        low, high = score[kind & found.member], score[kind & ~found.member]
+        if len(low) and len(high):
+            assert 0 <= share <= 1
+            assert share * low.mean() + (1 - share) * high.mean() == pytest.approx(score.mean())
+        elif len(low) and np.ptp(score) == 0:
+            assert share == 1
+        else:
+            assert math.isnan(share)
+
+
+@given(st.integers(2, 60), st.floats(0, 1))
+def test_fault_equal_scores_need_no_classes(n, value):
+    # the mean of equal numbers may come out below them, and then none is low
+    overlap = np.arange(n) < n // 2
+    found = equal_score(np.full(n, value), (overlap, ~overlap), "low")
+    assert found.shares == (1, 1)
+    assert size_of(overlap, found) == n // 2
+
+
+def test_scores_are_equal_in_expectation_at_every_proportion():
+    rng = np.random.default_rng(0)
+    overlap = pool(120, 280)
+    score = np.where(overlap, 0.6 * rng.random(400), 0.2 + 0.8 * rng.random(400))
+    found = equal_score(score, (overlap, ~overlap), "low scores")
+    options = {"proportions": TENTHS, "repeats": 400}
+    matched, plain = (
+        drawn(overlap, strata, rng=streams(0), **options) for strata in (found, no_strata(400))
+    )
+
+    def means(mixes):
+        values = np.array([score[mix.rows].mean() for mix in mixes]).reshape(400, 11)
+        return values.mean(axis=0), values.std(axis=0) / 20
+
+    mean, error = means(matched)
+    rounding = 0.5 / len(matched[0].rows)  # of a count, times a difference of scores
+    assert np.all(np.abs(mean - score.mean()) <= rounding + 4 * error)
+    mean, error = means(plain)
+    assert mean[0] - score.mean() > 0.05
+    assert score.mean() - mean[10] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("overlap_scores", "other_scores"),
+    [([0.1] * 20, [0.2, 0.9] * 20), ([0.1, 0.9] * 20, [0.95] * 20), ([0.0] * 20, [1.0] * 20)],
+)
+def test_scores_on_one_side_of_the_mean_give_mixes_without_rows_that_say_why(
+    overlap_scores, other_scores
+):
+    score = np.array(overlap_scores + other_scores)
+    overlap = np.arange(len(score)) < len(overlap_scores)
+    strata = equal_score(score, (overlap, ~overlap), "low scores")
+    assert size_of(overlap, strata) == 0
+    (mix,) = drawn(overlap, strata, proportions=[0.5], rng=streams(0))
+    assert len(mix.rows) == 0
+    assert mix.reason.startswith("at most 0 points with a share of ")
+    assert "undefined" in mix.reason
+    assert mix.reason.endswith(" low scores in every mix")
+
+
+def test_equal_score_of_no_points_is_nan():
+    none = np.zeros(5, bool)
+    assert np.isnan(equal_score(np.ones(5), (none, none), "low").shares).all()
+
+
+# --- learning curve of true labels ----------------------------------------------------------------
+
+
+def test_few_labels_are_nested_balanced_and_of_their_sizes():
+    label = np.random.default_rng(0).permutation(np.repeat([0, 1], (300, 212)))
+    mixes = draw_few(label, repeats=3, rng=streams(0, "few_labels"))
+    assert [mix.proportion for mix in mixes] == list(FEW) * 3
+    assert FEW[0] == 1 / 256
+    assert FEW[-1] == 1 / 2
+    for repeat in range(3):
+        mine = [mix.rows for mix in mixes if mix.repeat == repeat]
+        assert [len(rows) for rows in mine] == [2, 4, 8, 16, 32, 64, 128, 256]
+        for smaller, larger in pairwise(mine):
+            assert set(smaller.tolist()) < set(larger.tolist())
+        for rows in mine:
+            assert len(set(rows.tolist())) == len(rows)
+            assert label[rows].sum() == len(rows) / 2
+    firsts = [tuple(mix.rows) for mix in mixes if mix.proportion == 1 / 2]
+    assert len(set(firsts)) == 3
+
+
+@given(st.integers(0, 400), st.floats(0, 1), st.integers(0, 5))
+def test_few_labels_hold_both_classes_as_far_as_they_go(n, share, seed):
+    label = (np.random.default_rng(seed).random(n) < share).astype(int)
+    for mix in draw_few(label, repeats=1, rng=streams(seed)):
+        size = math.floor(mix.proportion * n + 0.5)
+        if size < 2:
+            assert len(mix.rows) == 0
+            assert mix.reason == (
+                f"{mix.proportion:g} of the pool are {size} points, expected 2 or more"
+            )
+            continue
+        assert (len(mix.rows), mix.reason) == (size, "")
+        ones = label[mix.rows].sum()
+        for got, there in ((ones, label.sum()), (size - ones, n - label.sum())):
+            assert got in (min(there, size // 2), min(there, size - size // 2)) or got > size / 2
+        assert abs(2 * ones - size) <= 1 or min(label.sum(), n - label.sum()) in (ones, size - ones)
+
+
+def test_few_labels_of_more_repeats_leave_the_others_as_they_are():
+    label = np.arange(100) % 2
+    one, two = (draw_few(label, repeats=r, rng=streams(0)) for r in (1, 2))
+    for a, b in zip(one, two, strict=False):
+        np.testing.assert_array_equal(a.rows, b.rows)

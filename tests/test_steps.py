@@ -20,12 +20,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
-from w2s import detect_overlap
+from w2s import detect_overlap, fit_probes
 from w2s.artifacts import Artifact, load
 from w2s.config import parse_as
 from w2s.data.rows import text_id
 from w2s.errors import ArtifactError, DataError
+from w2s.evaluation.metrics import calibration_error
+from w2s.evaluation.outcome import REFERENCES
 from w2s.methods.cross_validation import CANDIDATES
+from w2s.methods.mixing import FEW
 from w2s.models.encoder import extract, load_encoder
 from w2s.models.source import parse_source
 from w2s.settings import (
@@ -46,7 +49,11 @@ from w2s.steps.tables import tables
 from w2s.steps.weak_labels import weak_labels
 
 L2 = 1e-3
-CONTROLS = ("plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels")
+CURVES = (
+    "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched",
+    "purity_matched_placebo", "brier_matched", "brier_matched_placebo", "label_balanced",
+    "label_balanced_placebo", "same_capacity",
+)  # fmt: skip
 
 
 def by_id(artifact: Artifact, name: str) -> dict[int, Any]:
@@ -380,9 +387,10 @@ def named_runs(runs: Artifact, predictions: Artifact) -> dict[Any, tuple[int, fl
 
 def test_runs_are_ceiling_w2s_and_every_mix_and_repeat(chain: Chain) -> None:
     runs = load(chain / "runs-0.parquet")
-    curves = {name: 3 * 2 for name in CONTROLS[:4]}
+    curves = {name: 3 * 2 for name in CURVES}
     assert Counter(runs["control"].tolist()) == {
-        **{"ceiling": 1, "w2s": 1, "random": 2, "true_labels": 2},
+        **{"ceiling": 1, "w2s": 1, "same_capacity_w2s": 1, "few_labels": 2 * len(FEW)},
+        **{"random": 2, "true_labels": 2},
         **curves,
     }
     assert runs["run"].tolist() == list(range(len(runs)))
@@ -390,6 +398,69 @@ def test_runs_are_ceiling_w2s_and_every_mix_and_repeat(chain: Chain) -> None:
     assert sorted(set(plain["proportion"])) == [0, 0.5, 1]
     assert len(set(plain["n_train"])) == 1
     assert (runs["gap"][runs["reason"] == ""] <= 1e-6).all()
+    assert (runs["restart"] == 0).all()
+
+
+def test_runs_say_how_good_the_labels_they_are_trained_on_are(chain: Chain) -> None:
+    weak = load(chain / "weak_labels-0.parquet")
+    pool = weak.where(weak["part"] == "strong_train")
+    proba, label = pool["weak_proba"].astype(float), pool["label"]
+    frame = load(chain / "runs-0.parquet").frame.set_index("control")
+    for control in ("w2s", "same_capacity_w2s"):
+        row = frame.loc[control]
+        assert row["label_brier"] == pytest.approx(brier_score_loss(label, proba))
+        assert row["label_accuracy"] == pytest.approx(np.mean((proba > 0.5) == (label == 1)))
+        assert row["label_calibration"] == pytest.approx(calibration_error(proba, label))
+        assert row["n_train"] == len(pool)
+    for control in ("ceiling", "few_labels", "true_labels"):
+        rows = frame.loc[[control]]
+        rows = rows[rows["reason"] == ""]
+        assert len(rows)
+        assert (rows["label_accuracy"] == 1).all()
+        assert (rows[["label_brier", "label_calibration"]] == 0).all().all()
+    hard = frame.loc[["purity_matched", "label_balanced"]]  # a hard label is right or wrong
+    np.testing.assert_allclose(hard["label_brier"], 1 - hard["label_accuracy"])
+    assert (frame.loc["plain", "label_brier"] < 1 - frame.loc["plain", "label_accuracy"]).all()
+
+
+def test_w2s_of_the_weak_models_capacity_is_a_probe_on_its_activations(chain: Chain) -> None:
+    weak, _, activations, _ = strong_inputs(chain)
+    x = by_id(activations, "layer_-1")
+    train, test = (weak.where(weak["part"] == part) for part in ("strong_train", "test"))
+    rows = [np.stack([x[i] for i in part["id"].tolist()]) for part in (train, test)]
+    expected = fit_probes(rows[0], train["weak_proba"].astype(float), l2=L2).predict_proba(rows[1])
+    runs, predictions = load(chain / "runs-0.parquet"), load(chain / "predictions-0.safetensors")
+    (row,) = np.flatnonzero(runs["control"] == "same_capacity_w2s")
+    np.testing.assert_allclose(predictions["proba"][row], expected, atol=5e-3)
+
+
+def test_without_few_labels_and_same_capacity_their_runs_are_not_there(chain: Chain) -> None:
+    results = strong(*strong_inputs(chain), settings=strong_settings(controls=["plain"]))
+    assert set(results["runs"]["control"]) == {"ceiling", "w2s", "plain"}
+    some = strong_settings(controls=["few_labels"], repeats=1)
+    runs = strong(*strong_inputs(chain), settings=some)["runs"]
+    assert runs["control"].tolist() == ["ceiling", "w2s", *["few_labels"] * len(FEW)]
+    assert runs["proportion"][2:].tolist() == list(FEW)
+
+
+def test_where_weak_labels_are_undefined_only_what_needs_none_is_trained(chain: Chain) -> None:
+    inputs = strong_inputs(chain)
+    half = np.full(len(inputs[0]), 0.5, dtype=np.float32)
+    facts = {**inputs[0].facts, "status": "degenerate", "reason": "one class"}
+    inputs[0] = replace(inputs[0], arrays={**inputs[0].arrays, "weak_proba": half}, facts=facts)
+    undefined = np.full(len(inputs[1]), "undefined", dtype=object)
+    facts = {**inputs[1].facts, "status": "degenerate", "reason": "no labels"}
+    inputs[1] = replace(inputs[1], arrays={**inputs[1].arrays, "region": undefined}, facts=facts)
+    results = strong(*inputs, settings=strong_settings())
+    frame = results["runs"].frame.set_index("control")
+    done = np.isfinite(results["predictions"]["proba"]).all(axis=1)
+    large = frame["n_train"].to_numpy() >= 2
+    np.testing.assert_array_equal(done, large)
+    assert set(frame.index[large]) == {"ceiling", "few_labels"}
+    assert set(frame.loc[["w2s", "same_capacity_w2s"], "reason"]) == {"one class"}
+    curves = frame.drop(["ceiling", "few_labels", "w2s", "same_capacity_w2s"])
+    assert set(curves["reason"]) == {"no labels"}
+    assert set(curves.index) == {*CURVES, "random", "true_labels"}
 
 
 def test_ceiling_is_sklearns_probe_on_true_labels(chain: Chain) -> None:
@@ -419,7 +490,7 @@ def test_w2s_is_sklearns_probe_on_soft_weak_labels(chain: Chain) -> None:
     runs, predictions = load(chain / "runs-0.parquet"), load(chain / "predictions-0.safetensors")
     (row,) = np.flatnonzero(runs["control"] == "w2s")
     np.testing.assert_allclose(predictions["proba"][row], expected, atol=2e-3)
-    accuracy = np.mean((soft >= 0.5) == (train["label"] == 1))
+    accuracy = np.mean((soft > 0.5) == (train["label"] == 1))
     assert runs["label_accuracy"][row] == pytest.approx(accuracy)
 
 
@@ -520,7 +591,8 @@ def test_correct_averages_the_repeats_of_each_row(chain: Chain) -> None:
     labels = by_id(found, "label")
     label = np.array([labels[i] for i in predictions["id"].tolist()])
     correct = load(chain / "correct-0.safetensors")
-    assert len(correct["correct"]) == 1 + 2 + 4 * 3 + 2
+    assert len(correct["correct"]) == 1 + 3 + len(FEW) + len(CURVES) * 3 + 2
+    assert (correct["restart"] == 0).all()
     for row, control in enumerate(correct.facts["control"]):
         if control == "floor":
             continue
@@ -572,7 +644,8 @@ def test_main_table_is_the_mean_over_the_seeds(chain: Chain) -> None:
 def test_mixing_table_is_the_mean_over_seeds_and_repeats(chain: Chain) -> None:
     accuracies = [mean_accuracies(load(chain / f"metrics-{seed}.parquet")) for seed in SEEDS]
     frame = load(chain / "table-mixing.parquet").frame
-    assert len(frame) == 4 * 3 + 2
+    assert len(frame) == 1 + len(FEW) + len(CURVES) * 3 + 2 + len(REFERENCES)
+    frame = frame[~frame["control"].isin(REFERENCES)]
     for row in frame.to_dict("records"):
         key = (row["control"], -1 if np.isnan(row["proportion"]) else row["proportion"])
         known = [found[key] for found in accuracies if np.isfinite(found[key])]
@@ -591,9 +664,11 @@ def test_comparisons_are_differences_of_the_tables(chain: Chain) -> None:
     mixing = load(chain / "table-mixing.parquet").frame.set_index(["control", "proportion"])
     plain = mixing["accuracy"]["plain"]
     assert overall["plain: p=1 - p=0"] == pytest.approx(plain[1.0] - plain[0.0])
-    assert Counter(frame["group"]) == dict.fromkeys(
-        ("overall", "easy", "hard", "overlap"), len(overall)
-    )
+    against = sum("reference" in name for name in frame["comparison"].unique())
+    assert Counter(frame["group"]) == {
+        "overall": len(overall),
+        **dict.fromkeys(("easy", "hard", "overlap"), len(overall) + against),
+    }
 
 
 def test_tables_match_the_test_points_of_the_seeds_by_id(chain: Chain) -> None:
@@ -625,7 +700,12 @@ def test_tables_of_one_dataset_do_not_depend_on_another(chain: Chain) -> None:
     both = tables(books[0] + metrics, books[1] + correct, settings=settings)
     for name, table in alone.items():
         found = both[name].where(both[name]["dataset"] == "films").frame
-        pd.testing.assert_frame_equal(found, table.frame)
+        expected = table.frame
+        if name == "comparisons":  # Holm's correction is for all comparisons of the table
+            more = np.array(found["p_holm"] >= expected["p_holm"]) | expected["p_holm"].isna()
+            assert more.all()
+            found, expected = (one.drop(columns="p_holm") for one in (found, expected))
+        pd.testing.assert_frame_equal(found, expected)
     assert both["main"]["dataset"].tolist() == ["books", "films"]
 
 

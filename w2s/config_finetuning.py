@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Strict, unique
+from w2s.config_sources import Share, Strict, unique
 
-Share = Annotated[float, Field(ge=0, le=1)]
 LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
 
 

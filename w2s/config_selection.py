@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Name, Strict, unique
+from w2s.config_sources import Name, Share, Strict, unique
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Policy = Literal[
     "ucb", "thompson", "epsilon_greedy", "random", "oracle", "label_oracle", "original"
 ]

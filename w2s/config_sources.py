@@ -12,8 +12,7 @@ NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"  # no "--": it joins the two models
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
-
-
+Share = Annotated[float, Field(ge=0, le=1)]
 S = TypeVar("S", bound=BaseModel)
 
 

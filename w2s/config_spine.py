@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Strict, unique
+from w2s.config_sources import Share, Strict, unique
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Control = Literal[
-    "plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels"
-]
+    "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
+    "label_balanced", "same_capacity", "random", "true_labels", "few_labels",
+]  # fmt: skip
 
 
 class Pair(Strict):
@@ -82,7 +82,9 @@ class MixingConfig(Strict):
     )
     repeats: Annotated[int, Field(ge=1)] = Field(3, description="Random draws of each mix.")
     controls: tuple[Control, ...] = Field(
-        get_args(Control), description="Which curves: plain and its controls (see docs/method.md)."
+        get_args(Control),
+        description="Which curves: plain and its controls (see docs/method.md). placebo also adds "
+        "one to each matched curve; few_labels is what the references of regions need.",
     )
 
     @model_validator(mode="after")

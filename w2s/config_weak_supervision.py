@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.config_sources import Strict, unique
+from w2s.config_sources import Share, Strict, unique
 
 LF = Literal[
     "vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald", "negation", "intensity",
@@ -42,6 +42,18 @@ class WeakSupervisionConfig(Strict):
         description="Strong models: a small multilayer perceptron, the configured probe.",
     )
 
+    restarts: Annotated[int, Field(ge=1)] = Field(
+        5,
+        description="Starting points of each perceptron: its results are means over them, as "
+        "training amplifies rounding.",
+    )
+    proportions: tuple[Share, ...] | None = Field(
+        None,
+        description="Shares of overlap points in the mixes of perceptrons; those of `mixing` if "
+        "not given.",
+        min_length=1,
+    )
+
     @model_validator(mode="after")
     def _unique(self) -> Self:
         needy = [name for name in self.label_models if name != "majority_vote"]
@@ -49,4 +61,5 @@ class WeakSupervisionConfig(Strict):
             raise ValueError(
                 f"lfs: found {len(self.lfs)}, expected {MIN_LFS} or more for {needy[0]}"
             )
-        return unique(self, "datasets", "lfs", "label_models", "students")
+        named = ("proportions",) if self.proportions else ()
+        return unique(self, "datasets", "lfs", "label_models", "students", *named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from w2s.kinds.declaration import DATASET, ROW, Array, Kind, number, with_interval
+from w2s.kinds.spine import LABELS
 
 CONTROL = (
     "floor (the weak model), ceiling, a loss that w2s is trained with, or s2s_K: the K-th "
@@ -40,7 +41,7 @@ FINETUNING_TABLE = Kind(
         "probe_accuracy": number("test accuracy of the probe in its place (floor, ceiling or w2s); "
                                  "NaN where there is none"),
         "n_train": number("training points, mean over seeds"),
-        "label_accuracy": number("accuracy of the labels trained on"),
+        **LABELS,
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds or numbers are missing, if they are"),
     },

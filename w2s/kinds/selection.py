@@ -87,6 +87,7 @@ SELECTION_PREDICTIONS = Kind(
     {
         "id": ID,
         "label": Array("int8", "true label, 0 or 1"),
+        "group": Array("int64", "group of the test point; unique where there are no groups"),
         "row": Array("int32", "row of selection_paths", ("rows",)),
         "all": Array(
             "float32", "P(label = 1), trained on all points so far", ("rows", "n"), True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from w2s.kinds.declaration import (
     DATASET,
     ID,
@@ -120,16 +122,29 @@ REGIONS = Kind(
         **STATUS,
     },
 )
+PROPORTION = (
+    "share of overlap points in the mix (of fixed_hard: among its points that are not hard; of "
+    "few_labels: share of strong_train)"
+)
+RESTART = "number of the network's starting point; 0 where there is one only"
+LABELS = {
+    "label_accuracy": Array(
+        "float64", "accuracy of the labels trained on, without those of exactly 1/2", nan=True
+    ),
+    "label_brier": Array("float64", "Brier score of the labels trained on", nan=True),
+    "label_calibration": Array("float64", "their expected calibration error, 10 bins", nan=True),
+}
 RUNS = Kind(
     "runs",
     "Every probe trained for one dataset, pair and seed.",
     {
         "run": Array("int32", "number of the run, row of predictions"),
         "control": Array("str", "ceiling, w2s, or a curve of the mixing experiment"),
-        "proportion": Array("float64", "share of overlap points in the mix", nan=True),
+        "proportion": Array("float64", PROPORTION, nan=True),
         "repeat": Array("int32", "number of the random draw"),
+        "restart": Array("int32", RESTART),
         "n_train": Array("int32", "training points"),
-        "label_accuracy": Array("float64", "accuracy of the labels trained on", nan=True),
+        **LABELS,
         "gap": Array("float64", "bound on the relative optimality gap", nan=True),
         "l2": Array("float64", "penalty of the probe; none for knn", nan=True),
         "reason": Array("str", "why the run has no predictions, if it has none"),
@@ -153,9 +168,12 @@ METRICS = Kind(
     "Metrics of every run, one per row.",
     {
         "control": Array("str", "floor, ceiling, w2s, or a curve of the mixing experiment"),
-        "proportion": Array("float64", "share of overlap points in the mix", nan=True),
+        "proportion": Array("float64", PROPORTION, nan=True),
         "repeat": Array("int32", "number of the random draw"),
-        "group": Array("str", "test points: overall, easy, hard or overlap"),
+        "restart": Array("int32", RESTART),
+        "group": Array(
+            "str", "test points: overall, easy, hard or overlap by this seed's own weak model"
+        ),
         "metric": Array("str", "accuracy, auroc or brier"),
         "value": Array("float64", "value of the metric", nan=True),
         "n": Array("int32", "test points of the group"),
@@ -177,15 +195,25 @@ CORRECT = Kind(
     {
         "id": ID,
         "region": Array("int8", "region of the test point: 0 easy, 1 hard, 2 overlap, -1 none"),
+        "group": Array("int64", "group of the test point; unique where there are no groups"),
         "correct": Array("float32", "share of repeats that are right", ("rows", "n"), True),
-        "proportion": Array("float64", "share of overlap points", ("rows",), True),
+        "proportion": Array("float64", PROPORTION, ("rows",), True),
+        "restart": Array("int32", RESTART, ("rows",)),
         "n_train": Array("float64", "training points", ("rows",), True),
-        "label_accuracy": Array("float64", "accuracy of the training labels", ("rows",), True),
+        **{name: replace(spec, axes=("rows",)) for name, spec in LABELS.items()},
     },
     {**JOB, "control": "control of each row", "row_reason": "why a row is NaN, if it is", **STATUS},
     suffix=".safetensors",
 )
 
+REFERENCE = (
+    "the strong model on so few true labels that it is as accurate on all test points as the floor "
+    "(reference) or as w2s (reference_w2s)"
+)
+HOLM = (
+    "the same after Holm's correction for the number of rows in this table: all overall rows are "
+    "one family, all rows of regions another"
+)
 MAIN_TABLE = Kind(
     "main_table",
     "Floor, w2s, ceiling and PGR of every dataset and pair.",
@@ -193,6 +221,8 @@ MAIN_TABLE = Kind(
         **ROW,
         "n_seeds": Array("int64", "seeds"),
         "n_pool": Array("int64", "size of the training pool"),
+        "n_test": Array("int64", "test points"),
+        "n_groups": Array("int64", "what intervals resample: groups of test points, or the points"),
         **with_interval("floor", "weak floor: test accuracy, mean over seeds"),
         **with_interval("w2s", "test accuracy of weak-to-strong, mean over seeds"),
         **with_interval("ceiling", "strong ceiling: test accuracy, mean over seeds"),
@@ -211,11 +241,11 @@ MIXING_TABLE = Kind(
     {
         **ROW,
         "control": Array("str", "plain or a control"),
-        "proportion": number("share of overlap points in the mix; NaN for random, true_labels"),
+        "proportion": number(PROPORTION + "; NaN where there is none"),
         "accuracy": number("test accuracy, mean over seeds and repeats"),
         "lo": number("lower " + INTERVAL),
         "hi": number("upper " + INTERVAL),
-        "label_accuracy": number("accuracy of the labels trained on"),
+        **LABELS,
         "n_seeds": Array("int64", "seeds with a value"),
         "n_train": number("training points, mean over seeds"),
         "reason": Array("str", "why seeds are missing, if they are"),
@@ -227,12 +257,12 @@ REGIONS_TABLE = Kind(
     "Test accuracy on easy, hard and overlap test points.",
     {
         **ROW,
-        "model": Array("str", "floor, w2s or ceiling"),
-        "region": Array("str", "easy, hard or overlap"),
+        "model": Array("str", "floor, w2s, ceiling, or a reference: " + REFERENCE),
+        "region": Array("str", "easy, hard or overlap, by the weak models of the other seeds"),
         "accuracy": number("accuracy on the region's test points, mean over seeds"),
         "lo": number("lower " + INTERVAL),
         "hi": number("upper " + INTERVAL),
-        "n": number("test points of the region, mean over seeds"),
+        "n": number("test points of the region, mean over seeds and the models that divide them"),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
     },
@@ -244,10 +274,15 @@ COMPARISONS_TABLE = Kind(
     {
         **ROW,
         "comparison": Array("str", "what is subtracted from what"),
-        "group": Array("str", "test points: overall, easy, hard or overlap"),
+        "group": Array(
+            "str",
+            "test points: overall, or easy, hard or overlap by the weak models of other seeds",
+        ),
         "difference": number("mean over seeds of the paired difference"),
         "lo": number("lower " + INTERVAL),
         "hi": number("upper " + INTERVAL),
+        "p": number("two-sided p value: normal, with the standard error of the bootstrap"),
+        "p_holm": number(HOLM),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
     },

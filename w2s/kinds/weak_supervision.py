@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from w2s.kinds.declaration import DATASET, ID, INTERVAL, Array, Kind, number
+from w2s.kinds.spine import LABELS, PROPORTION
 
 LABEL_MATRIX = Kind(
     "label_matrix",
@@ -40,12 +41,13 @@ WEAK_SUPERVISION_TABLE = Kind(
             "label_model (itself), w2s (all its labels), ceiling (all true labels), or a curve of "
             "the mixing experiment; random and true_labels have the size of its mixes",
         ),
-        "proportion": number("share of overlap points in the mix; NaN where there is no mix"),
+        "proportion": number(PROPORTION + "; NaN where there is no mix"),
         "accuracy": number("test accuracy, mean over seeds and repeats"),
         "lo": number("lower " + INTERVAL),
         "hi": number("upper " + INTERVAL),
-        "label_accuracy": number("accuracy of the labels trained on; of the label model: of its "
-                                 "labels on strong_train"),
+        "restart_sd": number("standard deviation of the accuracy over the restarts of a seed, mean "
+                             "over seeds; NaN without restarts"),
+        **LABELS,
         "n_seeds": Array("int64", "seeds with a value"),
         "n_train": number("training points, mean over seeds"),
         "reason": Array("str", "why seeds are missing, if they are"),

@@ -14,7 +14,6 @@ from w2s.methods.logistic import Solution, Solver
 CANDIDATES = tuple(float(l2) for l2 in np.logspace(-1, -5, 9))  # around the paper's 1e-3
 FOLDS = 5
 LOOSE = 1e-4  # gap of the fits that are only compared with each other
-PATIENCE = 2  # candidates without a better loss for any column that end the search
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,9 @@ def choose_l2(
 
     Every candidate fits all columns on all folds but one as one problem, started at the fits of the
     candidate before. The loss is the weighted mean BCE of the held-out rows, over folds whose other
-    rows hold both classes. Small penalties take the most steps, so the search ends where two
-    candidates in turn improve no column.
+    rows hold both classes. All candidates are tried: losses may rise and fall again, as where noise
+    of large variance hides a direction of small variance that tells the label. Columns are solved
+    together but chosen apart: others move a column's losses only within the gap of its fits.
 
     Args:
         solver: The solver on the columns' rows.
@@ -82,20 +82,16 @@ def choose_l2(
         candidates: The penalties, from large to small.
 
     Returns:
-        The penalties (b,), the larger one of equals, and the losses (candidates, b), NaN where a
-        candidate was not tried; all NaN for columns of which no fold can be scored.
+        The penalties (b,), the larger one of equals, and the losses (candidates, b); both are NaN
+        for columns of which no fold can be scored.
     """
     parts = without_each(solver, columns, folds)
     losses = np.full((len(candidates), columns.y.shape[1]), np.nan)
-    start, waited = None, 0
+    start = None
     for i, l2 in enumerate(candidates if len(parts.good) else ()):
         found = solver.solve(parts.y, parts.u, l2, tolerance=LOOSE, start=start)
         start = found.theta
         losses[i] = parts.losses(found)
-        before = np.nan_to_num(losses[:i], nan=np.inf).min(axis=0, initial=np.inf)
-        waited = 0 if (losses[i] < before).any() else waited + 1
-        if waited == PATIENCE:
-            break
     tried = np.nan_to_num(losses, nan=np.inf)
     best = np.array(candidates)[tried.argmin(axis=0)]
     return np.where(np.isinf(tried.min(axis=0)), np.nan, best), losses

@@ -9,10 +9,12 @@ import numpy as np
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
-from w2s.evaluation.metrics import METRICS, correct_rows
+from w2s.evaluation.metrics import LABEL_SCORES, METRICS, correct_rows
 from w2s.methods.regions import REGIONS
 from w2s.settings import EvaluateSettings
-from w2s.steps.inputs import same_job
+from w2s.steps.inputs import group_codes, same_job
+
+NAMES = ("control", "proportion", "repeat", "restart")  # of a run
 
 
 def evaluate(
@@ -38,6 +40,7 @@ def evaluate(
     ids = predictions["id"]
     label = examples["label"][rows_of(ids, examples["id"], what="examples")]
     floor = weak_labels["weak_proba"][rows_of(ids, weak_labels["id"], what="weak_labels")]
+    group = group_codes(examples["group"][rows_of(ids, examples["id"], what="examples")])
     words = regions["region"][rows_of(ids, regions["id"], what="regions")]
     region = np.full(len(ids), -1, dtype=np.int8)
     for code, word in enumerate(REGIONS):
@@ -51,7 +54,9 @@ def evaluate(
     shares = {"n_pool": int(np.sum(examples["part"] == "pool")), **_shares(regions)}
     return {
         "metrics": Artifact("metrics", _metrics(proba, label, region, rows), facts | shares),
-        "correct": _correct(ids, region, correct_rows(proba, label), rows, facts),
+        "correct": _correct(
+            {"id": ids, "region": region, "group": group}, correct_rows(proba, label), rows, facts
+        ),
     }
 
 
@@ -70,8 +75,9 @@ def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:
         "control": "floor",
         "proportion": np.nan,
         "repeat": 0,
+        "restart": 0,
         "n_train": weak_labels.facts["n_train"],
-        "label_accuracy": 1.0,
+        **dict(zip(LABEL_SCORES, (1.0, 0.0, 0.0), strict=True)),
         "reason": weak_labels.facts["reason"],
     }
     return {
@@ -85,8 +91,7 @@ def _metrics(proba: Array, label: Array, region: Array, rows: dict[str, Array]) 
     masks = {"overall": np.ones(len(label), dtype=bool)}
     masks |= {word: region == code for code, word in enumerate(REGIONS)}
     table: dict[str, list[Any]] = {
-        name: []
-        for name in ("control", "proportion", "repeat", "group", "metric", "value", "n", "reason")
+        name: [] for name in (*NAMES, "group", "metric", "value", "n", "reason")
     }
     for i, group, metric in (
         (i, group, metric) for i in range(len(proba)) for group in masks for metric in METRICS
@@ -95,19 +100,21 @@ def _metrics(proba: Array, label: Array, region: Array, rows: dict[str, Array]) 
         value = np.nan if why else METRICS[metric](proba[i, mask], label[mask])
         if not why and np.isnan(value):
             why = f"too few {group} test points of each class"
-        cells = (*(rows[c][i] for c in ("control", "proportion", "repeat")), group, metric)
+        cells = (*(rows[name][i] for name in NAMES), group, metric)
         for name, cell in zip(table, (*cells, value, int(mask.sum()), why), strict=True):
             table[name].append(cell)
-    types = {"proportion": np.float64, "repeat": np.int32, "value": np.float64, "n": np.int32}
+    types = {"proportion": np.float64, "repeat": np.int32, "restart": np.int32}
+    types |= {"value": np.float64, "n": np.int32}
     return {name: np.array(cells, dtype=types.get(name, object)) for name, cells in table.items()}
 
 
 def _correct(
-    ids: Array, region: Array, right: Array, rows: dict[str, Array], facts: dict[str, Any]
+    points: dict[str, Array], right: Array, rows: dict[str, Array], facts: dict[str, Any]
 ) -> Artifact:
-    """Average the repeats of each control and proportion; a failed repeat makes the row NaN."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i, key in enumerate(zip(rows["control"], map(str, rows["proportion"]), strict=True)):
+    """Average the repeats of each row of the tables; a failed repeat makes it NaN."""
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    keys = zip(rows["control"], map(str, rows["proportion"]), rows["restart"], strict=True)
+    for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
     members = [np.array(group) for group in groups.values()]
 
@@ -115,15 +122,13 @@ def _correct(
         return np.array([rows[name][group].astype(np.float64).mean() for group in members])
 
     arrays = {
-        "id": ids,
-        "region": region,
+        **points,
         "correct": np.stack([right[group].mean(axis=0) for group in members]),
-        "proportion": means("proportion"),
-        "n_train": means("n_train"),
-        "label_accuracy": means("label_accuracy"),
+        "restart": np.array([restart for _, _, restart in groups], dtype=np.int32),
+        **{name: means(name) for name in ("proportion", "n_train", *LABEL_SCORES)},
     }
     named = {
-        "control": [control for control, _ in groups],
+        "control": [control for control, _, _ in groups],
         "row_reason": [next(filter(None, rows["reason"][group]), "") for group in members],
     }
     return Artifact("correct", arrays, facts | named)

@@ -10,6 +10,7 @@ import numpy as np
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.config_spine import JobRuntime
+from w2s.evaluation.metrics import LABEL_SCORES, label_scores
 from w2s.models.cards import own_card
 from w2s.models.source import parse_source
 from w2s.settings import FinetuneStrongSettings
@@ -90,20 +91,24 @@ def _failed(task: Task, wanted: Array, why: str) -> Trained:
 
 
 def _runs(trained: list[Trained], label: Array) -> dict[str, Array]:
-    """Columns of the runs; labels count as the class they are nearer to, 1/2 as 1."""
+    """Columns of the runs."""
     n = len(trained)
-    purity = [
-        np.nan if np.isnan(item.task.labels).any()
-        else np.mean((item.task.labels >= 0.5) == (label == 1))
-        for item in trained
-    ]  # fmt: skip
+    scores = np.array(
+        [
+            (np.nan,) * len(LABEL_SCORES)
+            if np.isnan(item.task.labels).any()
+            else label_scores(item.task.labels, label)
+            for item in trained
+        ]
+    )  # (n, 3)
     return {
         "run": np.arange(n, dtype=np.int32),
         "control": np.array([item.task.control for item in trained], dtype=object),
         "proportion": np.full(n, np.nan),
         "repeat": np.zeros(n, dtype=np.int32),
+        "restart": np.zeros(n, dtype=np.int32),
         "n_train": np.array([len(item.task.rows) for item in trained], dtype=np.int32),
-        "label_accuracy": np.array(purity, dtype=np.float64),
+        **dict(zip(LABEL_SCORES, scores.T, strict=True)),
         "gap": np.full(n, np.nan),
         "l2": np.full(n, np.nan),
         "reason": np.array([item.reason for item in trained], dtype=object),

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.config_spine import MixingConfig
-from w2s.methods.mixing import Mix
-from w2s.methods.training import Run, Trained, mixing_runs, train, whole_pool_runs
+from w2s.evaluation.metrics import LABEL_SCORES, label_scores
+from w2s.methods.training import (
+    Labels,
+    Pool,
+    Run,
+    Trained,
+    mixing_runs,
+    targets_of,
+    train,
+    whole_pool_runs,
+    without_labels,
+)
 from w2s.rng import stream
 from w2s.settings import StrongSettings
 from w2s.steps.inputs import layer_of, same_job
@@ -36,14 +46,13 @@ def strong(
     pool = weak_labels.where(weak_labels["part"] == "strong_train")
     test = weak_labels.where(weak_labels["part"] == "test")
     region = regions["region"][rows_of(pool["id"], regions["id"], what="regions")]
-    proba, label = pool["weak_proba"].astype(np.float64), pool["label"]
-    runs = whole_pool_runs(len(pool), weak_labels.facts["reason"])
-    runs += mixing_of(region, proba, label, regions.facts, settings.mixing)
+    points = Pool(region, pool["weak_proba"].astype(np.float64), pool["label"])
+    runs = runs_of(points, weak_labels.facts["reason"], regions.facts, settings.mixing)
     dataset, seed = regions.facts["dataset"], regions.facts["seed"]
     trained = train(
         runs,
-        proba,
-        label,
+        points.weak_proba,
+        points.label,
         strong=_matrices(strong_activations, settings.strong_layer, pool, test),
         weak=_matrices(weak_activations, settings.weak_layer, pool, test),
         fit=fitter(settings.probe, stream(seed, "folds", dataset, "strong")),
@@ -51,7 +60,7 @@ def strong(
     names = {"weak": settings.weak, "strong": settings.strong}
     facts = {"dataset": dataset, **names, "seed": seed}
     status = {key: regions.facts[key] for key in ("status", "reason")}
-    arrays = described(runs, trained, (proba >= 0.5) == (label == 1))
+    arrays = described(runs, trained, points)
     predictions = {"id": test["id"], "run": arrays["run"], "proba": trained.proba}
     return {
         "runs": Artifact("runs", arrays, facts | status),
@@ -59,15 +68,12 @@ def strong(
     }
 
 
-def mixing_of(
-    region: Array, proba: Array, label: Array, facts: Any, mixing: MixingConfig
-) -> list[Run]:
-    """The mixing runs; where regions are undefined, runs without rows that say so.
+def runs_of(pool: Pool, reason: str, facts: Any, mixing: MixingConfig) -> list[Run]:
+    """All trainings; where weak labels or regions are undefined, runs without rows that say so.
 
     Args:
-        region: Regions of the pool, (n,).
-        proba: Weak labels, (n,).
-        label: True labels, (n,).
+        pool: The points of strong_train.
+        reason: Why there are no weak labels, "" if there are.
         facts: Facts of the regions artifact: dataset, seed, status and reason.
         mixing: The experiment.
     """
@@ -75,23 +81,18 @@ def mixing_of(
     def streams(control: str) -> Callable[[str], np.random.Generator]:
         return lambda repeat: stream(facts["seed"], "mixing", facts["dataset"], control, repeat)
 
-    runs = mixing_runs(
-        region == "overlap",
-        proba,
-        label,
-        controls=mixing.controls,
+    few = mixing.repeats if "few_labels" in mixing.controls else 0
+    capacity = "same_capacity" in mixing.controls
+    whole = whole_pool_runs(pool, few=few, same_capacity=capacity, streams=streams)
+    mixes = mixing_runs(
+        pool,
+        controls=[name for name in mixing.controls if name != "few_labels"],
         proportions=mixing.proportions,
         repeats=mixing.repeats,
         streams=streams,
     )
-    if facts["status"] == "ok":
-        return runs
-    nothing = np.empty(0, dtype=np.int64)
-    return [
-        Run(run.control, Mix(run.mix.proportion, run.mix.repeat, nothing, facts["reason"]),
-            run.true_labels, run.weak_activations)
-        for run in runs
-    ]  # fmt: skip
+    whole = without_labels(whole, reason) if reason else whole
+    return whole + (mixes if facts["status"] == "ok" else without_labels(mixes, facts["reason"]))
 
 
 def _matrices(
@@ -103,19 +104,22 @@ def _matrices(
     return x[pool_rows], x[test_rows]
 
 
-def described(runs: list[Run], trained: Trained, right: Array) -> dict[str, Array]:
+def described(runs: list[Run], trained: Trained, pool: Pool) -> dict[str, Array]:
     """Columns of the `runs` artifact."""
-    purity = [
-        np.nan if not len(run.mix.rows) else 1.0 if run.true_labels else right[run.mix.rows].mean()
-        for run in runs
-    ]
+    targets = {
+        labels: targets_of(labels, pool.weak_proba, pool.label) for labels in get_args(Labels)
+    }
+    scores = np.array(
+        [label_scores(targets[run.labels][run.mix.rows], pool.label[run.mix.rows]) for run in runs]
+    )  # (runs, 3)
     return {
         "run": np.arange(len(runs), dtype=np.int32),
         "control": np.array([run.control for run in runs], dtype=object),
         "proportion": np.array([run.mix.proportion for run in runs], dtype=np.float64),
         "repeat": np.array([run.mix.repeat for run in runs], dtype=np.int32),
+        "restart": np.array([run.restart for run in runs], dtype=np.int32),
         "n_train": np.array([len(run.mix.rows) for run in runs], dtype=np.int32),
-        "label_accuracy": np.array(purity, dtype=np.float64),
+        **dict(zip(LABEL_SCORES, scores.T, strict=True)),
         "gap": trained.gap,
         "l2": trained.l2,
         "reason": np.array(trained.reason, dtype=object),
