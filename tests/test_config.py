@@ -91,13 +91,17 @@ def test_defaults_are_those_of_the_method() -> None:
     }
     assert parsed.mixing.proportions == (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     assert set(parsed.mixing.controls) == {
-        *("plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels")
+        *("plain", "purity_matched", "label_balanced", "same_capacity", "random", "true_labels"),
+        *("placebo", "fixed_hard", "overlap_against_easy", "brier_matched", "few_labels"),
     }
     assert (parsed.evaluation.bootstrap, parsed.evaluation.level) == (2000, 0.95)
     assert parsed.resources == "resources"
     assert parsed.models["small"].layers == (-1,)
     assert parsed.models["small"].pooling == "last"
     assert parsed.datasets["films"].grouped
+    labeled = parse(changed("weak_supervision", {"datasets": ["films"], "features": "large"}))
+    assert labeled.weak_supervision is not None
+    assert (labeled.weak_supervision.restarts, labeled.weak_supervision.proportions) == (5, None)
     assert parsed.datasets["tweets"].model_dump()["package"] == ICWSM14.model_dump()
 
 
@@ -130,6 +134,7 @@ MISTAKES = [
     ("mixing.controls", ["plan", "plain"], "'plain'"),
     ("mixing.controls", ["plain", "plain"], "found a value twice"),
     ("mixing.repeats", 0, "found 0"),
+    ("mixing.controls", ["placebo", "brier"], "'brier_matched'"),
     ("seeds", [], "at least 1 item"),
     ("seeds", [1, 1], "found a seed twice in [1, 1], expected once"),
     ("seeds", [-1], "found -1"),

@@ -178,6 +178,8 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("overlap.similarity", "dot", {"overlap", "select", "student"}),
         ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select", "student"}),
         ("weak_supervision.lfs", ["afinn", "vader", "negation"], {"label_matrix"}),
+        ("weak_supervision.restarts", 3, {"student"}),
+        ("weak_supervision.proportions", [0, 1], {"student"}),
         ("selection.paths", {"rounds": 7}, {"select"}),
         ("selection.experiments.cut.counts", "rebalanced", {"select"}),
         ("selection.experiments.cut.title", "Cut", {"selection_figures"}),
@@ -236,6 +238,28 @@ def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:
     assert {dict(job).get("model", dict(job).get("strong")) for _, job in model} == {"six"}
     pair = affected("pairs.0.strong_layer", 3)
     assert {dict(job)["strong"] for _, job in pair} == {"six"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("restarts", 3), ("proportions", [0, 0.5, 1])])
+def test_restarts_and_proportions_of_weak_supervision_concern_perceptrons_only(
+    name: str, value: Any
+) -> None:
+    found = affected(f"weak_supervision.{name}", value)
+    assert {dict(job)["strong"] for _, job in found} == {"mlp"}
+    labels = 2 * 3 * 2  # datasets, label models, seeds
+    assert len(found) == labels
+    assert affected("weak_supervision.restarts", 5) == set()  # the default
+
+
+def test_proportions_of_the_mixing_experiment_leave_perceptrons_that_have_their_own() -> None:
+    data = example()
+    data["weak_supervision"]["proportions"] = [0, 1]
+    other = copy.deepcopy(data)
+    other["mixing"] = {"proportions": [0, 0.5]}
+    before, after = jobs(parse(data)), jobs(parse(other))
+    found = {job for job, text in before.items() if after[job] != text}
+    assert {dict(job)["strong"] for stage, job in found if stage == "student"} == {"probe"}
+    assert stages(found) == {"strong", "student"}
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from w2s.errors import W2SError
 from w2s.methods.overlap import detect_overlap
-from w2s.methods.training import train, whole_pool_runs
+from w2s.methods.training import Pool, train, whole_pool_runs
 from w2s.models import mlp
 from w2s.models.mlp import MLPs, fit_mlps
 from w2s.rng import stream
@@ -143,10 +143,89 @@ def test_units_of_the_features_do_not_matter(seed, scale):
 
 def test_soft_targets_are_trained_on_as_hard_ones():
     x, label, _, points, _ = problem()
-    soft = np.where(label == 1, 0.5, 0.49)  # a tie is 1
+    soft = np.where(label == 1, 0.51, 0.49)
     first, second = (fit_mlps(x, y, seed=0).predict_proba(points) for y in (label, soft))
     assert first.shape == (M,)
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_row_of_exactly_one_half_is_left_out():
+    x, label, _, points, _ = problem()
+    kept = np.random.default_rng(3).random(N) < 0.8
+    halves = np.where(kept, label, 0.5)
+    first = fit_mlps(x, halves, seed=0)
+    for y in (label, 1 - label, halves):  # of what is not kept, any label
+        mixed = np.where(kept, label, y)
+        second = fit_mlps(x, mixed, kept.astype(float), seed=0)
+        np.testing.assert_array_equal(first.predict_proba(points), second.predict_proba(points))
+    every = fit_mlps(x, np.where(kept, label, 1.0), seed=0)
+    assert np.abs(every.predict_proba(points) - first.predict_proba(points)).max() > 0.01
+
+
+def test_a_column_of_halves_or_of_halves_and_one_class_is_nan_with_the_reason():
+    x, label, _, points, _ = problem()
+    targets = np.column_stack([np.full(N, 0.5), np.where(label == 1, 1, 0.5), label])
+    found = fit_mlps(x, targets, seed=0)
+    assert found.reason == (
+        "found no row with a weight above 0",
+        "found only targets equal to 1, expected both classes",
+        "",
+    )
+    gone = np.isnan(found.predict_proba(points)).all(axis=0)
+    np.testing.assert_array_equal(gone, [True, True, False])
+
+
+def test_each_restart_is_another_network_and_restart_0_the_one_without_a_number():
+    x, label, used, points, _ = problem()
+    proba = [
+        fit_mlps(x, label, used[:, :2], seed=0, restart=number).predict_proba(points)
+        for number in range(4)
+    ]
+    plain = fit_mlps(x, label, used[:, :2], seed=0).predict_proba(points)
+    np.testing.assert_array_equal(proba[0], plain)
+    for number, one in enumerate(proba):
+        for other in proba[:number]:
+            assert (np.abs(one - other).max(axis=0) > 0.01).all()
+    again = fit_mlps(x, label, used[:, :2], seed=0, restart=3).predict_proba(points)
+    np.testing.assert_array_equal(proba[3], again)
+
+
+def test_a_restart_is_what_a_plain_loop_gives_with_its_draws():
+    x, label, used, points, _ = problem()
+    found = fit_mlps(x, label, used[:, :1], seed=7, restart=2, names=["set"])
+    alone = torch_loop(x, label, np.flatnonzero(used[:, 0]), seed=7, name="set, restart 2")
+    expected, hidden = alone(points)
+    np.testing.assert_allclose(found.predict_proba(points)[:, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(found.hidden(points), hidden, atol=1e-3)
+
+
+def test_fault_training_amplifies_rounding_and_a_mean_over_restarts_hardly_notices():
+    """One network's results are not those of another machine: their digits are no evidence."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 1000).astype(float)
+    x = rng.normal(size=(1000, 64)) + 0.25 * (2 * label - 1)[:, None] * (np.arange(64) < 20)
+    x = x.astype(np.float32)
+    moved = (x * (1 + 1e-6 * rng.choice([-1, 1], size=x.shape))).astype(np.float32)
+    noisy = np.where(rng.random(600) < 0.4, 1 - label[:600], label[:600])
+    names = [f"network {j}" for j in range(6)]
+
+    def probabilities(features):
+        """Of the 400 other points, (restarts, points, networks)."""
+        targets = np.repeat(noisy[:, None], len(names), axis=1)
+        every = [
+            fit_mlps(features[:600], targets, seed=0, restart=number, names=names)
+            for number in range(5)
+        ]
+        return np.stack([found.predict_proba(features[600:]) for found in every])
+
+    first, second = probabilities(x), probabilities(moved)
+    assert np.abs(first - second).max() > 1e-3  # a millionth became a thousand times as much
+    accuracy, other = (
+        ((proba >= 0.5) == (label[600:, None] == 1)).mean(axis=1) for proba in (first, second)
+    )  # (restarts, networks)
+    spread = np.sqrt(accuracy.var(axis=0, ddof=1).mean())  # between restarts
+    assert spread > 0.01
+    assert np.abs(accuracy.mean(axis=0) - other.mean(axis=0)).max() < spread / 2
 
 
 def test_a_curved_boundary_is_found():
@@ -166,7 +245,10 @@ def test_it_is_a_fit_of_the_strong_models_trainings():
 
     proba = np.where(label == 1, 0.9, 0.2)
     both = {"strong": (x, points), "weak": (x, points)}
-    trained = train(whole_pool_runs(N), proba, label, **both, fit=fit)
+    pool = Pool(np.full(N, "easy"), proba, label, hard_labels=True)
+    draws = {"few": 0, "streams": lambda control: lambda repeat: stream(0, control, repeat)}
+    runs = whole_pool_runs(pool, same_capacity=False, **draws)
+    trained = train(runs, proba, label, **both, fit=fit)
     assert trained.reason == ["", ""]
     np.testing.assert_array_equal(trained.proba[0], trained.proba[1])  # the same hard labels
     assert np.isnan(trained.gap).all()

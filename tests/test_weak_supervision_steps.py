@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 from conftest import SEEDS, Chain
@@ -19,6 +20,8 @@ from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import Config, parse, parse_as
 from w2s.errors import ArtifactError, ConfigError, DataError
+from w2s.evaluation.metrics import LABEL_SCORES
+from w2s.evaluation.outcome import REFERENCES
 from w2s.methods.label_models import LABEL_MODELS
 from w2s.methods.overlap import fit_detector
 from w2s.models.mlp import MLPs, fit_mlps
@@ -89,7 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def taught(weak: Artifact, features: Artifact, strong: str = "mlp", **changes: Any) -> Found:
-    chosen = {"weak": "dawid_skene", "strong": strong, "mixing": MIXING} | changes
+    chosen = {"weak": "dawid_skene", "strong": strong, "mixing": MIXING, "restarts": 2} | changes
     return student(weak, features, settings=parse_as(StudentSettings, chosen))
 
 
@@ -111,9 +114,10 @@ def changed(artifact: Artifact, **arrays: Any) -> Artifact:
     return replace(artifact, arrays={**artifact.arrays, **arrays})
 
 
-def run_of(found: Found, control: str) -> Array:
-    """Test predictions of the only run of a control."""
-    (number,) = np.flatnonzero(found["runs"]["control"] == control)
+def run_of(found: Found, control: str, restart: int = 0) -> Array:
+    """Test predictions of the only run of a control, and a restart."""
+    runs = found["runs"]
+    (number,) = np.flatnonzero((runs["control"] == control) & (runs["restart"] == restart))
     proba: Array = found["predictions"]["proba"][number]
     return proba
 
@@ -217,7 +221,9 @@ def test_a_fit_that_is_undefined_is_an_outcome_with_its_reason(made: Made) -> No
     assert "labeling functions" in weak.facts["reason"]
     assert (weak["weak_proba"] == 0.5).all()
     shown = table_of(made, scored(made, weak, taught(weak, made.features)))
-    assert shown.drop(["ceiling", "true_labels"])["accuracy"].isna().all()
+    mixes = shown.drop(["ceiling", "few_labels", "label_model"])
+    assert mixes["accuracy"].isna().all()
+    assert np.isfinite(shown.loc["few_labels", "accuracy"]).sum() > 4
     assert np.isfinite(shown.loc["ceiling", "accuracy"])
 
 
@@ -237,9 +243,10 @@ def probe(made: Made) -> Found:
 def test_w2s_and_ceiling_of_the_mlp_are_networks_of_strong_train(made: Made, mlp: Found) -> None:
     x, proba, label, x_test, test = sides(made.weak_labels(), made.features)
     assert mlp["predictions"]["id"].tolist() == test.tolist()
-    for control, targets in (("w2s", proba), ("ceiling", label)):
-        alone = fit_mlps(x, targets, seed=3).predict_proba(x_test)
-        np.testing.assert_allclose(run_of(mlp, control), alone, atol=1e-5)
+    for restart in (0, 1):
+        for control, targets in (("w2s", proba), ("ceiling", label)):
+            alone = fit_mlps(x, targets, seed=3, restart=restart).predict_proba(x_test)
+            np.testing.assert_allclose(run_of(mlp, control, restart), alone, atol=1e-5)
     assert np.abs(run_of(mlp, "w2s") - run_of(mlp, "ceiling")).max() > 0.05
 
 
@@ -253,13 +260,91 @@ def test_w2s_and_ceiling_of_the_probe_are_probes_of_strong_train(made: Made, pro
 
 def hardened(weak: Artifact) -> Artifact:
     """The same labels, confidences of another kind."""
-    proba = np.where(weak["weak_proba"] >= 0.5, 0.75, 0.25) + weak["weak_proba"] / 10
+    proba = np.where(weak["weak_proba"] > 0.5, 0.75, 0.2) + weak["weak_proba"] / 10
     return changed(weak, weak_proba=proba.astype(np.float32))
+
+
+def test_every_training_of_a_perceptron_has_every_restart(mlp: Found, probe: Found) -> None:
+    frame = mlp["runs"].frame
+    parts = [frame[frame["restart"] == number].reset_index(drop=True) for number in (0, 1)]
+    same = ["control", "proportion", "repeat", "n_train", *LABEL_SCORES]
+    pd.testing.assert_frame_equal(parts[0][same], parts[1][same])
+    assert len(frame) == sum(map(len, parts))
+    assert frame["run"].tolist() == list(range(len(frame)))
+    assert {"ceiling", "few_labels", "plain", "placebo", "random"} < set(frame["control"])
+    proba = mlp["predictions"]["proba"].reshape(2, len(parts[0]), -1)
+    for number, reason in enumerate(parts[0]["reason"]):
+        moved = np.abs(proba[0, number] - proba[1, number])
+        assert (moved.max() > 1e-3) if not reason else np.isnan(moved).all()
+    assert (probe["runs"]["restart"] == 0).all()
+
+
+def test_more_restarts_leave_the_others_as_they_are(made: Made, mlp: Found) -> None:
+    """But the regions, which are those of all networks side by side."""
+    few = {"mixing": {**MIXING, "controls": ["few_labels"], "repeats": 1}}
+    one, three = (taught(made.weak_labels(), made.features, restarts=n, **few) for n in (1, 3))
+    for control in ("w2s", "ceiling"):
+        for restart in (0, 1):
+            proba = run_of(three, control, restart)
+            np.testing.assert_allclose(proba, run_of(mlp, control, restart), atol=1e-4)
+        np.testing.assert_allclose(run_of(one, control), run_of(mlp, control), atol=1e-4)
+    assert set(three["runs"]["restart"]) == {0, 1, 2}
+    assert by_id(one["regions"], "region") != by_id(three["regions"], "region")
+
+
+def test_w2s_is_the_very_networks_that_the_regions_come_from(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network trained again would be another one: training amplifies rounding."""
+    seen: list[MLPs] = []
+    hidden = MLPs.hidden
+
+    def noted(self: MLPs, x: Array, *, column: int = 0) -> Array:
+        seen.append(self)
+        return hidden(self, x, column=column)
+
+    monkeypatch.setattr(MLPs, "hidden", noted)
+    weak = made.weak_labels()
+    found = taught(weak, made.features, restarts=3)
+    *_, x_test, _ = sides(weak, made.features)
+    monkeypatch.undo()  # or the list would grow while it is read
+    assert len(seen) == 3
+    for number, network in enumerate(seen):
+        proba = network.predict_proba(x_test)[:, 0].astype(np.float32)
+        assert proba.tobytes() == run_of(found, "w2s", number).tobytes()
+    expected = expected_regions(weak, side_by_side(seen), made.features)
+    assert by_id(found["regions"], "region") == expected
+
+
+def halved(weak: Artifact, share: float = 0.2) -> Artifact:
+    """Some labels of every part are exactly 1/2."""
+    half = np.random.default_rng(5).random(len(weak)) < share
+    return changed(weak, weak_proba=np.where(half, np.float32(0.5), weak["weak_proba"]))
+
+
+def test_perceptrons_learn_nothing_from_labels_of_exactly_one_half(made: Made) -> None:
+    weak = halved(made.weak_labels())
+    found = taught(weak, made.features)
+    x, proba, label, x_test, _ = sides(weak, made.features)
+    kept = proba != 0.5
+    frame = found["runs"].frame.set_index("control")
+    w2s = frame.loc["w2s"].iloc[0]
+    assert w2s["n_train"] == kept.sum() < frame.loc["ceiling"].iloc[0]["n_train"] == 200
+    assert w2s["label_accuracy"] == np.mean((proba > 0.5)[kept] == (label == 1)[kept])
+    alone = fit_mlps(x, proba, kept.astype(float), seed=3).predict_proba(x_test)
+    np.testing.assert_allclose(run_of(found, "w2s"), alone, atol=1e-5)
+    trained = frame[(frame["n_train"] > 0) & (frame["reason"] == "")].drop(["ceiling"])
+    hard = trained["label_brier"] - (1 - trained["label_accuracy"])  # of labels that are 0 or 1
+    np.testing.assert_allclose(hard, 0, atol=1e-12)
+    soft = taught(weak, made.features, "probe")["runs"].frame.set_index("control")
+    assert soft.loc["w2s", "n_train"] == 200  # a soft label of 1/2 is a label
+    assert soft.loc["w2s", "label_accuracy"] == w2s["label_accuracy"]
 
 
 def test_perceptrons_train_on_hard_labels_and_probes_on_soft_ones(made: Made, mlp: Found) -> None:
     weak = made.weak_labels()
-    assert ((hardened(weak)["weak_proba"] >= 0.5) == (weak["weak_proba"] >= 0.5)).all()
+    assert (weak["weak_proba"] != 0.5).all()
+    assert ((hardened(weak)["weak_proba"] > 0.5) == (weak["weak_proba"] > 0.5)).all()
     after = taught(hardened(weak), made.features)
     np.testing.assert_array_equal(run_of(after, "w2s"), run_of(mlp, "w2s"))
     soft, hard = (
@@ -278,11 +363,16 @@ def expected_regions(weak: Artifact, seen: Callable[[Array], Array], features: A
     return dict(zip([*pool.tolist(), *test.tolist()], found, strict=True))
 
 
-def test_regions_of_a_perceptron_come_from_its_last_hidden_layer(made: Made, mlp: Found) -> None:
+def side_by_side(networks: list[MLPs]) -> Callable[[Array], Array]:
+    """Their last hidden layers, concatenated."""
+    return lambda x: np.concatenate([network.hidden(x) for network in networks], axis=1)
+
+
+def test_regions_of_perceptrons_come_from_their_last_hidden_layers(made: Made, mlp: Found) -> None:
     weak = made.weak_labels()
     x, proba, *_ = sides(weak, made.features)
-    network = fit_mlps(x, proba, seed=3)
-    expected = expected_regions(weak, network.hidden, made.features)
+    networks = [fit_mlps(x, proba, seed=3, restart=restart) for restart in (0, 1)]
+    expected = expected_regions(weak, side_by_side(networks), made.features)
     assert by_id(mlp["regions"], "region") == expected
     assert set(expected.values()) == {"easy", "hard", "overlap"}
     assert set(mlp["regions"]["part"]) == {"strong_train", "test"}
@@ -339,7 +429,13 @@ def test_a_label_model_has_no_student_of_its_own_capacity(
 ) -> None:
     mixing = {**MIXING, "repeats": 1} | ({} if controls is None else {"controls": controls})
     runs = taught(made.weak_labels(), made.features, strong, mixing=mixing)["runs"]
-    every = {"plain", "purity_matched", "label_balanced", "random", "true_labels"}
+    every = {
+        *("plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched"),
+        *("purity_matched_placebo", "label_balanced", "label_balanced_placebo"),
+        *("few_labels", "random", "true_labels"),
+    }
+    if strong == "probe":  # hard labels have a Brier score that purity_matched holds constant
+        every |= {"brier_matched", "brier_matched_placebo"}
     expected = every if controls is None else set(controls) - {"same_capacity"}
     assert set(runs["control"]) == expected | {"ceiling", "w2s"}
 
@@ -349,18 +445,19 @@ def test_mixes_have_one_size_and_label_accuracy_is_that_of_strong_train(
     made: Made, strong: str, request: Any
 ) -> None:
     found = request.getfixturevalue(strong)
-    runs = found["runs"].frame.set_index("control")
+    runs = found["runs"].frame
+    runs = runs[runs["restart"] == runs["restart"].max()].set_index("control")
     _, proba, label, _, _ = sides(made.weak_labels(), made.features)
-    right = (proba >= 0.5) == (label == 1)
+    right = (proba > 0.5) == (label == 1)
     assert runs.loc["w2s", "label_accuracy"] == right.mean()
     assert runs.loc["w2s", "n_train"] == runs.loc["ceiling", "n_train"] == 200
     assert runs.loc["ceiling", "label_accuracy"] == 1
     assert (runs.loc["true_labels", "label_accuracy"] == 1).all()
     region = found["regions"]["region"][found["regions"]["part"] == "strong_train"]
     n = np.sum(region == "overlap")
-    for control in ("plain", "random", "true_labels"):
+    for control in ("plain", "placebo", "random", "true_labels"):
         assert set(runs.loc[control, "n_train"]) == {min(n, 200 - n)}
-    purity = runs.loc["purity_matched"]
+    purity = runs.loc[["purity_matched", "purity_matched_placebo"]]
     np.testing.assert_allclose(
         purity["label_accuracy"], right.mean(), atol=1 / purity["n_train"].min()
     )
@@ -385,7 +482,9 @@ def test_fault_rows_of_zeros_have_cosine_zero(made: Made, monkeypatch: pytest.Mo
     assert set(regions["region"][zero & ~hard]) == {"easy"}
     assert (regions["score"][~zero & ~hard] > 0).all()
     assert regions.facts["status"] == "ok"
-    assert np.isfinite(found["predictions"]["proba"]).all()
+    done = found["runs"]["reason"] == ""
+    assert done[found["runs"]["control"] != "few_labels"].all()
+    assert np.isfinite(found["predictions"]["proba"][done]).all()
 
 
 def scored(made: Made, weak: Artifact, found: Found) -> Found:
@@ -411,20 +510,19 @@ def test_labels_that_are_all_one_half_are_an_outcome_with_a_reason(made: Made, s
     half = changed(weak, weak_proba=np.full(len(weak), 0.5, dtype=np.float32))
     found = taught(half, made.features, strong)
     assert found["regions"].facts["status"] == "degenerate"
-    told = "equal values" if strong == "probe" else "mlp: found only targets equal to 1"
+    told = "equal values" if strong == "probe" else "mlp: found no row with a weight above 0"
     assert told in found["regions"].facts["reason"]
     assert set(found["regions"]["region"]) == {"undefined"}
     shown = table_of(made, scored(made, half, found))
-    mixes = shown.drop(["label_model", "w2s", "ceiling"])
+    mixes = shown.drop(["label_model", "w2s", "ceiling", "few_labels", *REFERENCES])
     assert mixes[["accuracy", "lo", "hi", "label_accuracy"]].isna().all().all()
     assert mixes["reason"].str.contains(told).all()
     assert set(mixes["n_seeds"]) == {0}
-    label = made.examples["label"][made.examples["part"] == "test"]
-    assert shown.loc["label_model", "accuracy"] == pytest.approx(label.mean())  # a tie counts as 1
+    assert shown.loc["label_model", "accuracy"] == 0.5  # neither class
     assert shown.loc["ceiling", "accuracy"] > 0.6
     if strong == "mlp":
         assert np.isnan(shown.loc["w2s", "accuracy"])
-        assert shown.loc["w2s", "reason"] == "found only targets equal to 1, expected both classes"
+        assert shown.loc["w2s", "reason"] == "found no row with a weight above 0"
 
 
 def one_class(weak: Artifact, side: int) -> Artifact:
@@ -495,9 +593,14 @@ def test_fault_the_label_model_is_judged_by_the_half_that_students_learn_from(
     accuracy: dict[str, list[float]] = {"test": [], "strong_train": []}
     for seed in SEEDS:
         weak = load(chain / f"lf-labels-{seed}.parquet").frame
-        right = (weak["weak_proba"] >= 0.5) == (weak["label"] == 1)
+        right = (weak["weak_proba"] > 0.5) == (weak["label"] == 1)
+        half = weak["weak_proba"] == 0.5
+        assert half.any()  # neither right nor wrong as a label, half right as a prediction
         for part, found in accuracy.items():
-            found.append(right[weak["part"] == part].mean())
+            mine = weak["part"] == part
+            both = right[mine & ~half].mean()
+            as_test = (right & ~half)[mine].mean() + half[mine].mean() / 2
+            found.append(as_test if part == "test" else both)
     model = shown.loc["label_model"]
     assert model["accuracy"] == pytest.approx(np.mean(accuracy["test"]), abs=1e-6)
     assert model["label_accuracy"] == pytest.approx(np.mean(accuracy["strong_train"]))
@@ -511,8 +614,9 @@ def test_fault_the_label_model_is_judged_by_the_half_that_students_learn_from(
         predictions = load(chain / f"lf-predictions-{seed}.safetensors")
         runs = load(chain / f"lf-runs-{seed}.parquet")
         label = of(weak, "label", predictions["id"])
-        (number,) = np.flatnonzero(runs["control"] == "w2s")
-        own.append(np.mean((predictions["proba"][number] >= 0.5) == (label == 1)))
+        mine = runs["control"] == "w2s"
+        assert mine.sum() == 2  # restarts
+        own.append(np.mean((predictions["proba"][mine] >= 0.5) == (label == 1)))
     assert student_["accuracy"] == pytest.approx(np.mean(own), abs=1e-6)
 
 
@@ -680,6 +784,15 @@ OWN = {"datasets": ["census"]}
         (supervised(label_models=["mean"]),
          "weak_supervision.label_models.0: found 'mean'; input should be 'majority_vote', "
          "'snorkel' or 'dawid_skene'"),
+        (supervised(restarts=0),
+         "weak_supervision.restarts: found 0; input should be greater than or equal to 1"),
+        (supervised(proportions=[]),
+         "weak_supervision.proportions: found []; tuple should have at least 1 item after "
+         "validation, not 0"),
+        (supervised(proportions=[0, 1.5]),
+         "weak_supervision.proportions.1: found 1.5; input should be less than or equal to 1"),
+        (supervised(proportions=[0.5, 0.5]),
+         "weak_supervision.proportions: found a value twice in [0.5, 0.5], expected once"),
         (example(models={"six": SIX, "mlp": SIX}),
          "models: 'mlp' is a word of weak supervision; choose another"),
         (example(models={"six": SIX, "majority_vote": SIX}),
@@ -785,7 +898,30 @@ def test_settings_of_a_student_name_the_layer_it_reads(
     job = {"dataset": dataset, "weak": "snorkel", "strong": "mlp", "seed": "0"}
     found = json.loads(dag.settings(config_of(**chosen), "student", **job))
     assert (found["weak"], found["strong"], found["layer"]) == ("snorkel", "mlp", layer)
-    assert set(found) == {"weak", "strong", "layer", "probe", "overlap", "mixing"}
+    assert set(found) == {"weak", "strong", "layer", "restarts", "probe", "overlap", "mixing"}
+
+
+@pytest.mark.parametrize("dataset", ["films", "census"])
+def test_restarts_and_proportions_of_weak_supervision_are_those_of_perceptrons(
+    dataset: str,
+) -> None:
+    config = config_of(restarts=3, proportions=[0, 1])
+    mlp, probe = (
+        json.loads(
+            dag.settings(config, "student", dataset=dataset, weak="snorkel", strong=s, seed="0")
+        )
+        for s in ("mlp", "probe")
+    )
+    assert (mlp["restarts"], mlp["mixing"].pop("proportions")) == (3, [0, 1])
+    assert "restarts" not in probe
+    assert probe["mixing"].pop("proportions") == list(config.mixing.proportions)
+    assert mlp["mixing"] == probe["mixing"]
+    told = json.loads(
+        dag.settings(config_of(), "student", dataset=dataset, weak="snorkel", strong="mlp",
+                     seed="0")
+    )  # fmt: skip
+    assert (told["restarts"], len(told["mixing"]["proportions"])) == (5, 11)
+    assert parse_as(StudentSettings, told).restarts == 5
 
 
 def test_settings_of_a_label_model_are_its_name() -> None:

@@ -183,8 +183,13 @@ def _student(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     layer = -1  # of features that come with a dataset
     if chosen and model:
         layer = model.layers[-1] if chosen.layer is None else chosen.layer
-    names = {"weak": job["weak"], "strong": job["strong"]}
-    return {**names, "layer": layer, **_fields(config, "probe", "overlap", "mixing")}
+    told: dict[str, Any] = {"weak": job["weak"], "strong": job["strong"], "layer": layer}
+    told |= _fields(config, "probe", "overlap", "mixing")
+    if chosen and job["strong"] == "mlp":
+        told["restarts"] = chosen.restarts
+        if chosen.proportions:
+            told["mixing"]["proportions"] = list(chosen.proportions)
+    return told
 
 
 def _weak_supervision_titles(config: Config) -> list[list[str]]:

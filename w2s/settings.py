@@ -223,6 +223,7 @@ class StudentSettings(Strict):
     weak: LabelModelName = Field(description="Name of the label model.")
     strong: Student = Field(description="mlp or probe.")
     layer: int = Field(-1, description="Layer of the activations.")
+    restarts: int = Field(5, description="Starting points of each perceptron.", ge=1)
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes of the student probe.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")

@@ -104,6 +104,7 @@ def fit_mlps(
     weights: npt.ArrayLike | None = None,
     *,
     seed: int,
+    restart: int = 0,
     names: Sequence[str] | None = None,
     device: str = "cpu",
 ) -> MLPs:
@@ -113,14 +114,18 @@ def fit_mlps(
     label, so every column sees the same features; a constant feature becomes 0. Starting points are
     uniform in +-1/sqrt(inputs), as `torch.nn.Linear` draws them, and rows are shuffled anew in
     every epoch; the last minibatch of an epoch may be smaller. Both come from streams of the
-    column's name, so what a column gives does not depend on the others beyond rounding. Deviation
-    from common code for two classes: one logit instead of two.
+    column's name. Training amplifies rounding: what is the same but for the last digits, as on
+    another machine, beside other columns or with features moved by a millionth, ends at another
+    network (see docs/method.md). Average restarts. Deviation from common code for two classes: one
+    logit instead of two.
 
     Args:
         x: Activations, shape (n, d).
-        targets: Labels in [0, 1], shape (n,) or (n, b); 1/2 and above is trained on as 1.
+        targets: Labels in [0, 1], shape (n,) or (n, b); above 1/2 is trained on as 1, below as 0,
+            and a row of exactly 1/2 is left out.
         weights: 1 for a training row and 0 for others, shape (n,) or (n, b); all rows if not given.
         seed: Of all draws.
+        restart: Number of the starting point; each number has its own draws.
         names: Of the columns' random streams; where not given, a digest of the column's rows and
             labels, so equal training sets give equal networks.
         device: `cpu`, `cuda`, or `cuda:N`.
@@ -136,6 +141,7 @@ def fit_mlps(
     reason = tuple(lacking(columns))
     names = _digests(label, used) if names is None else names
     same_length("names", names, "targets", label.shape[1])
+    names = [f"{name}, restart {restart}" if restart else name for name in names]
     mean, scale = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     scale[np.ptp(rows, axis=0) == 0] = 1
     sizes = [rows.shape[1], *[WIDTH] * HIDDEN, 1]
@@ -237,11 +243,15 @@ def _batches(rows: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _columns(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike | None) -> Columns:
-    """Checked columns with hard labels and weights of 0 and 1."""
+    """Checked columns with hard labels and weights of 0 and 1; 0 where a label has no class."""
     columns = columns_of(x, targets, weights)
     if not np.isin(columns.u, (0, 1)).all():
         raise W2SError("weights: found values other than 0 and 1; a network takes rows or not")
-    return replace(columns, y=(columns.y >= 0.5).astype(np.float64))
+    return replace(
+        columns,
+        y=(columns.y > 0.5).astype(np.float64),
+        u=np.where(columns.y == 0.5, 0, columns.u),
+    )
 
 
 def _digests(label: Array, used: Array) -> list[str]:
