@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 
 from w2s.evaluation.figures import (
     COLORS,
+    contrasts_figure,
     controls_figure,
     curves_figure,
     mixing_figure,
@@ -19,6 +20,7 @@ from w2s.evaluation.figures import (
 TITLES = {"films": "Films", "news": "News"}
 PROPORTIONS = (0.0, 0.5, 1.0)
 CURVES = ("plain", "purity_matched", "label_balanced", "same_capacity")
+MODELS = ("floor", "w2s", "ceiling", "reference", "reference_w2s")
 REASON = "overlap: constant confidences"
 
 
@@ -43,12 +45,13 @@ def main_table():
     return columns(rows)
 
 
-def mixing_table(missing=()):
-    """The curves in scrambled order, `missing` (dataset, control) as NaN with a reason."""
+def mixing_table(missing=(), more=()):
+    """The curves and `more` in scrambled order, `missing` (dataset, control) NaN with a reason."""
     rows = []
     for dataset in TITLES:
-        points = [(control, p) for control in CURVES for p in (1.0, 0.0, 0.5)]
-        for control, p in [*points, ("random", np.nan), ("true_labels", np.nan)]:
+        points = [(control, p) for control in (*CURVES, *more) for p in (1.0, 0.0, 0.5)]
+        lines = ("random", "true_labels", "reference", "reference_w2s", "same_capacity_w2s")
+        for control, p in [*points, *((name, np.nan) for name in lines)]:
             gone = (dataset, control) in missing
             value = np.nan if gone else 0.6 + 0.1 * (0.5 if np.isnan(p) else p)
             rows.append(
@@ -69,8 +72,8 @@ def regions_table(missing=()):
     rows = []
     for dataset in TITLES:
         for i, region in enumerate(("easy", "hard", "overlap")):
-            for model in ("floor", "w2s", "ceiling"):
-                gone = (dataset, region) in missing
+            for model in MODELS:
+                gone = {(dataset, region), (dataset, model)} & set(missing)
                 value = np.nan if gone else 0.9 - 0.1 * i
                 rows.append(
                     {
@@ -168,6 +171,19 @@ def test_mixing_figure_takes_panels_and_order_from_the_titles():
     assert [ax.get_title() for ax in figure.axes] == ["Nachrichten"]
 
 
+def test_mixing_figure_shows_the_placebo_beside_the_curve():
+    table = mixing_table(missing={("news", "placebo")}, more=("placebo",))
+    table["accuracy"][table["control"] == "placebo"] -= 0.01
+    films, news = mixing_figure(main_table(), table, TITLES).axes
+    x, y = lines(films)["placebo"]
+    np.testing.assert_array_equal(x, PROPORTIONS)
+    np.testing.assert_allclose(y, [0.59, 0.64, 0.69])
+    assert len(films.collections) == 2  # with its own band
+    assert set(lines(films)) == {"plain", "placebo", "floor", "w2s", "ceiling"}
+    assert set(lines(news)) == {"plain", "floor", "w2s", "ceiling"}
+    assert words(news) == []
+
+
 def test_mixing_figure_without_a_curve_says_why_and_keeps_the_baselines():
     figure = mixing_figure(main_table(), mixing_table({("news", "plain")}), TITLES)
     films, news = figure.axes
@@ -208,9 +224,15 @@ def test_controls_figure_shows_every_control():
         for curve in CURVES:
             np.testing.assert_array_equal(found[curve][0], PROPORTIONS)
         assert found["random"][1][0] == pytest.approx(0.65)
-        assert len(ax.collections) == len(CURVES)
+        assert len(ax.collections) == 0  # no bands: there are too many curves
     assert len(legend(figure)) == 6
     assert_drawable(figure)
+
+
+def test_controls_figure_leaves_placebos_of_controls_and_learning_curves_out():
+    more = ("placebo", "fixed_hard", "purity_matched_placebo", "few_labels")
+    for ax in controls_figure(mixing_table(more=more), TITLES).axes:
+        assert set(lines(ax)) == {*CURVES, "placebo", "fixed_hard", "random", "true_labels"}
 
 
 def test_controls_figure_draws_what_there_is():
@@ -220,13 +242,101 @@ def test_controls_figure_draws_what_there_is():
 
 
 def test_controls_figure_without_any_curve_says_why():
-    controls = (*CURVES, "random", "true_labels")
+    controls = (*CURVES, "random", "true_labels", "reference", "reference_w2s")
     everything = {(dataset, control) for dataset in TITLES for control in controls}
     figure = controls_figure(mixing_table(everything), TITLES)
     for ax in figure.axes:
         assert lines(ax) == {}
         assert words(ax) == [f"plain: {REASON}"]
     assert_drawable(figure)
+
+
+PAIRS = (("small", "large"), ("small", "huge"))
+NAMES = ("plain: p=1 - p=0", "plain: overlap - placebo, p=1", "fixed_hard: p=1 - p=0")
+
+
+def comparisons_table(pairs=PAIRS[:1], missing=()):
+    """Differences of every dataset and pair, of which those of (dataset, comparison) are missing.
+
+    The k-th is (k - 1) / 10, or .05 more for the second pair, and is sure if it is above 0.
+    """
+    rows = []
+    for dataset in TITLES:
+        for number, (weak, strong) in enumerate(pairs):
+            for group in ("overall", "hard"):
+                for name in ("w2s - floor", *NAMES, "plain p=1 - random"):
+                    k = NAMES.index(name) if name in NAMES else 9
+                    value = (k - 1) / 10 + number / 20 + (group != "overall")
+                    value = np.nan if (dataset, name) in missing else value
+                    rows.append(
+                        {"dataset": dataset, "weak": weak, "strong": strong, "comparison": name,
+                         "group": group, "difference": value, "lo": value - 0.02,
+                         "hi": value + 0.03, "p": 0.001,
+                         "p_holm": np.nan if np.isnan(value) else 0.04 if value > 0 else 0.05}
+                    )  # fmt: skip
+    return columns(rows)
+
+
+def dots(ax):
+    """Places and heights of the filled and of all dots of a panel, for each pair."""
+    drawn = [line for line in ax.lines if line.get_marker() == "o"]
+    filled = [line for line in drawn if line.get_fillstyle() != "none"]
+    every = [line for line in drawn if line.get_fillstyle() == "none"]
+    return [
+        tuple(dict(zip(line.get_ydata(), line.get_xdata(), strict=True)) for line in pair)
+        for pair in zip(filled, every, strict=True)
+    ]
+
+
+def test_contrasts_figure_shows_every_contrast_on_all_points_once():
+    figure = contrasts_figure(comparisons_table(), TITLES)
+    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    for ax in figure.axes:
+        ((sure, every),) = dots(ax)
+        assert every == pytest.approx({0: -0.1, 1: 0, 2: 0.1})  # not those of the hard region
+        assert sure == pytest.approx({2: 0.1})  # p_holm below .05; p is for all
+        (bars,) = ax.containers[0].lines[2]
+        ends = [segment[:, 0] for segment in bars.get_segments()]
+        np.testing.assert_allclose(ends, [[-0.12, -0.07], [-0.02, 0.03], [0.08, 0.13]], atol=1e-9)
+        assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first one is on top
+        assert ax.get_xlabel() == "difference of test accuracies"
+    labels = [[tick.get_text() for tick in ax.get_yticklabels()] for ax in figure.axes]
+    assert labels == [list(NAMES), [""] * 3]  # once a row of panels
+    assert not figure.legends
+    assert_drawable(figure)
+
+
+def test_contrasts_figure_shows_pairs_side_by_side():
+    figure = contrasts_figure(comparisons_table(PAIRS), TITLES)
+    for ax in figure.axes:
+        (_, first), (sure, second) = dots(ax)
+        np.testing.assert_allclose(list(first.values()), [-0.1, 0, 0.1], atol=1e-9)
+        np.testing.assert_allclose(list(second.values()), [-0.05, 0.05, 0.15])
+        np.testing.assert_allclose(list(sure.values()), [0.05, 0.15])
+        assert [round(y) for y in (*first, *second)] == [0, 1, 2] * 2
+        assert not set(first) & set(second)
+    assert legend(figure) == ["small, large", "small, huge"]
+    assert_drawable(figure)
+
+
+def test_contrasts_figure_leaves_missing_ones_out():
+    missing = {("films", NAMES[0]), *(("news", name) for name in NAMES)}
+    films, news = contrasts_figure(comparisons_table(missing=missing), TITLES).axes
+    assert [list(every) for _, every in dots(films)] == [[1, 2]]
+    assert [list(every) for _, every in dots(news)] == [[]]
+    assert_drawable(films.figure)
+
+
+def test_contrasts_figure_without_any_value_or_contrast_is_drawn():
+    everything = {(dataset, name) for dataset in TITLES for name in NAMES}
+    for table in (
+        comparisons_table(missing=everything),
+        {k: v[comparisons_table()["comparison"] == "w2s - floor"]
+         for k, v in comparisons_table().items()},
+    ):  # fmt: skip
+        figure = contrasts_figure(table, TITLES)
+        assert [list(every) for ax in figure.axes for _, every in dots(ax)] == [[], []]
+        assert_drawable(figure)
 
 
 def test_curves_figure_shows_sorted_values_split_at_the_thresholds():
@@ -265,33 +375,43 @@ def test_curves_figure_counts_values_at_the_threshold_as_above():
     assert [len(y) for _, y in found.values()] == [4, 8]
 
 
-def test_regions_figure_shows_each_model_on_each_region():
+def test_regions_figure_shows_each_model_and_reference_on_each_region():
     figure = regions_figure(regions_table(), TITLES)
     assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
     for ax in figure.axes:
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["easy", "hard", "overlap"]
-        assert len(ax.containers) == 3
+        assert len(ax.containers) == len(MODELS)
         places = []
-        for container, model in zip(ax.containers, ("floor", "w2s", "ceiling"), strict=True):
+        for container, model in zip(ax.containers, MODELS, strict=True):
             points, _, (bars,) = container.lines
             assert container.get_label() == model
             assert to_hex(points.get_color()) == COLORS[model].lower()
+            assert points.get_marker() == ("D" if model.startswith("reference") else "o")
             np.testing.assert_allclose(points.get_ydata(), [0.9, 0.8, 0.7])
             np.testing.assert_allclose(np.round(points.get_xdata()), [0, 1, 2])
             ends = [segment[:, 1] for segment in bars.get_segments()]
             np.testing.assert_allclose(ends, [[0.85, 0.98], [0.75, 0.88], [0.65, 0.78]])
             places.append(tuple(points.get_xdata()))
-        assert len(set(places)) == 3  # side by side
-    assert legend(figure) == ["floor", "w2s", "ceiling"]
+        assert len(set(places)) == len(MODELS)  # side by side
+    assert legend(figure) == list(MODELS)
     assert_drawable(figure)
 
 
 def test_regions_figure_puts_known_regions_in_their_place():
     figure = regions_figure(regions_table({("films", "easy")}), TITLES)
     points = figure.axes[0].containers[1].lines[0]
-    np.testing.assert_allclose(points.get_xdata(), [1, 2])
+    np.testing.assert_allclose(np.round(points.get_xdata()), [1, 2])
     np.testing.assert_allclose(points.get_ydata(), [0.8, 0.7])
     assert words(figure.axes[0]) == []
+
+
+def test_regions_figure_without_references_shows_the_models():
+    missing = {("films", name) for name in ("reference", "reference_w2s")}
+    figure = regions_figure(regions_table(missing), TITLES)
+    shown = [len(container.lines[0].get_xdata()) for container in figure.axes[0].containers]
+    assert shown == [3, 3, 3, 0, 0]
+    assert words(figure.axes[0]) == []
+    assert_drawable(figure)
 
 
 def test_regions_figure_where_regions_are_undefined_says_why():

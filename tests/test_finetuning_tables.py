@@ -16,7 +16,8 @@ from reference.bootstrap import draws as loop_draws
 from w2s.artifacts import Artifact, check, digest, load
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.intervals import Bootstrap, holm
+from w2s.evaluation.metrics import LABEL_SCORES
 from w2s.evaluation.tables import main_row
 from w2s.kinds import KINDS
 from w2s.rng import stream
@@ -50,7 +51,7 @@ def evaluated(
     correct = np.array(right, dtype=np.float32)
     correct[[bool(why) for why in reasons]] = np.nan
     rows = [
-        (control, np.nan, 0, group, metric, value if not why else np.nan, 4, why)
+        (control, np.nan, 0, 0, group, metric, value if not why else np.nan, 4, why)
         for i, (control, why) in enumerate(zip(controls, reasons, strict=True))
         for group, metric, value in (
             ("overall", "accuracy", 0.111),
@@ -66,12 +67,15 @@ def evaluated(
     arrays = {
         "id": np.array(IDS[: correct.shape[1]]),
         "region": np.array(REGION[: correct.shape[1]], dtype=np.int8),
+        "group": np.arange(correct.shape[1]),
         "correct": correct,
         "proportion": np.full(len(controls), np.nan),
+        "restart": np.zeros(len(controls), dtype=np.int32),
         "n_train": np.arange(len(controls)) + 50.0 + seed,
-        "label_accuracy": np.where(
-            [c in ("floor", "ceiling") for c in controls], 1, 0.7 + seed / 5
-        ),
+        **{
+            name: np.where([c in ("floor", "ceiling") for c in controls], best, other + seed / 5)
+            for name, best, other in zip(LABEL_SCORES, (1, 0, 0), (0.7, 0.2, 0.1), strict=True)
+        },
     }
     named = {"control": list(controls), "row_reason": reasons}
     found = (
@@ -129,7 +133,7 @@ def column(rows: dict[str, dict[str, Any]], *names: str) -> dict[str, Any]:
 
 def turned(correct: Artifact, order: Any) -> Artifact:
     """The same test points in another order."""
-    moved = {name: correct[name][order] for name in ("id", "region")}
+    moved = {name: correct[name][order] for name in ("id", "region", "group")}
     moved["correct"] = correct["correct"][:, order]
     return replace(correct, arrays={**correct.arrays, **moved})
 
@@ -160,6 +164,8 @@ def test_rows_by_hand() -> None:
         assert {name: row[name] for name in NAMES} == NAMES
         assert row["n_train"] == 50.5 + i
         assert row["label_accuracy"] == pytest.approx(1 if i < 2 else 0.8)
+        assert row["label_brier"] == pytest.approx(0 if i < 2 else 0.3)
+        assert row["label_calibration"] == pytest.approx(0 if i < 2 else 0.2)
         assert row["n_seeds"] == 2
 
 
@@ -348,8 +354,11 @@ def _renamed(item: Artifact, old: str, new: str) -> Artifact:
     return replace(item, arrays={**item.arrays, "control": names})
 
 
-def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
-    # 400 points; the probe is the fine-tuned model but for a point: far sharper than two intervals
+def wide_sides(region: Any) -> list[Side]:
+    """Three seeds of 400 points, in another order in every artifact.
+
+    The probe w2s is xent but for a point, the other probes are the fine-tuned models.
+    """
     rng = np.random.default_rng(0)
     inputs: list[Side] = [[], [], [], []]
     for seed in range(3):
@@ -358,12 +367,19 @@ def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
         other[2, 0] = 1 - other[2, 0]
         for side, (right, controls) in enumerate(((own, TUNED), (other, PROBED))):
             metrics, correct = evaluated(right[:, :4], controls, seed)
-            wide = {"id": np.arange(400), "region": np.zeros(400, np.int8), "correct": right}
-            order = rng.permutation(400)  # another one in every artifact
+            wide = {name: np.arange(400) for name in ("id", "group")}
+            wide |= {"region": np.array(region, np.int8), "correct": right}
+            order = rng.permutation(400)
             inputs[2 * side].append(metrics)
             inputs[2 * side + 1].append(
                 turned(replace(correct, arrays={**correct.arrays, **wide}), order)
             )
+    return inputs
+
+
+def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
+    # far sharper than two intervals
+    inputs = wide_sides(np.zeros(400))
     found, rows = differences_of(*inputs), rows_of(*inputs)
     same = found["floor - probe floor", "overall"]
     assert (same["lo"], same["difference"], same["hi"]) == (0, 0, 0)
@@ -379,6 +395,54 @@ def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason() -> None:
     assert (row["difference"], row["n_seeds"], row["reason"]) == (0.25, 1, WHY)
     assert found["xent - floor", "overall"]["n_seeds"] == 2
     assert found["floor - probe floor", "overall"]["reason"] == ""
+
+
+def test_p_values_are_corrected_within_all_points_and_within_regions() -> None:
+    frame = tables_of(*wide_sides(np.arange(400) % 3))["comparisons"].frame
+    overall = frame["group"] == "overall"
+    for family in (overall, ~overall):
+        expected = holm(frame["p"][family].to_numpy())
+        np.testing.assert_array_equal(frame["p_holm"][family], expected)
+        assert np.isfinite(expected).all()
+
+
+def test_regions_are_those_of_the_other_seeds() -> None:
+    inputs = sides()
+    for side in (1, 3):  # of fine-tuned models and of probes; the latter are not read
+        region = inputs[side][1]["region"].copy()
+        region[:4] = (1, 0, 0, 2)
+        arrays = {**inputs[side][1].arrays, "region": region}
+        inputs[side][1] = replace(inputs[side][1], arrays=arrays)
+    found = differences_of(*inputs)
+    # xent - floor is right on point 1 in seed 0 and on point 2 in seed 1
+    row = found["xent - floor", "easy"]
+    assert row["difference"] == pytest.approx((1 / 2 + 0) / 2)  # by 1, 2 and by 0, 1
+    assert found["xent - floor", "hard"]["difference"] == pytest.approx((0 + 1) / 2)  # by 0, by 2
+
+
+def test_one_seed_has_no_differences_on_regions() -> None:
+    found = differences_of(*sides((0,)))
+    for (_, group), row in found.items():
+        assert math.isnan(row["difference"]) == (group != "overall")
+        told = row["reason"].startswith("found 1 seed with regions, expected 2 or more")
+        assert told == (group != "overall")
+
+
+def test_groups_of_test_points_are_drawn_together() -> None:
+    right = {s: tuple(np.repeat(rows, 2, axis=1) for rows in RIGHT[s]) for s in RIGHT}
+    inputs = sides(right=right)
+    for side in (1, 3):
+        for i, item in enumerate(inputs[side]):
+            arrays = {"group": np.repeat(np.arange(4), 2),
+                      "region": np.repeat(np.array(REGION[:4], np.int8), 2)}  # fmt: skip
+            inputs[side][i] = replace(item, arrays={**item.arrays, **arrays})
+    once, twice = tables_of(*sides()), tables_of(*inputs)
+    for name, item in once.items():
+        for column_name, values in item.arrays.items():
+            if values.dtype == object:
+                np.testing.assert_array_equal(twice[name][column_name], values)
+            else:
+                np.testing.assert_allclose(twice[name][column_name], values, atol=1e-9)
 
 
 # --- matching -------------------------------------------------------------------------------------
@@ -412,6 +476,9 @@ def test_jobs_stand_one_after_another_and_move_no_number() -> None:
     for name, table in both.items():
         mine = table.where(table["strong"] == "large")
         for column_name, values in alone[name].arrays.items():
+            if column_name == "p_holm":  # corrected for all rows of the table
+                assert not (mine[column_name] < values).any()
+                continue
             np.testing.assert_array_equal(mine[column_name], values)
 
 
@@ -481,7 +548,9 @@ def test_probes_in_the_place_of_fine_tuned_models_are_refused() -> None:
 def test_a_row_twice_is_refused() -> None:
     inputs = sides()
     inputs[:2] = [[_renamed(item, "logconf", "xent") for item in side] for side in inputs[:2]]
-    assert "found the row xent in films, small--large" in refused(*inputs)
+    assert refused(*inputs) == (
+        "tables: found the row xent of films, small--large twice, expected each row once"
+    )
 
 
 def test_fine_tuned_models_without_ceiling_are_refused() -> None:

@@ -71,7 +71,7 @@ def test_text_is_shown_only_beside_its_own_id(chain: Chain) -> None:
 def test_more_rows_than_test_points_are_no_fault(chain: Chain, tmp_path: Path) -> None:
     whole = load(chain / "correct-0.safetensors")
     arrays = dict(whole.arrays)
-    for name in ("id", "region"):
+    for name in ("id", "region", "group"):
         arrays[name] = arrays[name][:2].copy()
     arrays["correct"] = arrays["correct"][:, :2].copy()
     path = tmp_path / "correct.safetensors"

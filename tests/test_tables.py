@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outcomes import drawn, lacking, make_outcome
 from reference.bootstrap import draws as loop_draws
 
-from w2s.evaluation.intervals import Bootstrap
+from w2s.evaluation.intervals import Bootstrap, interval
+from w2s.evaluation.metrics import LABEL_SCORES
+from w2s.evaluation.outcome import COLUMNS, with_references
 from w2s.evaluation.tables import (
-    Outcome,
     comparison_rows,
+    corrected,
     main_row,
     mixing_rows,
     region_rows,
@@ -20,52 +23,32 @@ from w2s.evaluation.tables import (
 
 CONTROLS = ("floor", "w2s", "ceiling", "plain", "plain", "plain", "random", "true_labels")
 PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, np.nan, np.nan)
+REGIONS = ("easy", "hard", "overlap")
 LEVEL = 0.95
 
 
-def outcome(correct, *, region=None, **changes):
-    """The outcome of correctness (seeds, rows, n) for the rows above."""
-    correct = np.asarray(correct, dtype=np.float32)
-    seeds, rows, n = correct.shape
-    return replace(
-        Outcome(
-            dataset="films",
-            weak="small",
-            strong="large",
-            control=CONTROLS[:rows],
-            proportion=np.array(PROPORTIONS[:rows]),
-            correct=correct,
-            region=np.zeros((seeds, n), np.int8) if region is None else np.int8(region),
-            n_train=np.full((seeds, rows), 50.0),
-            label_accuracy=np.full((seeds, rows), 0.75),
-            row_reason=[[""] * rows for _ in range(seeds)],
-            shares=np.tile([0.5, 0.25, 0.25], (seeds, 1)),
-            reason=[""] * seeds,
-            n_pool=200,
-        ),
-        **changes,
-    )
+def outcome(correct, **changes):
+    """The outcome of correctness (units, rows, n) for the rows above."""
+    return make_outcome(correct, CONTROLS, PROPORTIONS, **changes)
 
 
 def by_hand():
-    """Two seeds, three models, four test points: easy, easy, hard, overlap in seed 0."""
+    """Two seeds, three models, four test points.
+
+    By the weak model of seed 1 those of seed 0 are easy, easy, hard, overlap.
+    """
     correct = [
         [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]],
         [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
     ]
-    return outcome(correct, region=[[0, 0, 1, 2], [0, 1, 1, 1]])
+    return outcome(correct, region=[[0, 1, 1, 1], [0, 0, 1, 2]])
 
 
-def random_outcome(seed, *, seeds=3, rows=8, n=40, accuracy=None):
+def random_outcome(seed, *, seeds=3, rows=8, n=40, accuracy=None, **changes):
     rng = np.random.default_rng(seed)
     share = np.full(rows, 0.7) if accuracy is None else np.array(accuracy)
-    correct = rng.random((seeds, rows, n)) < share[None, :, None]
-    return outcome(correct, region=rng.integers(-1, 3, (seeds, n)))
-
-
-def drawn(found, draws=400, seed=0):
-    seeds, _, points = found.correct.shape
-    return Bootstrap.draw(seeds, points, draws, np.random.default_rng(seed))
+    correct = rng.random((seeds * changes.get("restarts", 1), rows, n)) < share[:, None]
+    return outcome(correct, region=rng.integers(0, 3, (seeds, n)), **changes)
 
 
 def comparisons(found, **options):
@@ -79,6 +62,7 @@ def test_main_row_by_hand():
     assert (row["floor"], row["w2s"], row["ceiling"]) == (0.375, 0.625, 0.875)
     assert row["pgr"] == 0.5
     assert (row["n_seeds"], row["n_pool"]) == (2, 200)
+    assert (row["n_test"], row["n_groups"]) == (4, 4)
     assert (row["easy_share"], row["hard_share"], row["overlap_density"]) == (0.5, 0.25, 0.25)
     assert row["status"] == "ok"
 
@@ -98,13 +82,16 @@ def test_region_rows_by_hand():
 
 def test_mixing_rows_by_hand():
     rows = np.eye(8)[None, :, :4]
-    found = outcome(rows, n_train=np.arange(8.0)[None], label_accuracy=np.arange(8.0)[None] / 10)
+    columns = {name: np.arange(8.0)[None] / 10 + k for k, name in enumerate(LABEL_SCORES)}
+    found = outcome(rows, columns=columns | {"n_train": np.arange(8.0)[None]})
     table = mixing_rows(found, drawn(found), LEVEL)
     assert [row["control"] for row in table] == ["plain"] * 3 + ["random", "true_labels"]
     np.testing.assert_array_equal([row["proportion"] for row in table], [0, 0.5, 1, np.nan, np.nan])
     assert [row["accuracy"] for row in table] == [0.25, 0, 0, 0, 0]
     assert [row["n_train"] for row in table] == [3, 4, 5, 6, 7]
-    assert [row["label_accuracy"] for row in table] == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7])
+    for k, name in enumerate(LABEL_SCORES):
+        expected = np.array([0.3, 0.4, 0.5, 0.6, 0.7]) + k
+        assert [row[name] for row in table] == pytest.approx(expected)
     assert {row["n_seeds"] for row in table} == {1}
     assert {row["reason"] for row in table} == {""}
 
@@ -171,9 +158,12 @@ def test_means_are_those_of_the_correctness(seed):
     expected = (means[1] - means[0]) / gap if gap > 1e-9 else np.nan
     assert row["pgr"] == pytest.approx(expected, nan_ok=True)
     for region in region_rows(found, drawn(found, 100), LEVEL):
-        inside = found.region == ("easy", "hard", "overlap").index(region["region"])
+        inside = found.region == REGIONS.index(region["region"])
         i = ("floor", "w2s", "ceiling").index(region["model"])
-        shares = [found.correct[s, i, inside[s]].mean() for s in range(3) if inside[s].any()]
+        shares = []
+        for s in range(3):
+            others = inside[[t for t in range(3) if t != s]].mean(axis=0)
+            shares.append((found.correct[s, i] * others).sum() / others.sum())
         assert region["accuracy"] == pytest.approx(np.mean(shares))
 
 
@@ -270,8 +260,8 @@ def degenerate(seeds, which):
         found.correct[seed, 3:] = np.nan
         found.region[seed] = -1
         found.shares[seed] = np.nan
-        found.n_train[seed, 3:] = 0
-        found.label_accuracy[seed, 3:] = np.nan
+        for name in COLUMNS:
+            found.columns[name][seed, 3:] = 0 if name == "n_train" else np.nan
         found.row_reason[seed][3:] = [why] * 5
         found.reason[seed] = why
     return found
@@ -289,8 +279,18 @@ def test_a_degenerate_seed_is_reported_and_the_others_go_on():
         assert mix["reason"] == "overlap: constant"
         assert mix["label_accuracy"] == 0.75
         assert math.isfinite(mix["accuracy"])
+    for region in region_rows(found, drawn(found), LEVEL):  # its points are divided by the others
+        assert region["n_seeds"] == 3
+        assert region["reason"] == ""
+
+
+def test_a_seed_that_no_other_seed_divides_is_left_out_of_the_regions():
+    found = degenerate(2, [1])
     for region in region_rows(found, drawn(found), LEVEL):
-        assert region["n_seeds"] == 2
+        inside = found.region[0] == REGIONS.index(region["region"])
+        i = ("floor", "w2s", "ceiling").index(region["model"])
+        assert region["accuracy"] == pytest.approx(found.correct[1, i, inside].mean())
+        assert (region["n_seeds"], region["n"]) == (1, inside.sum())
         assert region["reason"] == "overlap: constant"
 
 
@@ -320,12 +320,11 @@ def test_degenerate_in_every_seed_is_nan_with_the_reason():
     assert overall["reason"] == ""
 
 
-def without(model, *, seeds=2, which=(0, 1)):
-    """One of floor, w2s and ceiling could not be trained in some seeds."""
-    found = random_outcome(0, seeds=seeds, accuracy=[0.6, 0.7, 0.9, 0.7, 0.7, 0.7, 0.7, 0.7])
+def without(model, *, which=(0, 1)):
+    """One of floor, w2s and ceiling could not be trained in some of two seeds."""
+    found = random_outcome(0, seeds=2, accuracy=[0.6, 0.7, 0.9, 0.7, 0.7, 0.7, 0.7, 0.7])
     for seed in which:
-        found.correct[seed, CONTROLS.index(model)] = np.nan
-        found.row_reason[seed][CONTROLS.index(model)] = "found only targets equal to 1"
+        found = lacking(found, seed, (model,), "found only targets equal to 1")
     return found
 
 
@@ -368,7 +367,14 @@ def test_one_seed_and_one_test_point():
     row = main_row(found, drawn(found), LEVEL)
     assert (row["floor"], row["w2s"], row["ceiling"], row["pgr"]) == (0, 1, 1, 1)
     assert (row["pgr_lo"], row["pgr_hi"]) == (1, 1)
-    assert region_rows(found, drawn(found), LEVEL)[0]["n"] == 1
+    table = comparisons(found)
+    assert table["w2s - floor", "overall"]["difference"] == 1
+    undefined = [*region_rows(found, drawn(found), LEVEL), table["w2s - floor", "easy"]]
+    for line in undefined:
+        assert math.isnan(line["lo"])
+        assert line["n_seeds"] == 0
+        assert line["reason"].startswith("found 1 seed with regions, expected 2 or more")
+    assert math.isnan(undefined[0]["n"])
 
 
 def test_order_of_seeds_and_points_does_not_matter():
@@ -379,6 +385,7 @@ def test_order_of_seeds_and_points_does_not_matter():
         found,
         correct=found.correct[::-1][:, :, points],
         region=found.region[::-1][:, points],
+        group=found.group[points],
     )
     turned_draws = Bootstrap(bootstrap.seeds[:, ::-1], bootstrap.examples[:, points])
     for table in (mixing_rows, region_rows, comparison_rows):
@@ -386,3 +393,232 @@ def test_order_of_seeds_and_points_does_not_matter():
             table(found, bootstrap, LEVEL), table(turned, turned_draws, LEVEL), strict=True
         ):
             assert a == pytest.approx(b, abs=1e-6, nan_ok=True)
+
+
+# --- groups and restarts --------------------------------------------------------------------------
+
+
+def test_points_of_a_group_count_as_one():
+    once = random_outcome(2, n=30, accuracy=[0.3, 0.6, *[0.9] * 6])
+    copies = replace(
+        once,
+        correct=np.repeat(once.correct, 4, axis=2),
+        region=np.repeat(once.region, 4, axis=1),
+        group=np.repeat(once.group, 4),
+    )
+    one, many = (main_row(found, found.bootstrap(300), LEVEL) for found in (once, copies))
+    assert (many["n_test"], many["n_groups"]) == (120, 30)
+    assert many == pytest.approx(one | {"n_test": 120})
+    for table in (mixing_rows, region_rows, comparison_rows):
+        for a, b in zip(
+            table(once, once.bootstrap(300), LEVEL),
+            table(copies, copies.bootstrap(300), LEVEL),
+            strict=True,
+        ):
+            assert b == pytest.approx(a | ({"n": 4 * a["n"]} if "n" in a else {}), nan_ok=True)
+    apart = replace(copies, group=np.arange(120))
+    row = main_row(apart, apart.bootstrap(300), LEVEL)
+    assert row["w2s_hi"] - row["w2s_lo"] < many["w2s_hi"] - many["w2s_lo"]
+
+
+def test_intervals_without_groups_are_those_of_the_points():
+    found = random_outcome(2, n=30)
+    row = main_row(found, found.bootstrap(300), LEVEL)
+    assert row["n_groups"] == row["n_test"] == 30
+    bootstrap = found.bootstrap(300)
+    draws = loop_draws(found.correct[:, 1], np.ones((3, 30)), bootstrap.seeds, bootstrap.examples)
+    assert (row["w2s_lo"], row["w2s_hi"]) == pytest.approx(interval(draws, LEVEL), abs=1e-6)
+
+
+def test_restarts_are_averaged_and_seeds_are_counted():
+    found = random_outcome(4, seeds=3, restarts=2)
+    row = main_row(found, drawn(found), LEVEL)
+    assert row["n_seeds"] == 3
+    assert row["w2s"] == pytest.approx(found.correct[:, 1].mean(dtype=float))
+    for table in (mixing_rows, region_rows, comparison_rows):
+        assert {line["n_seeds"] for line in table(found, drawn(found), LEVEL)} == {3}
+    gone = found
+    for unit in (2, 3):
+        gone = lacking(gone, unit, ("plain",), "at most 3 points")
+    counts = {line["control"]: line["n_seeds"] for line in mixing_rows(gone, drawn(gone), LEVEL)}
+    assert counts == {"plain": 2, "random": 3, "true_labels": 3}
+
+
+# --- contrasts ------------------------------------------------------------------------------------
+
+EVERY = (
+    *("floor", "w2s", "ceiling", "same_capacity_w2s"),
+    *("plain", "plain", "plain", "placebo", "placebo", "placebo"),
+    *("purity_matched", "purity_matched", "purity_matched_placebo", "purity_matched_placebo"),
+    *("fixed_hard", "fixed_hard", "few_labels", "few_labels"),
+)
+SHARES = (*[np.nan] * 4, 0.25, 0.5, 0.75, 0.25, 0.5, 0.75, 0.25, 0.75, 0.25, 0.75, 0.25, 0.75,
+          0.01, 0.5)  # fmt: skip
+
+
+def every_row(seed=0):
+    """Floor and w2s are between the two points of the learning curve."""
+    rng = np.random.default_rng(seed)
+    share = np.array([0.6, 0.7, 0.9, 0.65, *[0.7] * 12, 0.4, 0.85])
+    correct = rng.random((3, len(EVERY), 200)) < share[:, None]
+    return make_outcome(correct, EVERY, SHARES, region=rng.integers(0, 3, (3, 200)))
+
+
+def without_rows(found, *gone):
+    kept = [i for i, control in enumerate(found.control) if control not in gone]
+    return replace(
+        found,
+        control=[found.control[i] for i in kept],
+        proportion=found.proportion[kept],
+        correct=found.correct[:, kept],
+        columns={name: values[:, kept] for name, values in found.columns.items()},
+        row_reason=[[why[i] for i in kept] for why in found.row_reason],
+    )
+
+
+def names_of(found):
+    return [name for name, group in comparisons(found, draws=20) if group == "easy"]
+
+
+def test_contrasts_by_hand():
+    found = with_references(every_row())
+    mean = found.correct.astype(float).mean(axis=(0, 2))
+    floor, w2s, ceiling, capacity = mean[:4]
+    plain, placebo = (dict(zip((0.25, 0.5, 0.75), mean[k : k + 3], strict=True)) for k in (4, 7))
+    (pure_low, pure, pure_placebo_low, pure_placebo), (fixed_low, fixed) = mean[10:14], mean[14:16]
+    expected = {
+        "w2s - floor": w2s - floor,
+        "w2s - same_capacity_w2s": w2s - capacity,
+        "same_capacity_w2s - floor": capacity - floor,
+        "ceiling - w2s": ceiling - w2s,
+        "ceiling - floor": ceiling - floor,
+        "plain: p=0.75 - p=0.25": plain[0.75] - plain[0.25],
+        "plain: overlap - placebo, p=0.75": plain[0.75] - placebo[0.75],
+        "plain: overlap - placebo, p=0.75 - p=0.25":
+            plain[0.75] - placebo[0.75] - (plain[0.25] - placebo[0.25]),
+        "placebo: p=0.75 - p=0.25": placebo[0.75] - placebo[0.25],
+        "purity_matched: p=0.75 - p=0.25": pure - pure_low,
+        "purity_matched: overlap - placebo, p=0.75": pure - pure_placebo,
+        "purity_matched: overlap - placebo, p=0.75 - p=0.25":
+            pure - pure_placebo - (pure_low - pure_placebo_low),
+        "purity_matched_placebo: p=0.75 - p=0.25": pure_placebo - pure_placebo_low,
+        "fixed_hard: p=0.75 - p=0.25": fixed - fixed_low,
+    }  # fmt: skip
+    table = comparisons(found)
+    overall = {name: row for (name, group), row in table.items() if group == "overall"}
+    assert {name: row["difference"] for name, row in overall.items()} == pytest.approx(
+        expected, abs=1e-6
+    )
+    assert {row["reason"] for row in table.values()} == {""}
+    assert {row["n_seeds"] for row in table.values()} == {3}
+
+
+def test_differences_to_references_are_of_regions_only_by_hand():
+    found = with_references(every_row())
+    table = comparisons(found)
+    groups = {group for name, group in table if name == "w2s - reference"}
+    assert groups == set(REGIONS)  # over all points it is known beforehand
+    for code, region in enumerate(REGIONS):
+        for name, i in (("reference", -2), ("reference_w2s", -1)):
+            shares = []
+            for s in range(3):
+                weight = (found.region[[t for t in range(3) if t != s]] == code).mean(axis=0)
+                difference = found.correct[s, 1].astype(float) - found.correct[s, i]
+                shares.append((weight * difference).sum() / weight.sum())
+            row = table[f"w2s - {name}", region]
+            assert row["difference"] == pytest.approx(np.mean(shares), abs=1e-6)
+            assert row["lo"] <= row["difference"] <= row["hi"]
+
+
+def test_what_a_curve_and_its_placebo_share_cancels_out_on_every_draw():
+    found = every_row()
+    found.correct[:, 7:10] = found.correct[:, 4:7]
+    table = comparisons(found)
+    for name in ("p=0.75", "p=0.75 - p=0.25"):
+        row = table[f"plain: overlap - placebo, {name}", "overall"]
+        assert (row["lo"], row["difference"], row["hi"], row["p"]) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("gone", "lost"),
+    [
+        ("placebo", ["plain: overlap - placebo, p=0.75",
+                     "plain: overlap - placebo, p=0.75 - p=0.25", "placebo: p=0.75 - p=0.25"]),
+        ("purity_matched_placebo", [
+            "purity_matched: overlap - placebo, p=0.75",
+            "purity_matched: overlap - placebo, p=0.75 - p=0.25",
+            "purity_matched_placebo: p=0.75 - p=0.25"]),
+        ("same_capacity_w2s", ["w2s - same_capacity_w2s", "same_capacity_w2s - floor"]),
+        ("fixed_hard", ["fixed_hard: p=0.75 - p=0.25"]),
+        ("few_labels", []),
+    ],
+)  # fmt: skip
+def test_controls_that_are_not_configured_leave_their_comparisons_out(gone, lost):
+    before, after = names_of(every_row()), names_of(without_rows(every_row(), gone))
+    assert [name for name in before if name not in after] == lost
+    assert set(after) <= set(before)
+
+
+def test_without_a_learning_curve_differences_to_references_are_nan_with_the_reason():
+    found = with_references(without_rows(every_row(), "few_labels"))
+    table = comparisons(found)
+    for region in REGIONS:
+        row = table["w2s - reference", region]
+        assert all(math.isnan(row[name]) for name in ("difference", "lo", "hi", "p"))
+        assert (row["n_seeds"], row["reason"]) == (0, "`mixing.controls` has no few_labels")
+    known = mixing_rows(found, drawn(found), LEVEL)
+    assert [row["control"] for row in known[-2:]] == ["reference", "reference_w2s"]
+    assert math.isnan(known[-1]["accuracy"])
+
+
+def test_a_placebo_without_the_ends_of_its_curve_is_not_compared():
+    found = every_row()
+    found.proportion[9] = 0.7  # placebo
+    assert not [name for name in names_of(found) if name.startswith("plain: overlap")]
+    assert "placebo: p=0.7 - p=0.25" in names_of(found)
+
+
+def test_references_stand_beside_the_models_in_the_regions_and_mixes():
+    found = with_references(every_row())
+    regions = region_rows(found, drawn(found), LEVEL)
+    models = [row["model"] for row in regions if row["region"] == "hard"]
+    assert models == ["floor", "w2s", "ceiling", "reference", "reference_w2s"]
+    main = main_row(found, drawn(found), LEVEL)
+    accuracy = {row["control"]: row["accuracy"] for row in mixing_rows(found, drawn(found), LEVEL)}
+    assert accuracy["reference"] == pytest.approx(main["floor"], abs=1e-6)
+    assert accuracy["reference_w2s"] == pytest.approx(main["w2s"], abs=1e-6)
+
+
+# --- p values -------------------------------------------------------------------------------------
+
+
+def test_p_values_tell_planted_differences_from_none():
+    found = random_outcome(1, seeds=5, n=600, accuracy=[0.6, 0.75, 0.9, 0.6, 0.7, 0.8, 0.7, 0.7])
+    table = comparisons(found, draws=1000)
+    assert table["plain: p=1 - p=0", "overall"]["p"] < 1e-6
+    assert table["true_labels - random", "overall"]["p"] > 0.05
+    row = table["w2s - floor", "overall"]
+    sd = (row["hi"] - row["lo"]) / (2 * 1.96)
+    z = row["difference"] / sd
+    assert math.log(row["p"]) == pytest.approx(math.log(math.erfc(z / math.sqrt(2))), rel=0.15)
+
+
+def test_corrected_by_hand():
+    p = {"overall": [0.01, 0.04, np.nan], "easy": [0.02, np.nan], "hard": [0.03], "overlap": [0.5]}
+    rows = [{"group": group, "p": value} for group in p for value in p[group]]
+    found = corrected(rows[::-1])[::-1]
+    np.testing.assert_allclose(
+        [row["p_holm"] for row in found],
+        # two values on all points: times 2, 1; three of regions: 3, 2, 1
+        [0.02, 0.04, np.nan, 0.06, np.nan, 0.06, 0.5],
+    )
+    assert [row["p"] for row in found] == pytest.approx([row["p"] for row in rows], nan_ok=True)
+    assert all("p_holm" not in row for row in rows)
+
+
+def test_corrected_rows_of_one_family_or_none():
+    assert corrected([]) == []
+    (row,) = corrected([{"group": "hard", "p": 0.04}])
+    assert row["p_holm"] == 0.04
+    two = corrected([{"group": "overall", "p": 0.9}] * 2)
+    assert [row["p_holm"] for row in two] == [1, 1]

@@ -14,18 +14,20 @@ import pytest
 from conftest import SEEDS, Chain
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from outcomes import drawn, lacking, make_outcome
 from reference.bootstrap import draws as loop_draws
 
 from w2s.artifacts import Artifact, digest, load
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.tables import Outcome
+from w2s.evaluation.metrics import LABEL_SCORES
+from w2s.evaluation.outcome import Outcome
 from w2s.evaluation.weak_supervision_figures import COLORS, lf_figure, mixes_figure
 from w2s.evaluation.weak_supervision_tables import (
     PUBLISHED,
     lf_rows,
     published_rows,
+    restart_sd,
     weak_supervision_rows,
 )
 from w2s.kinds import KINDS
@@ -41,32 +43,15 @@ MODELS = ["label_model", "w2s", "ceiling"]  # rows that every dataset has
 BEGINNING = {
     "lf_analysis": ["dataset", "lf", "coverage", "lf_overlaps", "conflicts", "accuracy"],
     "weak_supervision": ["dataset", "label_model", "strong", "control", "proportion", "accuracy",
-                         "lo", "hi", "label_accuracy", "n_seeds"],
+                         "lo", "hi", "restart_sd", "label_accuracy", "label_brier",
+                         "label_calibration", "n_seeds"],
 }  # fmt: skip
 
 
 def outcome(correct: Any, **changes: Any) -> Outcome:
-    """The outcome of correctness (seeds, rows, n) for the rows above."""
-    correct = np.asarray(correct, dtype=np.float32)
-    seeds, rows, n = correct.shape
-    return replace(
-        Outcome(
-            dataset="films",
-            weak="snorkel",
-            strong="mlp",
-            control=CONTROLS[:rows],
-            proportion=np.array(PROPORTIONS[:rows]),
-            correct=correct,
-            region=np.zeros((seeds, n), np.int8),
-            n_train=np.full((seeds, rows), 50.0),
-            label_accuracy=np.full((seeds, rows), 0.75),
-            row_reason=[[""] * rows for _ in range(seeds)],
-            shares=np.tile([0.5, 0.25, 0.25], (seeds, 1)),
-            reason=[""] * seeds,
-            n_pool=200,
-        ),
-        **changes,
-    )
+    """The outcome of correctness (units, rows, n) for the rows above."""
+    names = {"weak": "snorkel", "strong": "mlp"}
+    return make_outcome(correct, CONTROLS, PROPORTIONS, **(names | changes))
 
 
 def by_hand() -> Outcome:
@@ -75,28 +60,33 @@ def by_hand() -> Outcome:
         [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0], *np.eye(6, 4)],
         [[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0], *np.ones((6, 4))],
     ]
-    purity = [[1, 1, 0.5, 0.25, 0.5, 0.75, 0.5, 0.5, 1], [1, 1, 0.75, 0.25, 0.5, 1, 0.75, 0.75, 1]]
-    size = [[60, 50, 50, 8, 8, 8, 6, 8, 8], [60, 48, 48, 6, 6, 6, 4, 6, 6]]
-    return outcome(right, label_accuracy=np.array(purity), n_train=np.array(size, dtype=float))
-
-
-def random_outcome(seed: int = 0, *, seeds: int = 3, n: int = 25) -> Outcome:
-    rng = np.random.default_rng(seed)
-    return outcome(
-        rng.integers(0, 3, (seeds, len(CONTROLS), n)) / 2,
-        label_accuracy=rng.random((seeds, len(CONTROLS))),
-        n_train=rng.integers(10, 90, (seeds, len(CONTROLS))).astype(float),
+    purity = np.array(
+        [[1, 1, 0.5, 0.25, 0.5, 0.75, 0.5, 0.5, 1], [1, 1, 0.75, 0.25, 0.5, 1, 0.75, 0.75, 1]]
     )
+    size = [[60, 50, 50, 8, 8, 8, 6, 8, 8], [60, 48, 48, 6, 6, 6, 4, 6, 6]]
+    columns = {
+        "n_train": np.array(size, dtype=float),
+        "label_accuracy": purity,
+        "label_brier": (1 - purity) / 2,
+        "label_calibration": (1 - purity) / 4,
+    }
+    return outcome(right, columns=columns)
 
 
-def drawn(found: Outcome, draws: int = 300) -> Bootstrap:
-    seeds, _, points = found.correct.shape
-    return Bootstrap.draw(seeds, points, draws, np.random.default_rng(0))
+def random_outcome(seed: int = 0, *, seeds: int = 3, n: int = 25, restarts: int = 1) -> Outcome:
+    rng = np.random.default_rng(seed)
+    shape = (seeds * restarts, len(CONTROLS))
+    size = {"n_train": rng.integers(10, 90, shape).astype(float)}
+    return outcome(
+        rng.integers(0, 3, (*shape, n)) / 2,
+        columns=size | {name: rng.random(shape) for name in LABEL_SCORES},
+        restarts=restarts,
+    )
 
 
 def rows_of(found: Outcome, **options: Any) -> dict[tuple[str, float | None], dict[str, Any]]:
     """Rows by control and proportion, None where it has none."""
-    rows = weak_supervision_rows(found, drawn(found, **options), LEVEL)
+    rows = weak_supervision_rows(found, drawn(found, 300, **options), LEVEL)
     keyed = {
         (row["control"], None if math.isnan(row["proportion"]) else row["proportion"]): row
         for row in rows
@@ -157,24 +147,26 @@ def test_weak_supervision_rows_by_hand() -> None:
     }
     assert shown == expected
     for row in found.values():
-        assert list(row)[:10] == BEGINNING["weak_supervision"]
+        for k, name in enumerate(LABEL_SCORES[1:], start=1):
+            assert row[name] == pytest.approx((1 - row["label_accuracy"]) / 2**k)
+        assert math.isnan(row["restart_sd"])
         assert set(row) == set(KINDS["weak_supervision_table"].arrays)
         assert (row["dataset"], row["label_model"], row["strong"]) == ("films", "snorkel", "mlp")
         assert (row["n_seeds"], row["reason"]) == (2, "")
 
 
 def test_label_model_w2s_and_ceiling_come_first_then_the_mixes_in_order() -> None:
-    rows = weak_supervision_rows(by_hand(), drawn(by_hand()), LEVEL)
+    rows = weak_supervision_rows(by_hand(), drawn(by_hand(), 300), LEVEL)
     assert [row["control"] for row in rows] == [*MODELS, *CONTROLS[3:]]
     assert "floor" not in {row["control"] for row in rows}  # it was trained on no true label
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_values_and_intervals_are_those_of_the_correctness(seed: int) -> None:
-    found = random_outcome(seed)
-    bootstrap = drawn(found)
+@pytest.mark.parametrize(("seed", "restarts"), [(0, 1), (1, 1), (2, 1), (3, 2)])
+def test_values_and_intervals_are_those_of_the_correctness(seed: int, restarts: int) -> None:
+    found = random_outcome(seed, restarts=restarts)
+    bootstrap = drawn(found, 300)
     shown = weak_supervision_rows(found, bootstrap, LEVEL)
-    everywhere = np.ones((3, 25), dtype=bool)
+    everywhere = np.ones((3 * restarts, 25), dtype=bool)
     positions = [0, 2, 1, *range(3, len(CONTROLS))]
     for row, i in zip(shown, positions, strict=True):
         right = found.correct[:, i].astype(float)
@@ -182,20 +174,45 @@ def test_values_and_intervals_are_those_of_the_correctness(seed: int) -> None:
         draws = loop_draws(right, everywhere, bootstrap.seeds, bootstrap.examples)
         low, high = np.quantile(draws, [0.025, 0.975])
         assert (row["lo"], row["hi"]) == pytest.approx((low, high), abs=1e-6)
-        purity = found.label_accuracy[:, 2 if i == 0 else i]
-        assert row["label_accuracy"] == pytest.approx(purity.mean())
-        assert row["n_train"] == pytest.approx(found.n_train[:, i].mean())
+        for name in LABEL_SCORES:  # the label model has those of w2s
+            expected = found.columns[name][:, 2 if i == 0 else i].mean()
+            assert row[name] == pytest.approx(expected)
+        assert row["n_train"] == pytest.approx(found.columns["n_train"][:, i].mean())
+        assert row["n_seeds"] == 3
 
 
-def lacking(found: Outcome, seed: int, controls: tuple[str, ...], why: str) -> Outcome:
-    """A seed without these rows."""
-    correct = found.correct.copy()
-    reasons = [list(seed_reasons) for seed_reasons in found.row_reason]
-    for i, control in enumerate(found.control):
-        if control in controls:
-            correct[seed, i] = np.nan
-            reasons[seed][i] = why
-    return replace(found, correct=correct, row_reason=reasons)
+def test_restart_sd_by_hand() -> None:
+    # accuracies of w2s over the restarts: 0, .5 and 1, then .25 twice and 1; of the others one
+    share = [[0, 0.5, 1], [0.25, 0.25, 1]]
+    right = np.full((6, 3, 4), 0.5)
+    right[:, 2] = np.arange(4)[None] < 4 * np.array(share).reshape(6, 1)
+    found = outcome(right, restarts=3)
+    expected = (0.5 + np.sqrt((2 * 0.25**2 + 0.5**2) / 2)) / 2
+    # the label model is the same in every restart: it has none
+    assert restart_sd(found) == pytest.approx([math.nan, 0, expected], nan_ok=True)
+    rows = rows_of(found)
+    assert rows["w2s", None]["restart_sd"] == pytest.approx(expected)
+    assert math.isnan(rows["label_model", None]["restart_sd"])
+    assert {row["n_seeds"] for row in rows.values()} == {2}
+
+
+def test_restart_sd_of_seeds_that_have_the_row() -> None:
+    found = random_outcome(0, restarts=3)
+    full = restart_sd(found)
+    share = found.correct.astype(float).mean(axis=2).reshape(3, 3, -1)
+    assert full[1:] == pytest.approx(share.std(axis=1, ddof=1).mean(axis=0)[1:])
+    assert math.isnan(full[0])
+    for unit in (3, 4, 5):
+        found = lacking(found, unit, ("w2s",), "only one class")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        some = restart_sd(found)
+        assert some[2] == pytest.approx(share[[0, 2], :, 2].std(axis=1, ddof=1).mean())
+        assert some[1] == full[1]
+        for unit in range(9):
+            found = lacking(found, unit, ("w2s",), "only one class")
+        assert math.isnan(restart_sd(found)[2])
+    assert all(map(math.isnan, restart_sd(by_hand())))
 
 
 STUDENTS = ("w2s", "plain", "purity_matched", "random")
@@ -268,7 +285,7 @@ def test_published_numbers_are_those_of_the_page() -> None:
 
 def published(dataset: str = "census", *, found: Outcome | None = None) -> dict[str, Any]:
     found = replace(found or by_hand(), dataset=dataset)
-    rows = published_rows(weak_supervision_rows(found, drawn(found), LEVEL))
+    rows = published_rows(weak_supervision_rows(found, drawn(found, 300), LEVEL))
     keyed = {row["quantity"]: row for row in rows}
     assert len(keyed) == len(rows)
     return keyed
@@ -381,7 +398,7 @@ def test_fault_rows_of_another_order_give_the_same_tables(chain: Chain) -> None:
     texts, matrix, metrics, correct = inputs_of(chain)
     before = tables_of(texts, matrix, metrics, correct)
     order = np.random.default_rng(0).permutation(len(correct[1]["id"]))
-    turned = {name: correct[1][name][order] for name in ("id", "region")}
+    turned = {name: correct[1][name][order] for name in ("id", "region", "group")}
     turned["correct"] = correct[1]["correct"][:, order]
     other = replace(correct[1], arrays={**correct[1].arrays, **turned})
     after = tables_of([shuffled(texts[0])], [shuffled(matrix[0], 1)], metrics, [correct[0], other])
@@ -425,6 +442,7 @@ def test_comparisons_are_those_of_the_students(chain: Chain) -> None:
     overall = table[table["group"] == "overall"].set_index("comparison")
     rows = load(chain / "table-lf-weak_supervision.parquet").frame.set_index("control")
     gain = rows.loc["w2s", "accuracy"] - rows.loc["label_model", "accuracy"]
+    assert set(table["group"]) == {"overall", "easy", "hard", "overlap"}
     assert overall.loc["w2s - floor", "difference"] == pytest.approx(gain, abs=1e-6)
     for control in ("plain", "purity_matched"):
         curve = rows.loc[[control]].set_index("proportion")["accuracy"]
@@ -531,6 +549,23 @@ def test_mixes_figure_has_a_panel_for_every_student_and_dataset() -> None:
                     assert all(low < high for low, high in pairwise(curves[label]))
 
 
+def test_mixes_figure_shows_placebos_dotted_and_label_models_as_lines() -> None:
+    table = mixes_table(["snorkel"], ("probe",))
+    table["control"][table["control"] == "label_balanced"] = "placebo"
+    here = (table["control"] == "purity_matched") & (table["proportion"] == SHARES[0])
+    table["control"][here] = "label_model"
+    for dataset, title in TITLES.items():
+        ax = panels_of(mixes_figure(table, TITLES))[f"{title}, probe"]
+        lines = {str(line.get_label()): line for line in ax.lines}
+        assert lines["snorkel, placebo"].get_linestyle() == ":"
+        mine = (table["dataset"] == dataset) & (table["control"] == "placebo")
+        assert sorted(lines["snorkel, placebo"].get_ydata()) == sorted(table["accuracy"][mine])
+        itself = lines["snorkel itself"]
+        assert itself.get_linestyle() == "-."
+        (value,) = table["accuracy"][here & (table["dataset"] == dataset)]
+        assert set(itself.get_ydata()) == {value}
+
+
 def test_students_of_a_dataset_are_below_one_another() -> None:
     figure = mixes_figure(mixes_table(), TITLES)
     figure.draw_without_rendering()
@@ -591,12 +626,22 @@ def test_one_label_model_and_student_make_one_row_of_panels() -> None:
 
 def test_the_stage_draws_from_the_tables(chain: Chain) -> None:
     chosen = WeakSupervisionFiguresSettings(titles=(("films", "Motion pictures"),))
-    tables = [load(chain / f"table-lf-{name}.parquet") for name in BEGINNING]
+    names = (*BEGINNING, "comparisons")
+    tables = [load(chain / f"table-lf-{name}.parquet") for name in names]
     figures = weak_supervision_figures(*tables, settings=chosen)
-    assert set(figures) == {"lfs", "mixes"}
-    assert list(panels_of(figures["lfs"])) == ["Motion pictures"]
+    assert set(figures) == {"lfs", "mixes", "contrasts"}
+    for name in ("lfs", "contrasts"):
+        assert list(panels_of(figures[name])) == ["Motion pictures"]
     (ax,) = panels_of(figures["mixes"]).values()
     assert ax.get_title() == "Motion pictures, mlp"
     frame = tables[1].frame
-    plain = frame[frame["control"] == "plain"].sort_values("proportion")
-    assert curves_of(ax)["majority_vote, plain"] == plain["accuracy"].tolist()
+    for control in ("plain", "placebo"):
+        rows = frame[frame["control"] == control].sort_values("proportion")
+        rows = rows[rows["accuracy"].notna()]
+        assert curves_of(ax).get(f"majority_vote, {control}", []) == rows["accuracy"].tolist()
+    frame = tables[2].frame
+    shown = frame[frame["comparison"].str.contains(": ") & (frame["group"] == "overall")]
+    (ax,) = panels_of(figures["contrasts"]).values()
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == shown["comparison"].tolist()
+    assert "plain: overlap - placebo, p=1" in labels

@@ -1,4 +1,4 @@
-"""Figures of the spine: mixing curves, their controls, score curves, accuracy by region.
+"""Figures of the spine: mixing curves, their controls and contrasts, score curves, regions.
 
 All draw on matplotlib's object interface, so that nothing is shown or kept open.
 """
@@ -12,22 +12,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2s.checks import Array
-from w2s.evaluation.drawing import Rows, legend, no_data, paired_panels, panels, select
+from w2s.evaluation.drawing import (
+    COLUMNS,
+    Rows,
+    legend,
+    no_data,
+    paired_panels,
+    panels,
+    select,
+)
+from w2s.evaluation.outcome import MODELS, REFERENCES
 
 COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
     "floor": "#999999",
     "w2s": "#0072B2",
     "ceiling": "#009E73",
+    "reference": "#E69F00",
+    "reference_w2s": "#56B4E9",
     "plain": "#D55E00",
+    "placebo": "#000000",
+    "fixed_hard": "#0072B2",
+    "overlap_against_easy": "#009E73",
     "purity_matched": "#CC79A7",
     "label_balanced": "#E69F00",
+    "brier_matched": "#F0E442",
     "same_capacity": "#56B4E9",
-    "random": "#000000",
+    "random": "#999999",
     "true_labels": "#009E73",
     "easy": "#56B4E9",
     "hard": "#D55E00",
     "overlap": "#CC79A7",
 }
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of pairs of models
+SURE = 0.05  # corrected p value below which a difference is marked
 
 
 def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> None:
@@ -42,7 +59,9 @@ def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> No
 
 
 def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against the share of overlap points, one panel per dataset.
+    """Test accuracy against the share of overlap points, or of placebo points in their place.
+
+    One panel per dataset.
 
     Args:
         main: Columns of the main table, for one pair.
@@ -58,6 +77,10 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
             _curve(ax, mixing, known, "plain", band=True)
         else:
             no_data(ax, mixing["reason"][rows[0]] if len(rows) else "")
+        placebos = select(mixing, dataset=dataset, control="placebo")
+        placebos = placebos[np.isfinite(mixing["accuracy"][placebos])]
+        if len(placebos):
+            _curve(ax, mixing, placebos, "placebo", band=True)
         for name in ("floor", "w2s", "ceiling"):
             i = select(main, dataset=dataset)[0]
             ax.axhline(main[name][i], color=COLORS[name], label=name, linewidth=1.2)
@@ -67,26 +90,72 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
 
 
 def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Every curve of the mixing experiment, one panel per dataset; arguments as `mixing_figure`."""
-    figure, axes = panels(len(titles))
+    """Every curve of overlap points, one panel per dataset; arguments as `mixing_figure`.
+
+    Without bands, and of the placebos the plain one only: see `contrasts_figure`.
+    """
+    figure, axes = panels(len(titles), height=3.8)
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
         here = select(mixing, dataset=dataset)
+        controls = [name for name in dict.fromkeys(mixing["control"][here]) if name in COLORS]
         reasons = []
-        for control in dict.fromkeys(mixing["control"][here]):
+        for control in controls:
             rows = select(mixing, dataset=dataset, control=control)
             known = rows[np.isfinite(mixing["accuracy"][rows])]
             if not len(known):
                 reasons.append(f"{control}: {mixing['reason'][rows[0]]}")
             elif np.isfinite(mixing["proportion"][known]).any():
-                _curve(ax, mixing, known, control, band=True)
-            else:
+                _curve(ax, mixing, known, control, band=False)
+            elif control not in REFERENCES:
                 style = ":" if control == "random" else "--"
                 value = mixing["accuracy"][known[0]]
                 ax.axhline(value, linestyle=style, color=COLORS[control], label=control)
-        if reasons and len(reasons) == len(dict.fromkeys(mixing["control"][here])):
+        if reasons and len(reasons) == len(controls):
             no_data(ax, reasons[0])
     legend(figure, axes)
+    return figure
+
+
+def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
+    """What overlap points change under each control: differences with intervals, by dataset.
+
+    A dot is filled where Holm's correction leaves p below 0.05. Several pairs of models are drawn
+    beside each other.
+
+    Args:
+        comparisons: Columns of the comparisons table.
+        titles: Title of each dataset, in the order of the panels.
+    """
+    mine = (comparisons["group"] == "overall") & [
+        ": " in name for name in comparisons["comparison"]
+    ]
+    names = list(dict.fromkeys(comparisons["comparison"][mine]))
+    pairs = list(dict.fromkeys(zip(comparisons["weak"], comparisons["strong"], strict=True)))
+    step = 0.7 / max(len(pairs), 1)
+    figure, axes = panels(len(titles), height=1.2 + 0.2 * len(names) * max(1, len(pairs) / 2))
+    for k, (ax, (dataset, title)) in enumerate(zip(axes, titles.items(), strict=True)):
+        ax.axvline(0, color="#bbbbbb", linewidth=0.8)
+        for number, (weak, strong) in enumerate(pairs):
+            rows = select(comparisons, dataset=dataset, weak=weak, strong=strong)
+            rows = rows[mine[rows] & np.isfinite(comparisons["difference"][rows])]
+            place = np.array([names.index(name) for name in comparisons["comparison"][rows]])
+            value = comparisons["difference"][rows]
+            bars = np.abs(np.stack([comparisons["lo"][rows], comparisons["hi"][rows]]) - value)
+            color = PALETTE[number % len(PALETTE)]
+            y = place + step * (number - (len(pairs) - 1) / 2)
+            label = f"{weak}, {strong}" if len(pairs) > 1 else "difference of test accuracies"
+            ax.errorbar(value, y, xerr=bars, fmt="none", color=color, linewidth=1.2)
+            sure = comparisons["p_holm"][rows] < SURE
+            ax.plot(value[sure], y[sure], "o", color=color, markersize=4)
+            ax.plot(value, y, "o", color=color, markersize=4, fillstyle="none", label=label)
+        ax.set_yticks(
+            range(len(names)), names if k % COLUMNS == 0 else [""] * len(names), fontsize=7
+        )
+        ax.set(title=title, xlabel="difference of test accuracies", ylim=(len(names) - 0.4, -0.6))
+        ax.locator_params(axis="x", nbins=5)
+    if len(pairs) > 1:
+        legend(figure, axes)
     return figure
 
 
@@ -130,7 +199,7 @@ def _split_curve(ax: Axes, ordered: Array, tau: float, name: str) -> None:
 
 
 def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
-    """Accuracy of floor, w2s and ceiling on easy, hard and overlap test points.
+    """Accuracy of models and references on easy, hard and overlap test points.
 
     Args:
         regions: Columns of the regions table, for one pair.
@@ -140,15 +209,17 @@ def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, ylabel="test accuracy")
         ax.axhline(0.5, color="#bbbbbb", linewidth=0.8)
-        for k, model in enumerate(("floor", "w2s", "ceiling")):
+        models = [*MODELS, *REFERENCES]
+        for k, model in enumerate(models):
             rows = select(regions, dataset=dataset, model=model)
             rows = rows[np.isfinite(regions["accuracy"][rows])]
             value = regions["accuracy"][rows]
             bars = np.abs(np.stack([regions["lo"][rows], regions["hi"][rows]]) - value)
             names = list(regions["region"][rows])
             place = np.array([("easy", "hard", "overlap").index(name) for name in names])
-            ax.errorbar(place + 0.18 * (k - 1), value, yerr=bars, fmt="o", capsize=3, markersize=5,
-                        color=COLORS[model], label=model)  # fmt: skip
+            marker = "o" if model in MODELS else "D"
+            ax.errorbar(place + 0.14 * (k - 2), value, yerr=bars, fmt=marker, capsize=2,
+                        markersize=4.5, color=COLORS[model], label=model)  # fmt: skip
         known = select(regions, dataset=dataset)
         if not np.isfinite(regions["accuracy"][known]).any():
             no_data(ax, regions["reason"][known[0]] if len(known) else "")

@@ -10,15 +10,8 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.evaluation.intervals import DIGITS, Bootstrap, estimate
-from w2s.evaluation.tables import (
-    MODELS,
-    Outcome,
-    Row,
-    all_points,
-    difference_rows,
-    pgr_row,
-    spread,
-)
+from w2s.evaluation.outcome import MODELS, Outcome, Row
+from w2s.evaluation.tables import difference_rows, minus, pgr_row, spread
 
 BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained
 PLAIN = "xent"  # the loss that the others are compared with
@@ -45,10 +38,10 @@ def with_probes(finetuned: Outcome, probes: Outcome, points: Array) -> Outcome:
         correct=np.concatenate(
             [finetuned.correct, probes.correct[:, rows][:, :, points]], axis=1
         ),
-        n_train=np.concatenate([finetuned.n_train, probes.n_train[:, rows]], axis=1),
-        label_accuracy=np.concatenate(
-            [finetuned.label_accuracy, probes.label_accuracy[:, rows]], axis=1
-        ),
+        columns={
+            name: np.concatenate([values, probes.columns[name][:, rows]], axis=1)
+            for name, values in finetuned.columns.items()
+        },
         row_reason=[[*own, *(other[i] for i in rows)] for own, other in reasons],
     )  # fmt: skip
 
@@ -72,7 +65,7 @@ def finetuning_rows(
         bootstrap: Draws for the same seeds and test points.
         level: Coverage of the intervals.
     """
-    found = estimate(outcome.correct, all_points(outcome), bootstrap)
+    found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
     share = outcome.correct.mean(axis=2, dtype=np.float64)  # (seeds, rows)
     rows = []
     for i, control in enumerate(outcome.control[: auroc.shape[1]]):
@@ -80,10 +73,10 @@ def finetuning_rows(
         pgr, why_pgr = _pgr(outcome, control, bootstrap, level)
         mine = np.isfinite(share[:, i])
         unranked = int(np.sum(mine & ~np.isfinite(auroc[:, i])))
-        reasons = [_reason(outcome, i), *why_pgr]
+        reasons = [outcome.why_row(i), *why_pgr]
         if unranked:
             reasons.append(f"auroc: undefined in {unranked} of {len(mine)} seeds, see the metrics")
-        if why := _reason(outcome, probe):
+        if why := outcome.why_row(probe):
             reasons.append(f"{outcome.control[probe]}: {why}")
         rows.append(
             {
@@ -93,8 +86,7 @@ def finetuning_rows(
                 "auroc": _mean(auroc[:, i]),
                 **pgr,
                 "probe_accuracy": round(_mean(share[mine, probe]), DIGITS),
-                "n_train": _mean(outcome.n_train[mine, i]),
-                "label_accuracy": _mean(outcome.label_accuracy[mine, i]),
+                **{name: _mean(values[mine, i]) for name, values in outcome.columns.items()},
                 "n_seeds": int(found.n_seeds[i]),
                 "reason": "; ".join(filter(None, reasons)),
             }
@@ -108,11 +100,6 @@ def _mean(values: Array) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _reason(outcome: Outcome, row: int) -> str:
-    """Why some seed lacks a row, "" if none does."""
-    return next((seed[row] for seed in outcome.row_reason if seed[row]), "")
-
-
 def _pgr(
     outcome: Outcome, control: str, bootstrap: Bootstrap, level: float
 ) -> tuple[Row, list[str]]:
@@ -121,8 +108,8 @@ def _pgr(
         return dict.fromkeys(("pgr", "pgr_lo", "pgr_hi"), math.nan), []
     rows = [outcome.row(name) for name in ("floor", control, "ceiling")]
     correct = outcome.correct[:, rows]
-    row = pgr_row(correct, all_points(outcome), bootstrap, level)
-    bounds = {name: _reason(outcome, outcome.row(name)) for name in BOUNDS}
+    row = pgr_row(correct, outcome.groups()["overall"], bootstrap, level)
+    bounds = {name: outcome.why_row(outcome.row(name)) for name in BOUNDS}
     reasons = [f"pgr: {name}: {why}" for name, why in bounds.items() if why]
     share = correct.mean(axis=2, dtype=np.float64)  # (seeds, 3)
     complete = share[np.isfinite(share).all(axis=1)]
@@ -148,7 +135,7 @@ def finetuning_comparisons(outcome: Outcome, bootstrap: Bootstrap, level: float)
         level: Coverage of the intervals.
     """
     named = [*_own_pairs(students(outcome)), *_probe_pairs(students(outcome))]
-    pairs = {f"{a} - {b}": (outcome.row(a), outcome.row(b)) for a, b in named}
+    pairs = {f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in named}
     return difference_rows(outcome, pairs, bootstrap, level)
 
 

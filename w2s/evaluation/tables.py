@@ -4,75 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array
-from w2s.evaluation.intervals import DIGITS, Bootstrap, Estimates, estimate, interval
+from w2s.evaluation.intervals import (
+    DIGITS,
+    Bootstrap,
+    Estimates,
+    estimate,
+    holm,
+    interval,
+    p_value,
+)
 from w2s.evaluation.metrics import pgr
+from w2s.evaluation.outcome import COLUMNS, MODELS, REFERENCES, Outcome, Row
 from w2s.methods.regions import REGIONS
+from w2s.methods.training import PLACEBO
 
-MODELS = ("floor", "w2s", "ceiling")
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The results of all seeds of one dataset and pair.
-
-    Attributes:
-        dataset, weak, strong: Names.
-        control: Name of each row: floor, w2s, ceiling, or a curve, (rows,).
-        proportion: Share of overlap points of each row, NaN where it has none, (rows,).
-        correct: Share of repeats that get a test point right, float32 (seeds, rows, n), NaN where a
-            seed lacks the row.
-        region: Region code of each test point, int8 (seeds, n), -1 where undefined.
-        n_train, label_accuracy: Training points and accuracy of their labels, (seeds, rows).
-        row_reason: Why a seed lacks a row, [seeds][rows].
-        shares: Share of easy, hard and overlap points in the pool, (seeds, 3), NaN if undefined.
-        reason: Why a seed is degenerate, "" if it is not, [seeds].
-        n_pool: Size of the training pool.
-    """
-
-    dataset: str
-    weak: str
-    strong: str
-    control: Sequence[str]
-    proportion: Array
-    correct: Array
-    region: Array
-    n_train: Array
-    label_accuracy: Array
-    row_reason: Sequence[Sequence[str]]
-    shares: Array
-    reason: Sequence[str]
-    n_pool: int
-
-    @property
-    def names(self) -> Row:
-        """The columns every table begins with."""
-        return {"dataset": self.dataset, "weak": self.weak, "strong": self.strong}
-
-    def row(self, control: str) -> int:
-        """Position of a row without proportion."""
-        return list(self.control).index(control)
-
-
-def all_points(outcome: Outcome) -> Array:
-    """The mask of all test points, bool (seeds, n)."""
-    return np.ones(outcome.region.shape, dtype=bool)
+Contrast = Mapping[int, float]  # weight of each row in a difference
 
 
 def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
     """Floor, w2s, ceiling and PGR, with the shares of the regions and the status."""
     rows = [outcome.row(name) for name in MODELS]
-    found = estimate(outcome.correct[:, rows], all_points(outcome), bootstrap)
+    every = outcome.groups()["overall"]
+    found = estimate(outcome.correct[:, rows], every, bootstrap)
     row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
+    row |= {"n_test": outcome.correct.shape[2], "n_groups": outcome.n_groups}
     for i, name in enumerate(MODELS):
         row |= spread(name, found.mean[i], found.draws[:, i], level)
-    row |= pgr_row(outcome.correct[:, rows], all_points(outcome), bootstrap, level)
+    row |= pgr_row(outcome.correct[:, rows], every, bootstrap, level)
     share = _mean(outcome.shares)
     row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
     return row | _status(outcome, row, rows)
@@ -110,7 +72,7 @@ def _status(outcome: Outcome, row: Row, rows: list[int]) -> Row:
     bad = [why for why in outcome.reason if why]
     status = "ok" if not bad else "partial" if len(bad) < len(outcome.reason) else "degenerate"
     reasons = [f"{len(bad)} of {len(outcome.reason)} seeds: {bad[0]}"] if bad else []
-    failed = {name: _row_reason(outcome, i) for name, i in zip(MODELS, rows, strict=True)}
+    failed = {name: outcome.why_row(i) for name, i in zip(MODELS, rows, strict=True)}
     reasons += [f"{name}: {why}" for name, why in failed.items() if why]
     if math.isnan(row["pgr"]) and not any(failed.values()):
         reasons.append(f"pgr: ceiling - floor = {row['ceiling'] - row['floor']:.3f} is not above 0")
@@ -119,34 +81,31 @@ def _status(outcome: Outcome, row: Row, rows: list[int]) -> Row:
     return {"status": status, "reason": "; ".join(reasons)}
 
 
-def _row_reason(outcome: Outcome, row: int) -> str:
-    """Why some seed lacks a row, "" if none does."""
-    return next((seed[row] for seed in outcome.row_reason if seed[row]), "")
-
-
 def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """Accuracy of every row of the mixing experiment."""
-    found = estimate(outcome.correct, all_points(outcome), bootstrap)
-    lacking = np.array([[bool(why) for why in seed] for seed in outcome.row_reason])
-    size = _mean(np.where(lacking, np.nan, outcome.n_train))
-    purity = _mean(np.where(lacking, np.nan, outcome.label_accuracy))
-    rows = []
-    for i, control in enumerate(outcome.control):
-        if control in MODELS:
-            continue
-        rows.append(
-            {
-                **outcome.names,
-                "control": control,
-                "proportion": float(outcome.proportion[i]),
-                **value_of("accuracy", found, i, level),
-                "label_accuracy": purity[i],
-                "n_seeds": int(found.n_seeds[i]),
-                "n_train": size[i],
-                "reason": _row_reason(outcome, i),
-            }
-        )
-    return rows
+    """Accuracy of every row of the mixing experiment, and of the references."""
+    found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
+    numbers = row_means(outcome)
+    return [
+        {
+            **outcome.names,
+            "control": control,
+            "proportion": float(outcome.proportion[i]),
+            **value_of("accuracy", found, i, level),
+            **{name: numbers[name][i] for name in COLUMNS},
+            "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
+            "reason": outcome.why_row(i),
+        }
+        for i, control in enumerate(outcome.control)
+        if control not in MODELS
+    ]
+
+
+def row_means(outcome: Outcome) -> dict[str, list[float]]:
+    """Means of each row's numbers (`COLUMNS`) over the units that have the row, [rows] each."""
+    lacking = np.array([[bool(why) for why in unit] for unit in outcome.row_reason])
+    return {
+        name: _mean(np.where(lacking, np.nan, values)) for name, values in outcome.columns.items()
+    }
 
 
 def value_of(name: str, found: Estimates, i: int, level: float) -> Row:
@@ -156,16 +115,18 @@ def value_of(name: str, found: Estimates, i: int, level: float) -> Row:
 
 
 def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """Accuracy of floor, w2s and ceiling on easy, hard and overlap test points."""
-    positions = [outcome.row(model) for model in MODELS]
-    correct = outcome.correct[:, positions]
+    """Accuracy of models and references on easy, hard and overlap test points."""
+    models = [*MODELS, *(name for name in REFERENCES if name in outcome.control)]
+    positions = [outcome.row(model) for model in models]
+    groups = outcome.groups()
     rows = []
-    for code, region in enumerate(REGIONS):
-        mask = outcome.region == code
-        found = estimate(correct, mask, bootstrap)
-        seeds_with = mask.any(axis=1)
-        size = float(mask.sum(axis=1)[seeds_with].mean()) if seeds_with.any() else math.nan
-        for i, model in enumerate(MODELS):
+    for region in REGIONS:
+        mask = groups[region]
+        found = estimate(outcome.correct[:, positions], mask, bootstrap)
+        units_with = mask.any(axis=1)
+        size = float(mask.sum(axis=1)[units_with].mean()) if units_with.any() else math.nan
+        for i, model in enumerate(models):
+            n_seeds = int(found.n_seeds[i]) // outcome.restarts
             rows.append(
                 {
                     **outcome.names,
@@ -173,18 +134,11 @@ def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
                     "region": region,
                     **value_of("accuracy", found, i, level),
                     "n": size,
-                    "n_seeds": int(found.n_seeds[i]),
-                    "reason": _row_reason(outcome, positions[i])
-                    or _missing(outcome, int(found.n_seeds[i]), region),
+                    "n_seeds": n_seeds,
+                    "reason": outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region),
                 }
             )
     return rows
-
-
-def _missing(outcome: Outcome, n_seeds: int, group: str) -> str:
-    if n_seeds == len(outcome.reason):
-        return ""
-    return next((why for why in outcome.reason if why), f"seeds without {group} test points")
 
 
 def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
@@ -192,51 +146,87 @@ def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> lis
     return difference_rows(outcome, _comparisons(outcome), bootstrap, level)
 
 
+def minus(first: int, second: int) -> Contrast:
+    """One row less another."""
+    return {first: 1.0, second: -1.0}
+
+
 def difference_rows(
-    outcome: Outcome, pairs: Mapping[str, tuple[int, int]], bootstrap: Bootstrap, level: float
+    outcome: Outcome, contrasts: Mapping[str, Contrast], bootstrap: Bootstrap, level: float
 ) -> list[Row]:
-    """The same for given pairs: which row another one is subtracted from, by name."""
-    first, second = (np.array(side) for side in zip(*pairs.values(), strict=True))
-    difference = outcome.correct[:, first] - outcome.correct[:, second]
-    groups = {"overall": all_points(outcome)} | {
-        region: outcome.region == code for code, region in enumerate(REGIONS)
-    }
+    """The same for given contrasts by name; `p_holm` is left to `corrected`.
+
+    A difference to a reference has no row on all test points, where it is known beforehand.
+    """
+    difference = np.stack(
+        [
+            sum(weight * outcome.correct[:, i] for i, weight in contrast.items())
+            for contrast in contrasts.values()
+        ],
+        axis=1,
+    )  # (units, contrasts, n)
     rows = []
-    for group, mask in groups.items():
+    for group, mask in outcome.groups().items():
         found = estimate(difference, mask, bootstrap)
-        for i, comparison in enumerate(pairs):
-            n_seeds = int(found.n_seeds[i])
-            why = next(
-                (s[r] for s in outcome.row_reason for r in (first[i], second[i]) if s[r]), ""
-            )
+        for i, (comparison, contrast) in enumerate(contrasts.items()):
+            if group == "overall" and {outcome.control[k] for k in contrast} & set(REFERENCES):
+                continue
+            n_seeds = int(found.n_seeds[i]) // outcome.restarts
             rows.append(
                 {
                     **outcome.names,
                     "comparison": comparison,
                     "group": group,
                     **value_of("difference", found, i, level),
+                    "p": p_value(float(found.mean[i]), found.draws[:, i]),
                     "n_seeds": n_seeds,
-                    "reason": why or _missing(outcome, n_seeds, group),
+                    "reason": outcome.why_row(*contrast) or outcome.why_group(n_seeds, group),
                 }
             )
     return rows
 
 
-def _comparisons(outcome: Outcome) -> dict[str, tuple[int, int]]:
-    """Which row is subtracted from which, by name."""
-    pairs = {
-        f"{a} - {b}": (outcome.row(a), outcome.row(b))
-        for a, b in (("w2s", "floor"), ("ceiling", "w2s"), ("ceiling", "floor"))
+def corrected(rows: Sequence[Row]) -> list[Row]:
+    """All rows of a table of comparisons with `p_holm`, p values corrected for their number.
+
+    Rows on all test points are one family, rows on regions another.
+    """
+    overall = np.array([row["group"] == "overall" for row in rows], dtype=bool)
+    p = np.array([row["p"] for row in rows], dtype=np.float64)
+    for family in (overall, ~overall):
+        p[family] = holm(p[family])
+    return [row | {"p_holm": float(value)} for row, value in zip(rows, p, strict=True)]
+
+
+def _comparisons(outcome: Outcome) -> dict[str, Contrast]:
+    """Which rows are subtracted from which, by name."""
+    against = ("floor", *REFERENCES, "same_capacity_w2s")
+    named = [("w2s", other) for other in against] + [("same_capacity_w2s", "floor")]
+    named += [("ceiling", "w2s"), ("ceiling", "floor"), ("true_labels", "random")]
+    there = set(outcome.control)
+    found = {
+        f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in named if {a, b} <= there
     }
-    for control in dict.fromkeys(outcome.control):
-        curve = [i for i, c in enumerate(outcome.control) if c == control]
-        ends = [i for i in curve if np.isfinite(outcome.proportion[i])]
-        if len(ends) > 1:
-            low, high = (pick(ends, key=lambda i: outcome.proportion[i]) for pick in (min, max))
-            p, q = (f"{outcome.proportion[i]:g}" for i in (high, low))
-            pairs[f"{control}: p={p} - p={q}"] = (high, low)
-            if control == "plain" and "random" in outcome.control:
-                pairs[f"plain p={p} - random"] = (high, outcome.row("random"))
-    if {"random", "true_labels"} <= set(outcome.control):
-        pairs["true_labels - random"] = (outcome.row("true_labels"), outcome.row("random"))
-    return pairs
+    curves = {name: _ends(outcome, name) for name in dict.fromkeys(outcome.control)}
+    for name, ends in curves.items():
+        if len(ends) < 2 or name == "few_labels":
+            continue
+        (p, high), (q, low) = max(ends), min(ends)
+        found[f"{name}: p={p:g} - p={q:g}"] = minus(high, low)
+        mirror = dict(curves.get("placebo" if name == "plain" else name + PLACEBO, ()))
+        if {p, q} <= set(mirror):
+            title = f"{name}: overlap - placebo, p={p:g}"
+            found[title] = minus(high, mirror[p])
+            found[f"{title} - p={q:g}"] = {high: 1.0, low: -1.0, mirror[p]: -1.0, mirror[q]: 1.0}
+        if name == "plain" and "random" in there:
+            found[f"plain p={p:g} - random"] = minus(high, outcome.row("random"))
+    return found
+
+
+def _ends(outcome: Outcome, control: str) -> list[tuple[float, int]]:
+    """Proportion and position of each row of a curve."""
+    return [
+        (float(p), i)
+        for i, (name, p) in enumerate(zip(outcome.control, outcome.proportion, strict=True))
+        if name == control and np.isfinite(p)
+    ]

@@ -12,7 +12,7 @@ from w2s.checks import Array
 from w2s.evaluation.drawing import Rows, legend, no_data, panels, select
 
 COLORS = {"majority_vote": "#E69F00", "snorkel": "#0072B2", "dawid_skene": "#009E73"}
-STYLES = {"plain": "-", "purity_matched": "--"}
+STYLES = {"plain": "-", "placebo": ":", "purity_matched": "--"}
 
 
 def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
@@ -70,7 +70,9 @@ def _mixes(ax: Axes, table: Rows, here: Array, model: str) -> bool:
     here = here[np.isfinite(table["accuracy"][here])]
     for i in here[table["control"][here] == "label_model"]:
         label = f"{model} itself"
-        ax.axhline(table["accuracy"][i], linestyle=":", color=COLORS[model], label=label)
+        ax.axhline(
+            table["accuracy"][i], linestyle="-.", linewidth=0.9, color=COLORS[model], label=label
+        )
     drawn = False
     for control, style in STYLES.items():
         rows = here[table["control"][here] == control]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array
 from w2s.evaluation.intervals import Bootstrap, estimate
-from w2s.evaluation.tables import Outcome, all_points, mixing_rows, value_of
+from w2s.evaluation.metrics import LABEL_SCORES
+from w2s.evaluation.outcome import COLUMNS, MODELS, Outcome
+from w2s.evaluation.tables import row_means, value_of
 from w2s.methods.lf_analysis import analyze_lfs
 
 Row = dict[str, Any]
@@ -63,34 +66,51 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
     labels on strong_train, which the students learn from.
     """
     names = {"dataset": outcome.dataset, "label_model": outcome.weak, "strong": outcome.strong}
-    found = estimate(outcome.correct, all_points(outcome), bootstrap)
-    labels = outcome.label_accuracy[:, outcome.row("w2s")]
-    rows = []
-    for control in ("floor", "w2s", "ceiling"):
-        i = outcome.row(control)
-        purity = labels if control == "floor" else outcome.label_accuracy[:, i]
-        known = np.array([not seed[i] for seed in outcome.row_reason])
-        rows.append(
-            {
-                **names,
-                "control": RENAMED.get(control, control),
-                "proportion": np.nan,
-                **value_of("accuracy", found, i, level),
-                "label_accuracy": mean_of(purity, known),
-                "n_seeds": int(found.n_seeds[i]),
-                "n_train": mean_of(outcome.n_train[:, i], known),
-                "reason": next((seed[i] for seed in outcome.row_reason if seed[i]), ""),
-            }
-        )
-    for row in mixing_rows(outcome, bootstrap, level):
-        kept = {name: value for name, value in row.items() if name not in ("weak", "strong")}
-        rows.append(names | kept)
-    return rows
+    found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
+    spread = restart_sd(outcome)
+    numbers = row_means(_labelled(outcome))
+    order = [outcome.row(control) for control in MODELS]
+    order += [i for i in range(len(outcome.control)) if i not in order]
+    return [
+        {
+            **names,
+            "control": RENAMED.get(outcome.control[i], outcome.control[i]),
+            "proportion": float(outcome.proportion[i]),
+            **value_of("accuracy", found, i, level),
+            "restart_sd": spread[i],
+            **{name: numbers[name][i] for name in COLUMNS},
+            "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
+            "reason": outcome.why_row(i),
+        }
+        for i in order
+    ]
 
 
-def mean_of(values: Array, known: Array) -> float:
-    """Mean over the seeds that have a value, NaN if none has."""
-    return float(np.mean(values[known])) if known.any() else float("nan")
+def _labelled(outcome: Outcome) -> Outcome:
+    """The outcome whose label model has the label scores of w2s, trained on all of its labels.
+
+    Also in units where w2s could not be trained.
+    """
+    columns = {name: values.copy() for name, values in outcome.columns.items()}
+    for name in LABEL_SCORES:
+        columns[name][:, outcome.row("floor")] = columns[name][:, outcome.row("w2s")]
+    return replace(outcome, columns=columns)
+
+
+def restart_sd(outcome: Outcome) -> list[float]:
+    """Standard deviation of each row's accuracy over the restarts of a seed, mean over seeds.
+
+    NaN without restarts, as of the floor.
+    """
+    if outcome.restarts == 1:
+        return [float("nan")] * len(outcome.control)
+    share = outcome.correct.mean(axis=2, dtype=np.float64)  # (units, rows)
+    by_seed = share.reshape(-1, outcome.restarts, share.shape[1])
+    sd = by_seed.std(axis=1, ddof=1)  # (seeds, rows)
+    sd[:, outcome.row("floor")] = np.nan
+    known = np.isfinite(sd)
+    with np.errstate(invalid="ignore"):
+        return list(np.where(known, sd, 0).sum(axis=0) / known.sum(axis=0))
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:

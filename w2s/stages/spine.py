@@ -133,7 +133,7 @@ SPINE: dict[str, Stage] = {
         },
     ),
     "figures": Stage(
-        summary="draw the mixing curves, their controls, the score curves and accuracy by region",
+        summary="draw the mixing curves, controls, contrasts, score curves and accuracy by region",
         per="pair",
         function="w2s.steps.figures:figures",
         settings="FiguresSettings",
@@ -141,11 +141,13 @@ SPINE: dict[str, Stage] = {
             "main": kinds.MAIN_TABLE,
             "mixing_table": kinds.MIXING_TABLE,
             "region_table": kinds.REGIONS_TABLE,
+            "comparisons": kinds.COMPARISONS_TABLE,
             "regions": Many(kinds.REGIONS),
         },
         outputs={
             "mixing": Plain.FIGURE,
             "controls": Plain.FIGURE,
+            "contrasts": Plain.FIGURE,
             "curves": Plain.FIGURE,
             "by_region": Plain.FIGURE,
         },

@@ -80,7 +80,8 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         inputs={
             "lf_analysis": kinds.LF_TABLE,
             "weak_supervision": kinds.WEAK_SUPERVISION_TABLE,
+            "comparisons": kinds.COMPARISONS_TABLE,
         },
-        outputs={"lfs": Plain.FIGURE, "mixes": Plain.FIGURE},
+        outputs={"lfs": Plain.FIGURE, "mixes": Plain.FIGURE, "contrasts": Plain.FIGURE},
     ),
 }

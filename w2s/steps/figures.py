@@ -7,7 +7,13 @@ from typing import Any
 
 from w2s.artifacts import Artifact
 from w2s.errors import ArtifactError
-from w2s.evaluation.figures import controls_figure, curves_figure, mixing_figure, regions_figure
+from w2s.evaluation.figures import (
+    contrasts_figure,
+    controls_figure,
+    curves_figure,
+    mixing_figure,
+    regions_figure,
+)
 from w2s.settings import FiguresSettings
 
 
@@ -15,6 +21,7 @@ def figures(
     main: Artifact,
     mixing_table: Artifact,
     region_table: Artifact,
+    comparisons: Artifact,
     regions: Sequence[Artifact],
     *,
     settings: FiguresSettings,
@@ -23,7 +30,7 @@ def figures(
     titles = dict(settings.titles)
     tables = [
         table.where((table["weak"] == settings.weak) & (table["strong"] == settings.strong))
-        for table in (main, mixing_table, region_table)
+        for table in (main, mixing_table, region_table, comparisons)
     ]
     known = set(tables[0]["dataset"]) & {found.facts["dataset"] for found in regions}
     missing = [name for name in titles if name not in known]
@@ -39,6 +46,7 @@ def figures(
     drawn = {
         "mixing": mixing_figure(tables[0].arrays, tables[1].arrays, titles),
         "controls": controls_figure(tables[1].arrays, titles),
+        "contrasts": contrasts_figure(tables[3].arrays, titles),
         "curves": curves_figure(curves, titles),
         "by_region": regions_figure(tables[2].arrays, titles),
     }

@@ -16,10 +16,9 @@ from w2s.evaluation.finetuning_tables import (
     finetuning_rows,
     with_probes,
 )
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.tables import MODELS, Outcome
+from w2s.evaluation.outcome import MODELS, Outcome
+from w2s.evaluation.tables import corrected
 from w2s.progress import bar
-from w2s.rng import stream
 from w2s.settings import FinetuningTablesSettings
 from w2s.steps.tables import KEY, by_seed, outcome_of, table
 
@@ -46,16 +45,13 @@ def finetuning_tables(
     with bar("fine-tuning tables", len(jobs), "outcomes") as advance:
         for seeds in jobs:
             outcome = _beside_probes(seeds, probes.get(_job(seeds[0]), []))
-            count, _, points = outcome.correct.shape
-            # the name of the stream is that of the probes' tables: equal seeds give equal draws
-            rng = stream(0, "bootstrap", outcome.dataset, outcome.weak, outcome.strong)
-            drawn = Bootstrap.draw(count, points, settings.evaluation.bootstrap, rng)
+            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
             rows += finetuning_rows(outcome, _auroc(seeds), drawn, level)
             differences += finetuning_comparisons(outcome, drawn, level)
             advance(1)
     return {
         "finetuning": table("finetuning_table", rows),
-        "comparisons": table("comparisons_table", differences),
+        "comparisons": table("comparisons_table", corrected(differences)),
     }
 
 

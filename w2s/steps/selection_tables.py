@@ -35,7 +35,8 @@ def selection_tables(
 ) -> dict[str, Artifact]:
     """What each policy reaches, the curves, and the sources; one bootstrap for each experiment.
 
-    All differences to random, of all experiments and pairs, are one family of comparisons.
+    Test points of a group are drawn together. All differences to random, of all experiments and
+    pairs, are one family of comparisons.
     """
     jobs = by_seed(paths, predictions, key=KEY)
     level = settings.evaluation.level
@@ -45,7 +46,10 @@ def selection_tables(
             outcome = _outcome(seeds)
             points = outcome.correct["all"].shape[3]
             rng = stream(0, "bootstrap", "selection", *outcome.names.values())
-            drawn = Bootstrap.draw(len(seeds), points, settings.evaluation.bootstrap, rng)
+            group = seeds[0][1]["group"]  # (n,)
+            drawn = Bootstrap.draw(
+                len(seeds), points, settings.evaluation.bootstrap, rng, groups=group
+            )
             rows["selection"] += selection_rows(outcome, drawn, level)
             rows["rounds"] += round_rows(outcome, drawn, level)
             rows["sources"] += source_rows(outcome, level)

@@ -10,11 +10,10 @@ import numpy as np
 from w2s.artifacts import Artifact
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.tables import Outcome, comparison_rows, main_row, mixing_rows, region_rows
+from w2s.evaluation.outcome import COLUMNS, Outcome, with_references
+from w2s.evaluation.tables import comparison_rows, corrected, main_row, mixing_rows, region_rows
 from w2s.kinds import KINDS
 from w2s.progress import bar
-from w2s.rng import stream
 from w2s.settings import TablesSettings
 
 KEY = ("dataset", "weak", "strong")
@@ -24,21 +23,20 @@ def tables(
     metrics: Sequence[Artifact], correct: Sequence[Artifact], *, settings: TablesSettings
 ) -> dict[str, Artifact]:
     """Main, mixing, regions and comparisons table, one bootstrap per dataset and pair."""
-    outcomes = [outcome_of(seeds) for seeds in by_seed(metrics, correct, key=KEY)]
+    outcomes = [with_references(outcome_of(seeds)) for seeds in by_seed(metrics, correct, key=KEY)]
     level = settings.evaluation.level
     rows: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("main", "mixing", "regions", "comparisons")
     }
     with bar("tables", len(outcomes), "outcomes") as advance:
         for outcome in outcomes:
-            seeds, _, points = outcome.correct.shape
-            rng = stream(0, "bootstrap", outcome.dataset, outcome.weak, outcome.strong)
-            drawn = Bootstrap.draw(seeds, points, settings.evaluation.bootstrap, rng)
+            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
             rows["main"].append(main_row(outcome, drawn, level))
             rows["mixing"] += mixing_rows(outcome, drawn, level)
             rows["regions"] += region_rows(outcome, drawn, level)
             rows["comparisons"] += comparison_rows(outcome, drawn, level)
             advance(1)
+    rows["comparisons"] = corrected(rows["comparisons"])
     return {name: table(f"{name}_table", found) for name, found in rows.items()}
 
 
@@ -83,29 +81,63 @@ def by_seed(
 
 
 def outcome_of(seeds: list[tuple[Artifact, Artifact]]) -> Outcome:
-    """All seeds of one dataset and pair, test points in the first seed's order."""
+    """All seeds of one dataset and pair, test points in the first seed's order.
+
+    Rows that differ only in their restart become units of one row; a row with a single restart, as
+    the floor, is the same in all units of its seed.
+    """
     facts = [rows.facts for rows, _ in seeds]
     first = seeds[0][1]
-    order = [rows_of(first["id"], right["id"], what="correct") for _, right in seeds]
-    if any(right.facts["control"] != first.facts["control"] for _, right in seeds):
+    keys = _keys(first)
+    if any(_keys(right) != keys for _, right in seeds):
         raise ArtifactError("tables: found seeds with different rows, expected the same in each")
+    names = list(dict.fromkeys(key[:2] for key in keys))
+    numbers = sorted({restart for *_, restart in keys})
+    place = {key: i for i, key in enumerate(keys)}
+    units = [
+        [place.get((*name, number), place.get((*name, 0))) for name in names] for number in numbers
+    ]  # position of each row, [restarts][rows]
 
-    def stacked(name: str) -> Array:
-        return np.stack([right[name] for _, right in seeds])
+    def by_unit(name: str) -> Array:
+        return np.stack([right[name][unit] for _, right in seeds for unit in units])
 
+    order = [rows_of(first["id"], right["id"], what="correct") for _, right in seeds]
+    correct = [
+        right["correct"][unit][:, o]
+        for (_, right), o in zip(seeds, order, strict=True)
+        for unit in units
+    ]
     shares = [[f[name] for name in ("easy_share", "hard_share", "density")] for f in facts]
     return Outcome(
         **{key: facts[0][key] for key in KEY},
-        control=first.facts["control"],
-        proportion=first["proportion"],
-        correct=np.stack(
-            [right["correct"][:, o] for (_, right), o in zip(seeds, order, strict=True)]
-        ),
+        control=[control for control, _ in names],
+        proportion=first["proportion"][units[0]],
+        correct=np.stack(correct),
         region=np.stack([right["region"][o] for (_, right), o in zip(seeds, order, strict=True)]),
-        n_train=stacked("n_train"),
-        label_accuracy=stacked("label_accuracy"),
-        row_reason=[right.facts["row_reason"] for _, right in seeds],
+        group=first["group"],
+        columns={name: by_unit(name) for name in COLUMNS},
+        row_reason=[
+            [right.facts["row_reason"][i] for i in unit] for _, right in seeds for unit in units
+        ],
         shares=np.array(shares, dtype=np.float64),
         reason=[f["reason"] for f in facts],
         n_pool=facts[0]["n_pool"],
+        restarts=len(numbers),
     )
+
+
+def _keys(correct: Artifact) -> list[tuple[str, str, int]]:
+    """Control, proportion and restart of each row.
+
+    Raises:
+        ArtifactError: a row twice.
+    """
+    facts, proportions = correct.facts, map(str, correct["proportion"].tolist())
+    keys = list(zip(facts["control"], proportions, correct["restart"].tolist(), strict=True))
+    if len(set(keys)) < len(keys):
+        name = next(key[0] for i, key in enumerate(keys) if key in keys[:i])
+        raise ArtifactError(
+            f"tables: found the row {name} of {facts['dataset']}, {facts['weak']}--"
+            f"{facts['strong']} twice, expected each row once"
+        )
+    return keys

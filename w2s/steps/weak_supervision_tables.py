@@ -8,11 +8,10 @@ from typing import Any
 from w2s.artifacts import Artifact
 from w2s.checks import rows_of
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.tables import comparison_rows
+from w2s.evaluation.outcome import with_references
+from w2s.evaluation.tables import comparison_rows, corrected
 from w2s.evaluation.weak_supervision_tables import lf_rows, published_rows, weak_supervision_rows
 from w2s.progress import bar
-from w2s.rng import stream
 from w2s.settings import WeakSupervisionTablesSettings
 from w2s.steps.inputs import same_job
 from w2s.steps.tables import KEY, by_seed, outcome_of, table
@@ -43,16 +42,14 @@ def weak_supervision_tables(
     jobs = by_seed(metrics, correct, key=KEY)
     with bar("weak supervision tables", len(jobs), "outcomes") as advance:
         for job in jobs:
-            outcome = outcome_of(job)
-            seeds, _, points = outcome.correct.shape
-            rng = stream(0, "bootstrap", outcome.dataset, outcome.weak, outcome.strong)
-            drawn = Bootstrap.draw(seeds, points, settings.evaluation.bootstrap, rng)
+            outcome = with_references(outcome_of(job))
+            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
             rows += weak_supervision_rows(outcome, drawn, level)
             differences += comparison_rows(outcome, drawn, level)
             advance(1)
     return {
         "lf_analysis": table("lf_table", lfs),
         "weak_supervision": table("weak_supervision_table", rows),
-        "comparisons": table("comparisons_table", differences),
+        "comparisons": table("comparisons_table", corrected(differences)),
         "published": table("published_table", published_rows(rows)),
     }
