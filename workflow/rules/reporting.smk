@@ -47,6 +47,7 @@ rule figures:
         main=rules.tables.output.main,
         mixing_table=rules.tables.output.mixing,
         region_table=rules.tables.output.regions,
+        comparisons=rules.tables.output.comparisons,
         regions=lambda wildcards: expand(
             pattern_of(rules.overlap.output.regions),
             dataset=CONFIG.datasets,
@@ -57,11 +58,12 @@ rule figures:
     output:
         mixing=figure("mixing"),
         controls=figure("controls"),
+        contrasts=figure("contrasts"),
         curves=figure("curves"),
         by_region=figure("by_region"),
         png=expand(
             f"{FIGURES}/{{name}}.png",
-            name=["mixing", "controls", "curves", "by_region"],
+            name=["mixing", "controls", "contrasts", "curves", "by_region"],
             allow_missing=True,
         ),
     log:
@@ -78,6 +80,7 @@ rule figures:
         code=code("figures"),
     shell:
         "w2s figures --main {input.main} --mixing-table {input.mixing_table}"
-        " --region-table {input.region_table} --regions {input.regions}"
-        " --mixing {output.mixing} --controls {output.controls} --curves {output.curves}"
+        " --region-table {input.region_table} --comparisons {input.comparisons}"
+        " --regions {input.regions} --mixing {output.mixing} --controls {output.controls}"
+        " --contrasts {output.contrasts} --curves {output.curves}"
         " --by-region {output.by_region} --settings {params.settings:q} 2>&1 | tee {log}"

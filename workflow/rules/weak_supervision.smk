@@ -196,10 +196,12 @@ rule weak_supervision_figures:
     input:
         lf_analysis=rules.weak_supervision_tables.output.lf_analysis,
         weak_supervision=rules.weak_supervision_tables.output.weak_supervision,
+        comparisons=rules.weak_supervision_tables.output.comparisons,
     output:
         lfs=track_figure("weak_supervision", "lfs"),
         mixes=track_figure("weak_supervision", "mixes"),
-        png=expand(f"{WS_FIGURES}/{{name}}.png", name=["lfs", "mixes"]),
+        contrasts=track_figure("weak_supervision", "contrasts"),
+        png=expand(f"{WS_FIGURES}/{{name}}.png", name=["lfs", "mixes", "contrasts"]),
     log:
         "<logs>/weak_supervision_figures.log",
     benchmark:
@@ -214,5 +216,6 @@ rule weak_supervision_figures:
         code=code("weak_supervision_figures"),
     shell:
         "w2s weak_supervision_figures --lf-analysis {input.lf_analysis}"
-        " --weak-supervision {input.weak_supervision} --lfs {output.lfs} --mixes {output.mixes}"
+        " --weak-supervision {input.weak_supervision} --comparisons {input.comparisons}"
+        " --lfs {output.lfs} --mixes {output.mixes} --contrasts {output.contrasts}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
