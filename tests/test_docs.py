@@ -14,6 +14,7 @@ from docutils.core import publish_doctree
 
 import w2s
 from w2s.config import parse
+from w2s.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {"resources", "results", "build", "dist", "w2s.egg-info"}
@@ -193,3 +194,53 @@ def test_captions_say_something_and_are_valid(path):
 def test_the_project_stands_alone(word):
     files = text_files()
     assert [path for path in files if word in path.read_text(encoding="utf-8")] == []
+
+
+QUOTED = {
+    "main": "main_table",
+    "mixing": "mixing_table",
+    "comparisons": "comparisons_table",
+    "regions": "regions_table",
+    "selection": "selection_table",
+    "detection": "detection_table",
+    "weak_supervision": "weak_supervision_table",
+    "weak_supervision_comparisons": "comparisons_table",
+}
+
+
+@pytest.fixture
+def quoted(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return importlib.import_module("quoted")
+
+
+def test_quoted_tables_of_the_default_run_have_the_declared_columns(quoted):
+    assert set(quoted.QUOTED) == set(QUOTED)
+    for name, kind in QUOTED.items():
+        header = (quoted.TABLES / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
+        assert header.split(",") == list(KINDS[kind].arrays), name
+
+
+def test_no_number_of_the_default_run_is_typed_in():
+    typed = re.compile(r"(?<![\w])[+-]?0?\.\d{3}(?!\d)")
+    for name in ("docs/evidence.md.jinja", "docs/readme.md.jinja"):
+        assert not typed.findall(text(name)), name
+    before, _, rest = text("README.md").partition("<!-- from docs/readme.md.jinja")
+    assert not typed.findall(before + rest.partition("<!-- to here -->")[2])
+
+
+def test_a_sentence_that_the_tables_do_not_bear_out_stops_the_pages(quoted):
+    assert quoted.holds(True, "Mixes are small.") == "Mixes are small."
+    with pytest.raises(ValueError, match=r"no longer true .* Mixes are small\."):
+        quoted.holds(False, "Mixes are small.")
+    with pytest.raises(ValueError, match="found 0 rows"):
+        quoted.row("main", dataset="nowhere")
+
+
+def test_quoted_numbers_are_written_as_the_pages_write_them(quoted):
+    assert [quoted.signed(x) for x in (0.0391, -0.0004, 0.0, -1.2345)] == [
+        "+.039", ".000", ".000", "-1.234"
+    ]  # fmt: skip
+    assert [quoted.plain(x) for x in (0.685, float("nan"))] == [".685", "none"]
+    shown = [quoted.holm({"p_holm": p}) for p in (0.0001, 0.0499, 0.05, 1.0)]
+    assert shown == ["**< .001**", "**.050**", ".050", "1"]
