@@ -84,10 +84,12 @@ class Outcome:
     def groups(self) -> dict[str, Array]:
         """How much each test point counts, overall and in each region: float32 (units, n).
 
-        Regions are cut by models in neither side of any comparison: for the trainings of a seed,
-        by the weak models and detectors of the other seeds. A point's weight is the share of these
-        that put it into the region. Cut by a seed's own weak model, its floor would be bad on hard
-        points by selection, and any other model of equal accuracy would seem to gain there.
+        Regions are cut, for the trainings of a seed, by the weak models and detectors of the other
+        seeds; a point's weight is the share of these that put it into the region. Cut by a seed's
+        own weak model, its floor would be bad on hard points by selection, and any other model of
+        equal accuracy would seem to gain there. What the weak models of all seeds share stays (a
+        majority vote is the same in each), so a difference to the floor on a region is no evidence;
+        one to a reference is, but a student that imitates its teacher looks worse there.
         """
         known = np.asarray((self.region >= 0).any(axis=1))  # (seeds,)
         others = known.sum() - known
