@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 
 COLUMNS = 4  # panels side by side
+ENTRY, CHARACTER = 0.75, 0.085  # inches of a legend's line and gaps, and of a letter
 Rows = Mapping[str, Any]
 
 
@@ -59,9 +60,12 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    longest = max(map(len, handles), default=0)
+    room = int(figure.get_figwidth() / (ENTRY + CHARACTER * longest))
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=8, frameon=False
-    )
+        handles.values(), handles.keys(), loc="outside lower center",
+        ncols=min(8, max(1, room)), frameon=False,
+    )  # fmt: skip
 
 
 def no_data(ax: Axes, reason: str) -> None:
