@@ -13,7 +13,6 @@ from w2s.methods.logistic import Solution, Solver
 
 CANDIDATES = tuple(float(l2) for l2 in np.logspace(-1, -5, 9))  # around the paper's 1e-3
 FOLDS = 5
-LOOSE = 1e-4  # gap of the fits that are only compared with each other
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ def choose_l2(
     candidate before. The loss is the weighted mean BCE of the held-out rows, over folds whose other
     rows hold both classes. All candidates are tried: losses may rise and fall again, as where noise
     of large variance hides a direction of small variance that tells the label. Columns are solved
-    together but chosen apart: others move a column's losses only within the gap of its fits.
+    together but chosen apart: others move the fits of a column only within their certified gap, so
+    no looser one is asked for here.
 
     Args:
         solver: The solver on the columns' rows.
@@ -89,7 +89,7 @@ def choose_l2(
     losses = np.full((len(candidates), columns.y.shape[1]), np.nan)
     start = None
     for i, l2 in enumerate(candidates if len(parts.good) else ()):
-        found = solver.solve(parts.y, parts.u, l2, tolerance=LOOSE, start=start)
+        found = solver.solve(parts.y, parts.u, l2, start=start)
         start = found.theta
         losses[i] = parts.losses(found)
     tried = np.nan_to_num(losses, nan=np.inf)
