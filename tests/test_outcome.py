@@ -17,9 +17,9 @@ from w2s.artifacts import Artifact, check
 from w2s.errors import ArtifactError
 from w2s.evaluation.intervals import Bootstrap, estimate
 from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.outcome import COLUMNS, REFERENCES, Outcome, with_references
+from w2s.evaluation.outcome import COLUMNS, Outcome, with_references
 from w2s.evaluation.tables import comparison_rows
-from w2s.methods.regions import REGIONS
+from w2s.methods.regions import REFERENCES, REGIONS
 from w2s.rng import stream
 from w2s.settings import EvaluateSettings
 from w2s.steps.evaluate import evaluate

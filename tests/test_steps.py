@@ -26,9 +26,9 @@ from w2s.config import parse_as
 from w2s.data.rows import text_id
 from w2s.errors import ArtifactError, DataError
 from w2s.evaluation.metrics import calibration_error
-from w2s.evaluation.outcome import REFERENCES
 from w2s.methods.cross_validation import CANDIDATES
 from w2s.methods.mixing import FEW
+from w2s.methods.regions import REFERENCES
 from w2s.models.encoder import extract, load_encoder
 from w2s.models.source import parse_source
 from w2s.settings import (

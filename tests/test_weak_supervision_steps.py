@@ -21,9 +21,9 @@ from w2s.cli import main
 from w2s.config import Config, parse, parse_as
 from w2s.errors import ArtifactError, ConfigError, DataError
 from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.outcome import REFERENCES
 from w2s.methods.label_models import LABEL_MODELS
 from w2s.methods.overlap import fit_detector
+from w2s.methods.regions import REFERENCES
 from w2s.models.mlp import MLPs, fit_mlps
 from w2s.settings import (
     EvaluateSettings,

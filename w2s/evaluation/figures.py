@@ -21,7 +21,7 @@ from w2s.evaluation.drawing import (
     panels,
     select,
 )
-from w2s.evaluation.outcome import MODELS, REFERENCES
+from w2s.methods.regions import MODELS, REFERENCES
 
 COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
     "floor": "#999999",

@@ -10,8 +10,9 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.evaluation.intervals import DIGITS, Bootstrap, estimate
-from w2s.evaluation.outcome import MODELS, Outcome, Row
+from w2s.evaluation.outcome import Outcome, Row
 from w2s.evaluation.tables import difference_rows, minus, pgr_row, spread
+from w2s.methods.regions import MODELS
 
 BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained
 PLAIN = "xent"  # the loss that the others are compared with

@@ -11,11 +11,9 @@ import numpy as np
 from w2s.checks import Array
 from w2s.evaluation.intervals import Bootstrap
 from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.methods.regions import REGIONS
+from w2s.methods.regions import REFERENCES, REGIONS
 from w2s.rng import stream
 
-MODELS = ("floor", "w2s", "ceiling")
-REFERENCES = {"reference": "floor", "reference_w2s": "w2s"}  # and whose accuracy each one has
 CURVE = "few_labels"  # the rows that references are made from
 COLUMNS = ("n_train", *LABEL_SCORES)  # of each row: means over its repeats
 DIVIDERS = 2  # seeds with regions: one that is asked, and another that divides its test points

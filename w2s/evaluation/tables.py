@@ -18,9 +18,8 @@ from w2s.evaluation.intervals import (
     p_value,
 )
 from w2s.evaluation.metrics import pgr
-from w2s.evaluation.outcome import COLUMNS, MODELS, REFERENCES, Outcome, Row
-from w2s.methods.regions import REGIONS
-from w2s.methods.training import PLACEBO
+from w2s.evaluation.outcome import COLUMNS, Outcome, Row
+from w2s.methods.regions import MODELS, PLACEBO, REFERENCES, REGIONS
 
 Contrast = Mapping[int, float]  # weight of each row in a difference
 

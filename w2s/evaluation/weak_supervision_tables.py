@@ -11,9 +11,10 @@ import numpy as np
 from w2s.checks import Array
 from w2s.evaluation.intervals import Bootstrap, estimate
 from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.outcome import COLUMNS, MODELS, Outcome
+from w2s.evaluation.outcome import COLUMNS, Outcome
 from w2s.evaluation.tables import row_means, value_of
 from w2s.methods.lf_analysis import analyze_lfs
+from w2s.methods.regions import MODELS
 
 Row = dict[str, Any]
 RENAMED = {"floor": "label_model"}

@@ -25,11 +25,11 @@ from w2s.methods.mixing import (
     no_strata,
     placebo,
 )
+from w2s.methods.regions import PLACEBO
 
 Labels = Literal["soft", "hard", "true"]
 CurveStreams = Callable[[str], Streams]  # of a curve, then of a repeat
 MATCHED = ("purity_matched", "brier_matched", "label_balanced")
-PLACEBO = "_placebo"  # ends the name of a matched curve over random points that are not hard
 
 
 @dataclass(frozen=True)

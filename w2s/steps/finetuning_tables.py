@@ -16,8 +16,9 @@ from w2s.evaluation.finetuning_tables import (
     finetuning_rows,
     with_probes,
 )
-from w2s.evaluation.outcome import MODELS, Outcome
+from w2s.evaluation.outcome import Outcome
 from w2s.evaluation.tables import corrected
+from w2s.methods.regions import MODELS
 from w2s.progress import bar
 from w2s.settings import FinetuningTablesSettings
 from w2s.steps.tables import KEY, by_seed, outcome_of, table
