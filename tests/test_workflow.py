@@ -23,11 +23,18 @@ from project import (
 )
 
 import w2s
+from w2s.methods.mixing import FEW
+from w2s.methods.regions import REFERENCES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
 EVERY_JOB = {"weak_labels", "overlap", "strong", "evaluate"}
 AGGREGATES = {"tables", "figures"}
+MATCHED = ("purity_matched", "brier_matched", "label_balanced")
+CURVES = {
+    *("plain", "placebo", "fixed_hard", "overlap_against_easy", "same_capacity", *MATCHED),
+    *(f"{name}_placebo" for name in MATCHED),
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ def test_tables_have_the_promised_columns_and_rows(finished):
     main = pd.read_csv(finished / "results/tables/main.csv")
     spread = [f"{n}{end}" for n in ("floor", "w2s", "ceiling", "pgr") for end in ("", "_lo", "_hi")]
     assert list(main.columns) == [
-        *("dataset", "weak", "strong", "n_seeds", "n_pool"),
+        *("dataset", "weak", "strong", "n_seeds", "n_pool", "n_test", "n_groups"),
         *spread,
         *("overlap_density", "easy_share", "hard_share", "status", "reason"),
     ]
@@ -65,12 +72,12 @@ def test_tables_have_the_promised_columns_and_rows(finished):
         *("dataset", "weak", "strong", "control", "proportion", "accuracy", "lo", "hi"),
         "label_accuracy",
     ]
-    curves = {"plain", "purity_matched", "label_balanced", "same_capacity"}
     for control, rows in mixing[mixing["dataset"] == "plain"].groupby("control"):
-        assert len(rows) == (3 if control in curves else 1)
-    assert set(mixing["control"]) == curves | {"random", "true_labels"}
+        assert len(rows) == {"few_labels": len(FEW)}.get(control, 3 if control in CURVES else 1)
+    single = {"random", "true_labels", "few_labels", "same_capacity_w2s", *REFERENCES}
+    assert set(mixing["control"]) == CURVES | single
     regions = pd.read_csv(finished / "results/tables/regions.csv")
-    assert len(regions) == 2 * 3 * 3
+    assert len(regions) == 2 * 3 * (3 + len(REFERENCES))
 
 
 def test_shares_and_intervals_are_consistent(finished):
@@ -110,13 +117,16 @@ def test_a_degenerate_dataset_is_an_outcome_and_the_others_complete(finished):
     assert main.loc["flat", "floor"] == pytest.approx(0.5)
     assert main.loc["plain", "status"] == "ok"
     mixing = pd.read_csv(finished / "results/tables/mixing.csv").set_index("dataset")
-    assert mixing.loc["flat", "accuracy"].isna().all()
-    assert mixing.loc["flat", "reason"].str.contains("equal values").all()
+    flat = mixing.loc["flat"].query("control in @CURVES or control in ('random', 'true_labels')")
+    assert flat["accuracy"].isna().all()
+    assert flat["reason"].str.contains("equal values").all()
+    undefined = mixing[mixing["accuracy"].isna()]
+    assert undefined["reason"].notna().all()
     assert mixing.loc["plain"].query("control == 'plain'")["accuracy"].notna().all()
 
 
 def test_figures_exist_as_svg_and_png(finished):
-    for name in ("mixing", "controls", "curves", "by_region"):
+    for name in ("mixing", "controls", "contrasts", "curves", "by_region"):
         figure = finished / "results/figures/small--large" / name
         assert figure.with_suffix(".svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
         assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
