@@ -175,7 +175,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.xdist_group("security")
 def test_figures_show_a_hostile_title_as_text(hostile: Path) -> None:
     figures = sorted((hostile / "results" / "figures").rglob("*.svg"))
-    assert len(figures) == 4
+    assert len(figures) == 5
     for path in figures:
         tree = ElementTree.parse(path)
         tags = {element.tag.rpartition("}")[2] for element in tree.iter()}
