@@ -76,7 +76,7 @@ def test_region_rows_by_hand():
     assert found["overlap", "ceiling"]["accuracy"] == 0  # of seed 0, the only one with such points
     assert [found[name, "w2s"]["n"] for name in ("easy", "hard", "overlap")] == [1.5, 2, 1]
     assert [found[name, "w2s"]["n_seeds"] for name in ("easy", "hard", "overlap")] == [2, 2, 1]
-    assert found["easy", "w2s"]["reason"] == ""
+    assert found["easy", "w2s"]["reason"].startswith("no interval: ")  # of 3 points in all
     assert found["overlap", "w2s"]["reason"] == "seeds without overlap test points"
 
 
@@ -622,3 +622,20 @@ def test_corrected_rows_of_one_family_or_none():
     assert row["p_holm"] == 0.04
     two = corrected([{"group": "overall", "p": 0.9}] * 2)
     assert [row["p_holm"] for row in two] == [1, 1]
+
+
+def test_a_mean_without_an_interval_says_why():
+    """One of 40 points is hard: a third of the draws holds none."""
+    rng = np.random.default_rng(0)
+    region = np.zeros((3, 40), np.int8)
+    region[:, 7] = 1
+    found = make_outcome(rng.random((3, 3, 40)) < 0.7, ("floor", "w2s", "ceiling"), region=region)
+    rows = region_rows(found, drawn(found), 0.95) + comparison_rows(found, drawn(found), 0.95)
+    hard = [row for row in rows if "hard" in (row.get("region"), row.get("group"))]
+    assert len(hard) == 3 + 3
+    for row in hard:
+        assert np.isfinite(row.get("accuracy", row.get("difference")))
+        assert np.isnan(row["lo"])
+        assert row["reason"].startswith("no interval: ")
+    easy = [row for row in rows if "easy" in (row.get("region"), row.get("group"))]
+    assert {row["reason"] for row in easy} == {""}

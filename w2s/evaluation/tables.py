@@ -89,10 +89,9 @@ def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
             **outcome.names,
             "control": control,
             "proportion": float(outcome.proportion[i]),
-            **value_of("accuracy", found, i, level),
+            **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
             **{name: numbers[name][i] for name in COLUMNS},
             "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
-            "reason": outcome.why_row(i),
         }
         for i, control in enumerate(outcome.control)
         if control not in MODELS
@@ -107,10 +106,21 @@ def row_means(outcome: Outcome) -> dict[str, list[float]]:
     }
 
 
-def value_of(name: str, found: Estimates, i: int, level: float) -> Row:
-    """The mean of row i and its interval, as `name`, `lo` and `hi`."""
+def value_of(name: str, found: Estimates, i: int, level: float, *, why: str) -> Row:
+    """The mean of row i and its interval, as `name`, `lo` and `hi`, and the `reason` for a lack.
+
+    Args:
+        name: Of the mean.
+        found: All rows.
+        i: Which one.
+        level: Coverage of the interval.
+        why: Why seeds are missing, "" if none is.
+    """
     low, high = interval(found.draws[:, i], level)
-    return {name: float(found.mean[i]), "lo": low, "hi": high}
+    mean = float(found.mean[i])
+    if math.isnan(low) and not math.isnan(mean):
+        why = why or "no interval: too many bootstrap draws hold no seed or test point with a value"
+    return {name: mean, "lo": low, "hi": high, "reason": why}
 
 
 def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
@@ -126,15 +136,15 @@ def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
         size = float(mask.sum(axis=1)[units_with].mean()) if units_with.any() else math.nan
         for i, model in enumerate(models):
             n_seeds = int(found.n_seeds[i]) // outcome.restarts
+            why = outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region)
             rows.append(
                 {
                     **outcome.names,
                     "model": model,
                     "region": region,
-                    **value_of("accuracy", found, i, level),
+                    **value_of("accuracy", found, i, level, why=why),
                     "n": size,
                     "n_seeds": n_seeds,
-                    "reason": outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region),
                 }
             )
     return rows
@@ -171,15 +181,15 @@ def difference_rows(
             if group == "overall" and {outcome.control[k] for k in contrast} & set(REFERENCES):
                 continue
             n_seeds = int(found.n_seeds[i]) // outcome.restarts
+            why = outcome.why_row(*contrast) or outcome.why_group(n_seeds, group)
             rows.append(
                 {
                     **outcome.names,
                     "comparison": comparison,
                     "group": group,
-                    **value_of("difference", found, i, level),
-                    "p": p_value(float(found.mean[i]), found.draws[:, i]),
+                    **value_of("difference", found, i, level, why=why),
+                    "p": p_value(float(found.mean[i]), found.draws[:, i], level=level),
                     "n_seeds": n_seeds,
-                    "reason": outcome.why_row(*contrast) or outcome.why_group(n_seeds, group),
                 }
             )
     return rows

@@ -77,11 +77,10 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
             **names,
             "control": RENAMED.get(outcome.control[i], outcome.control[i]),
             "proportion": float(outcome.proportion[i]),
-            **value_of("accuracy", found, i, level),
+            **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
             "restart_sd": spread[i],
             **{name: numbers[name][i] for name in COLUMNS},
             "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
-            "reason": outcome.why_row(i),
         }
         for i in order
     ]
