@@ -108,10 +108,13 @@ def sure(found: list[Row]) -> tuple[int, int]:
 
 
 def spread_of(found: list[Row]) -> str:
-    """Range of comparisons, and how many are above and below 0 after correction."""
+    """Range of comparisons, how many are above and below 0 after correction, and of what seeds."""
     values = [one["difference"] for one in found if not math.isnan(one["difference"])]
     above, below = sure(found)
-    return f"{signed(min(values))} to {signed(max(values))}; {above} above, {below} below"
+    text = f"{signed(min(values))} to {signed(max(values))}; {above} above, {below} below"
+    every = row("main", dataset=found[0]["dataset"])["n_seeds"]
+    fewer = sum(one["n_seeds"] < every for one in found)
+    return f"{text} ({fewer} of fewer seeds)" if fewer else text
 
 
 def holds(condition: bool, sentence: str) -> str:

@@ -135,6 +135,7 @@ MISTAKES = [
     ("mixing.controls", ["plain", "plain"], "found a value twice"),
     ("mixing.repeats", 0, "found 0"),
     ("mixing.controls", ["placebo", "brier"], "'brier_matched'"),
+    ("mixing.controls", ["placebo", "random"], "found placebo without plain"),
     ("seeds", [], "at least 1 item"),
     ("seeds", [1, 1], "found a seed twice in [1, 1], expected once"),
     ("seeds", [-1], "found -1"),
@@ -176,6 +177,12 @@ MISTAKES = [
     ("runtime.device", "gpu", "found 'gpu'"),
     ("runtime.batch_tokens", 0, "found 0"),
     ("results", REMOVED, "expected a value"),
+    ("mixing.repeats", True, "found True, expected no true or false"),
+    ("mixing.proportions", [0, True], "found [0, True], expected no true or false"),
+    ("probe.l2", False, "found False, expected no true or false"),
+    ("mixing.controls", "plain", "found 'plain'; expected a list in brackets"),
+    ("overlap", [], "found []; expected lines of `key: value`"),
+    ("models.packed.layers", 2, "found 2; expected a list in brackets"),
 ]
 
 

@@ -326,8 +326,8 @@ def test_comparisons_by_hand() -> None:
     assert groups == {"easy": 0.5, "hard": 0, "overlap": 0}
     assert found["ceiling - probe ceiling", "hard"]["difference"] == 0.5
     for row in found.values():  # of 4 points in all, so that some regions have no interval
-        assert row["reason"].startswith("no interval: " if np.isnan(row["lo"]) else "")
-        assert bool(row["reason"]) == np.isnan(row["lo"])
+        assert row["reason"].startswith("no interval: ") == np.isnan(row["lo"])
+        assert row["reason"].endswith("of 2 seeds: expected 3 or more for p")
     assert {row["n_seeds"] for row in found.values()} == {2}
 
 
@@ -394,9 +394,11 @@ def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
 def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason() -> None:
     found = differences_of(*sides(lacking={(0, 1): ("w2s",)}))
     row = found["xent - probe w2s", "overall"]
-    assert (row["difference"], row["n_seeds"], row["reason"]) == (0.25, 1, WHY)
+    few = "expected 3 or more for p"
+    assert (row["difference"], row["n_seeds"]) == (0.25, 1)
+    assert row["reason"] == f"{WHY}; of 1 seed: {few}"
     assert found["xent - floor", "overall"]["n_seeds"] == 2
-    assert found["floor - probe floor", "overall"]["reason"] == ""
+    assert found["floor - probe floor", "overall"]["reason"] == f"of 2 seeds: {few}"
 
 
 def test_p_values_are_corrected_within_all_points_and_within_regions() -> None:

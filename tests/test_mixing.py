@@ -280,7 +280,8 @@ def test_too_few_points_give_mixes_without_rows_that_say_why():
     assert len(mixes) == 33
     assert {len(mix.rows) for mix in mixes} == {0}
     assert {mix.reason for mix in mixes} == {
-        "at most 9 points with a share of 1.000 points in every mix"
+        "found 9 points that a mix can trade, expected 10 or more: there are 9 overlap points "
+        "(or points in their place) and 100 others"
     }
     assert [(mix.repeat, mix.proportion) for mix in mixes] == [
         (r, p) for r in range(3) for p in TENTHS
@@ -293,7 +294,7 @@ def test_too_few_points_give_mixes_without_rows_that_say_why():
 def test_one_kind_of_points_gives_mixes_without_rows(overlap):
     (mix,) = drawn(overlap, no_strata(len(overlap)), proportions=[0.5], rng=streams(0))
     assert len(mix.rows) == 0
-    assert mix.reason.startswith("at most 0 points")
+    assert mix.reason.startswith("found 0 points that a mix can trade")
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.0, 0), (0.5, 1), (1.0, 40)])
@@ -324,7 +325,7 @@ def test_random_draws_differ_between_seeds_and_repeats_and_are_repeatable():
 def test_random_draws_of_too_few_points_say_why():
     draws = draw_random(ALL, MIN_MIX - 1, repeats=2, rng=streams(0))
     assert [len(mix.rows) for mix in draws] == [0, 0]
-    assert {mix.reason for mix in draws} == {"a mix has at most 9 points"}
+    assert {mix.reason for mix in draws} == {"found 9 points of a plain mix, expected 10 or more"}
 
 
 def test_random_draws_come_from_the_eligible_points_only():
@@ -358,7 +359,7 @@ def test_points_that_are_hardly_traded_give_no_mix():
     trade = Trade(overlap, other, constant, 0.95)
     (mix,) = draw_mixes([trade], [no_strata(309)], proportions=[1.0], rng=streams(0))
     assert len(mix.rows) == 0
-    assert mix.reason == "at most 9 points with a share of 1.000 points in every mix"
+    assert mix.reason.startswith("found 9 points that a mix can trade, expected 10 or more")
     none = Trade(np.zeros(309, bool), other, constant, 0.95)
     assert mix_size(none, no_strata(309)) == 0
 
@@ -495,9 +496,10 @@ def test_scores_on_one_side_of_the_mean_give_mixes_without_rows_that_say_why(
     assert size_of(overlap, strata) == 0
     (mix,) = drawn(overlap, strata, proportions=[0.5], rng=streams(0))
     assert len(mix.rows) == 0
-    assert mix.reason.startswith("at most 0 points with a share of ")
-    assert "undefined" in mix.reason
-    assert mix.reason.endswith(" low scores in every mix")
+    assert mix.reason.startswith("found 0 points that a mix can trade")
+    kept = mix.reason.partition(" others, and every mix keeps a share of ")[2]
+    assert "undefined" in kept
+    assert kept.endswith(" low scores")
 
 
 def test_equal_score_of_no_points_is_nan():

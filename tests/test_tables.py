@@ -317,7 +317,7 @@ def test_degenerate_in_every_seed_is_nan_with_the_reason():
             assert line["reason"] == "overlap: constant"
     overall = comparisons(found)["w2s - floor", "overall"]
     assert math.isfinite(overall["difference"])
-    assert overall["reason"] == ""
+    assert overall["reason"] == "of 2 seeds: expected 3 or more for p"
 
 
 def without(model, *, which=(0, 1)):
@@ -511,6 +511,17 @@ def test_contrasts_by_hand():
     )
     assert {row["reason"] for row in table.values()} == {""}
     assert {row["n_seeds"] for row in table.values()} == {3}
+
+
+def test_a_curve_of_one_proportion_is_compared_with_its_placebo_only():
+    found = every_row()
+    for i in np.flatnonzero(found.proportion < 0.75):
+        found.proportion[i] = 0.75
+        found.control[i] = "few_labels"  # no curve of overlap points
+    names = names_of(found)
+    assert "plain: overlap - placebo, p=0.75" in names
+    assert "purity_matched: overlap - placebo, p=0.75" in names
+    assert not any(" - p=" in name for name in names)
 
 
 def test_differences_to_references_are_of_regions_only_by_hand():

@@ -312,7 +312,7 @@ def test_matched_controls_without_hard_labels_say_why():
     for control in ("purity_matched", "label_balanced"):
         for name in (control, PLACEBOS[control]):
             assert all(len(run.mix.rows) == 0 for run in found[name])
-            assert all("at most 0 points" in run.mix.reason for run in found[name])
+            assert all("found 0 points" in run.mix.reason for run in found[name])
     assert all(run.mix.reason == "" for run in found["plain"])
     hard = by_control(mixes_of(replace(pool, hard_labels=True)))
     assert all(run.mix.reason for runs in hard.values() for run in runs)
@@ -445,8 +445,12 @@ def test_mixes_without_rows_are_nan_with_their_reason():
         for control in (*CONTROLS, *PLACEBOS.values())
     }
     for control in ("plain", "placebo", "fixed_hard", "overlap_against_easy", "same_capacity"):
-        assert reasons[control] == {"at most 5 points with a share of 1.000 points in every mix"}
-    assert reasons["random"] == reasons["true_labels"] == {"a mix has at most 5 points"}
+        (why,) = reasons[control]
+        assert why.startswith(
+            "found 5 points that a mix can trade, expected 10 or more: there are 5 "
+        )
+    few = {"found 5 points of a plain mix, expected 10 or more"}
+    assert reasons["random"] == reasons["true_labels"] == few
     assert all("" not in why for why in reasons.values())
 
 

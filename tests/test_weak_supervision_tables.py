@@ -41,7 +41,7 @@ CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matche
 PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, 0.5, np.nan, np.nan)
 MODELS = ["label_model", "w2s", "ceiling"]  # rows that every dataset has
 BEGINNING = {
-    "lf_analysis": ["dataset", "lf", "coverage", "lf_overlaps", "conflicts", "accuracy"],
+    "lf_analysis": ["dataset", "lf", "coverage", "lf_overlaps", "conflicts", "accuracy", "reason"],
     "weak_supervision": ["dataset", "label_model", "strong", "control", "proportion", "accuracy",
                          "lo", "hi", "restart_sd", "label_accuracy", "label_brier",
                          "label_calibration", "n_seeds"],
@@ -121,7 +121,8 @@ def test_lf_rows_by_hand() -> None:
     assert [tuple(row) for row in rows] == [tuple(BEGINNING["lf_analysis"])] * 4
     for row, values in zip(rows, expected, strict=True):
         assert tuple(row.values())[:2] == values[:2]
-        np.testing.assert_allclose(tuple(row.values())[2:], values[2:])
+        np.testing.assert_allclose(tuple(row.values())[2:-1], values[2:])
+    assert [row["reason"] for row in rows] == ["", "", "", "it never votes"]
 
 
 # --- label models and students --------------------------------------------------------------------

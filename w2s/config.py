@@ -149,6 +149,13 @@ class Config(Strict):
 
 
 S = TypeVar("S", bound=BaseModel)
+WORDS = {  # what pydantic expects, in words of YAML
+    "tuple_type": "expected a list in brackets",
+    "list_type": "expected a list in brackets",
+    "dict_type": "expected lines of `key: value`",
+    "model_type": "expected lines of `key: value`",
+    "model_attributes_type": "expected lines of `key: value`",
+}
 
 
 def parse(data: Mapping[str, Any]) -> Config:
@@ -195,14 +202,18 @@ def _describe(error: Any, data: Any) -> Iterator[tuple[str, str]]:
             yield (f"{path}.{line}" if path else line), ""
     else:
         where = path or "settings"
-        expected = f"{message[0].lower()}{message[1:]}"
+        expected = WORDS.get(error["type"], f"{message[0].lower()}{message[1:]}")
         yield f"{where}: found {reprlib.repr(error['input'])}; ", expected
 
 
 def _path(loc: Iterable[Any], data: Any, *, missing: bool) -> Iterator[str]:
     """The parts of a location that are keys of the data; the others name members of unions."""
-    parts = list(loc)
+    parts, tagged = list(loc), None
     for index, part in enumerate(parts):
+        tags = (data.get("source"), data.get("sources")) if isinstance(data, Mapping) else ()
+        if data is not tagged and part in tags:  # `package` is also the name of a setting
+            tagged = data
+            continue
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -17,24 +17,37 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Base of all settings: immutable; an unknown key is an error that names the nearest one."""
+    """Base of all settings: immutable; an unknown key is an error that names the nearest one.
+
+    Nor is `true` a number, though Python says 1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        unknown = (
-            [key for key in data if key not in cls.model_fields]
-            if isinstance(data, Mapping)
-            else []
-        )
+    def _keys_and_truths(cls, data: Any) -> Any:
         lines = []
-        for key in unknown:
-            lines.append(f"{key} is not a setting; {nearest_of(str(key), cls.model_fields)}")
+        for key, value in data.items() if isinstance(data, Mapping) else ():
+            field = cls.model_fields.get(key)
+            if field is None:
+                hint = nearest_of(str(key), cls.model_fields)
+                lines.append(f"{key} is not a setting; {hint}")
+            elif _has_truth(value) and not _takes_truth(field.annotation):
+                lines.append(f"{key}: found {value!r}, expected no true or false")
         if lines:
             raise ValueError("\n".join(lines))
         return data
+
+
+def _has_truth(value: Any) -> bool:
+    return any(
+        isinstance(item, bool) for item in (value if isinstance(value, (list, tuple)) else [value])
+    )
+
+
+def _takes_truth(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_takes_truth, get_args(annotation)))
 
 
 def unique(settings: S, *fields: str) -> S:

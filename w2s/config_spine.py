@@ -89,6 +89,8 @@ class MixingConfig(Strict):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
+        if "placebo" in self.controls and "plain" not in self.controls:
+            raise ValueError("controls: found placebo without plain, expected what it is beside")
         return unique(self, "proportions", "controls")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from w2s.checks import Array
 from w2s.evaluation.intervals import (
     DIGITS,
+    FEWEST,
     Bootstrap,
     Estimates,
     estimate,
@@ -182,12 +183,16 @@ def difference_rows(
                 continue
             n_seeds = int(found.n_seeds[i]) // outcome.restarts
             why = outcome.why_row(*contrast) or outcome.why_group(n_seeds, group)
+            value = value_of("difference", found, i, level, why=why)
+            if n_seeds < FEWEST and np.isfinite(found.mean[i]):
+                few = f"of {n_seeds} seed{'s' * (n_seeds > 1)}: expected {FEWEST} or more for p"
+                value["reason"] = "; ".join(filter(None, (value["reason"], few)))
             rows.append(
                 {
                     **outcome.names,
                     "comparison": comparison,
                     "group": group,
-                    **value_of("difference", found, i, level, why=why),
+                    **value,
                     "p": p_value(float(found.mean[i]), found.draws[:, i], level=level),
                     "n_seeds": n_seeds,
                 }
@@ -218,15 +223,18 @@ def _comparisons(outcome: Outcome) -> dict[str, Contrast]:
     }
     curves = {name: _ends(outcome, name) for name in dict.fromkeys(outcome.control)}
     for name, ends in curves.items():
-        if len(ends) < 2 or name == "few_labels":
+        if not ends or name == "few_labels":
             continue
         (p, high), (q, low) = max(ends), min(ends)
-        found[f"{name}: p={p:g} - p={q:g}"] = minus(high, low)
+        if p > q:
+            found[f"{name}: p={p:g} - p={q:g}"] = minus(high, low)
         mirror = dict(curves.get("placebo" if name == "plain" else name + PLACEBO, ()))
         if {p, q} <= set(mirror):
             title = f"{name}: overlap - placebo, p={p:g}"
             found[title] = minus(high, mirror[p])
-            found[f"{title} - p={q:g}"] = {high: 1.0, low: -1.0, mirror[p]: -1.0, mirror[q]: 1.0}
+            if p > q:
+                rest = {low: -1.0, mirror[p]: -1.0, mirror[q]: 1.0}
+                found[f"{title} - p={q:g}"] = {high: 1.0, **rest}
         if name == "plain" and "random" in there:
             found[f"plain p={p:g} - random"] = minus(high, outcome.row("random"))
     return found

@@ -55,7 +55,12 @@ def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> lis
     found = analyze_lfs(votes, label)
     names = ("coverage", "lf_overlaps", "conflicts", "accuracy")
     return [
-        {"dataset": dataset, "lf": lf, **{name: float(getattr(found, name)[j]) for name in names}}
+        {
+            "dataset": dataset,
+            "lf": lf,
+            **{name: float(getattr(found, name)[j]) for name in names},
+            "reason": "" if found.coverage[j] else "it never votes",
+        }
         for j, lf in zip(range(np.shape(votes)[1]), lfs, strict=True)
     ]
 

@@ -26,6 +26,7 @@ LF_TABLE = Kind(
         "lf_overlaps": number("share on which it and another one vote (not overlap points)"),
         "conflicts": number("share on which it and another one vote differently"),
         "accuracy": number("right votes / its votes; NaN if it never votes"),
+        "reason": Array("str", "why the accuracy is NaN"),
     },
     ids=False,
 )

@@ -190,8 +190,7 @@ def draw_mixes(
     size = min(map(mix_size, trades, strata))
     least = size - max(int(trade.constant_of(size)) for trade in trades)
     if least < MIN_MIX:
-        shares = " and ".join(dict.fromkeys(map(_told, strata[0].shares)))
-        why = f"at most {least} points with a share of {shares} {strata[0].what} in every mix"
+        why = _too_few(least, trades[0], strata[0])
         return [Mix(p, r, NOTHING, why) for r in range(len(trades)) for p in proportions]
     mixes = []
     for repeat, (trade, kept) in enumerate(zip(trades, strata, strict=True)):
@@ -210,8 +209,18 @@ def draw_mixes(
     return mixes
 
 
-def _told(share: float) -> str:
-    return f"{share:.3f}" if np.isfinite(share) else "undefined"
+def _too_few(found: int, trade: Trade, strata: Strata) -> str:
+    """Why no mix can be drawn: what the curve needs, and what there is."""
+    why = (
+        f"found {found} points that a mix can trade, expected {MIN_MIX} or more: there are "
+        f"{trade.overlap.sum()} overlap points (or points in their place) and "
+        f"{trade.other.sum()} others"
+    )
+    if strata.member.all() and set(strata.shares) == {1.0}:
+        return why
+    told = (f"{share:.3f}" if np.isfinite(share) else "undefined" for share in strata.shares)
+    shares = " and ".join(dict.fromkeys(told))
+    return f"{why}, and every mix keeps a share of {shares} {strata.what}"
 
 
 def draw_random(eligible: Array, size: int, *, repeats: int, rng: Streams) -> list[Mix]:
@@ -224,7 +233,7 @@ def draw_random(eligible: Array, size: int, *, repeats: int, rng: Streams) -> li
         rng: Gives the named random stream of a repeat.
     """
     if size < MIN_MIX:
-        why = f"a mix has at most {size} points"
+        why = f"found {size} points of a plain mix, expected {MIN_MIX} or more"
         return [Mix(np.nan, r, NOTHING, why) for r in range(repeats)]
     pool = np.flatnonzero(eligible)
     return [Mix(np.nan, r, rng(f"repeat={r}").permutation(pool)[:size]) for r in range(repeats)]
