@@ -28,6 +28,7 @@ from w2s.models.mlp import MLPs, fit_mlps
 from w2s.settings import (
     EvaluateSettings,
     ExamplesSettings,
+    LabelMatrixSettings,
     LabelModelSettings,
     SplitSettings,
     StudentSettings,
@@ -37,6 +38,7 @@ from w2s.settings import (
 )
 from w2s.steps.evaluate import evaluate
 from w2s.steps.examples import examples
+from w2s.steps.label_matrix import label_matrix
 from w2s.steps.label_model import label_model
 from w2s.steps.split import split
 from w2s.steps.student import student
@@ -127,6 +129,24 @@ def sides(weak: Artifact, features: Artifact) -> tuple[Array, Array, Array, Arra
     pool, test = (weak["id"][weak["part"] == part] for part in ("strong_train", "test"))
     x, x_test = (of(features, "layer_-1", ids) for ids in (pool, test))
     return x, of(weak, "weak_proba", pool).astype(float), of(weak, "label", pool), x_test, test
+
+
+# --- labeling functions ---------------------------------------------------------------------------
+
+
+def test_of_long_texts_vader_reads_the_beginning_and_the_facts_say_so(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = made.examples["text"].copy()
+    texts[:2] = [" ".join(["good", *["table"] * 20_000, *["awful"] * 20]), "awful " * 1000]
+    settings = parse_as(LabelMatrixSettings, {"lfs": ["vader", "afinn"]})
+    found = label_matrix(changed(made.examples, text=texts), settings=settings)["label_matrix"]
+    assert found.facts == {"dataset": "w", "lfs": ["vader", "afinn"], "cut": 1}
+    assert found["votes"][:2].tolist() == [[1, 0], [0, 0]]
+    assert "labeling functions w: 100%" in capsys.readouterr().err
+    settings = parse_as(LabelMatrixSettings, {"lfs": ["afinn"]})
+    found = label_matrix(changed(made.examples, text=texts), settings=settings)["label_matrix"]
+    assert found.facts["cut"] == 0
 
 
 # --- label models ---------------------------------------------------------------------------------
@@ -676,7 +696,7 @@ def test_votes_and_texts_are_matched_by_name_where_duplicates_were_dropped(
         assert votes["id"].tolist() == turned["id"].tolist()
         expected = [rows[name]["weak_labels"] for name in turned["source_id"]]
         assert votes["votes"].tolist() == expected
-        assert votes.facts == {"dataset": "w", "lfs": ["lf1", "lf2", "lf3", "lf4"]}
+        assert votes.facts == {"dataset": "w", "lfs": ["lf1", "lf2", "lf3", "lf4"], "cut": 0}
 
 
 @pytest.mark.parametrize("balanced", [False, True])
