@@ -130,15 +130,19 @@ artifact.provenance  # stage, settings, inputs, versions
 artifact.frame  # the rows as a pandas DataFrame (Parquet artifacts)
 ```
 
-or without this package:
+Vectors come as float32, however they are stored. Without this package:
 
 ```python
 import pandas as pd
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 rows = pd.read_parquet("results/demo/movies/examples.parquet")
 tensors = load_file("results/demo/movies/activations/minilm-6.safetensors")
+vectors = tensors["layer_-1"].float().numpy()
 ```
+
+(`safetensors.numpy` has the same function, which fails on vectors stored as bfloat16: NumPy has no
+such numbers.)
 
 ## The metadata key
 

@@ -194,7 +194,7 @@ BAD = {
     "x: found 2 dimensions": (X[0], Y, {}),
     "x: found 1 values that are NaN": (np.where(np.arange(6).reshape(X.shape), X, np.nan), Y, {}),
     r"targets: found \(2, 2\)": (X, Y[:, :2], {}),
-    "targets: found values outside": (X, Y * 3, {}),
+    "targets: found values in": (X, Y * 3, {}),
     r"weights: found \(3, 3\)": (X, Y, {"weights": np.ones((3, 3))}),
     "weights: found -1": (X, Y, {"weights": -np.ones((2, 3))}),
     "weights: found 3 columns": (X, np.ones((2, 3, 2)), {"weights": np.ones((2, 3, 3))}),

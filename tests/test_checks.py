@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.checks import finite, probabilities, rows_of, same_length
+import w2s
+from w2s.checks import array_of, finite, probabilities, rows_of, same_length
 from w2s.errors import ArtifactError, ConfigError, DataError, DegenerateError, W2SError
+from w2s.evaluation.metrics import METRICS
 
 ids = st.lists(st.integers(-(2**62), 2**62), unique=True, min_size=1, max_size=40)
 
@@ -67,12 +70,68 @@ def test_probabilities_pass_as_float64(values):
         ([-0.5, 0.5], r"p: found values in \[-0.5, 0.5\], expected \[0, 1\]"),
         ([0.5, np.nan], "p: found 1 values that are NaN or infinite"),
         ([[0.5]], "p: found 2 dimensions"),
-        ([1 + 1e-9], "p: found values in"),
+        ([0.5, 1.00001], r"p: found values in \[0.5, 1.00001\], expected"),
+        ([-0.0000011], r"p: found values in \[-1.1e-06, -1.1e-06\], expected"),
     ],
 )
 def test_values_that_are_not_probabilities_are_refused(values, message):
     with pytest.raises(W2SError, match=message):
         probabilities(values, "p")
+
+
+def test_probabilities_that_rounding_moved_outside_are_moved_back():
+    found = probabilities([1 + 1e-7, 0.25, -1e-6, 1 + 1e-6], "p")
+    assert found.tolist() == [1, 0.25, 0, 1]
+    inside = np.array([0.0, 0.25, 1.0])
+    assert probabilities(inside, "p") is inside
+
+
+TENSORS = {
+    "bfloat16": lambda values: torch.tensor(values).bfloat16(),
+    "with gradients": lambda values: torch.tensor(values, requires_grad=True),
+    "both": lambda values: torch.tensor(values).bfloat16().requires_grad_(),
+    "a list of them": lambda values: list(torch.tensor(values, requires_grad=True)),
+}
+
+
+@pytest.mark.parametrize("tensor", TENSORS.values(), ids=TENSORS)
+def test_tensors_of_torch_are_taken(tensor):
+    values = [[0.5, 0.25], [1.0, 0.0], [0.75, 0.5]]
+    found = array_of(tensor(values), "x")
+    assert found.dtype == np.float32
+    assert found.tolist() == values
+
+
+def test_a_tensor_keeps_the_digits_that_numpy_can_hold():
+    third = torch.tensor([1 / 3], dtype=torch.float64, requires_grad=True)
+    assert array_of(third, "x").tolist() == [1 / 3]
+    assert array_of(torch.tensor([1, 2]), "x").dtype == np.int64
+
+
+@pytest.mark.parametrize("tensor", TENSORS.values(), ids=TENSORS)
+def test_public_functions_take_tensors(tensor):
+    rng = np.random.default_rng(0)
+    x = (rng.integers(-8, 9, (40, 3)) / 4).astype(np.float32)  # exact in bfloat16
+    proba = ((x[:, 0] + 2.5 + rng.integers(0, 3, 40) / 8) / 8).astype(np.float32)
+    label = (x[:, 0] > 0).astype(np.float32)
+    shown = w2s.detect_overlap(tensor(proba), tensor(x))
+    assert shown.region.tolist() == w2s.detect_overlap(proba, x).region.tolist()
+    fitted = w2s.fit_probes(tensor(x), tensor(proba), weights=tensor(label + 1))
+    np.testing.assert_array_equal(
+        fitted.predict_proba(tensor(x)),
+        w2s.fit_probes(x, proba, weights=label + 1).predict_proba(x),
+    )
+    assert w2s.change_point(tensor(proba)) == w2s.change_point(proba)
+    assert w2s.pgr(*tensor([0.5, 0.625, 0.75])) == 0.5
+    for metric in METRICS.values():
+        assert metric(tensor(proba), tensor(label)) == pytest.approx(metric(proba, label), abs=1e-7)
+
+
+@pytest.mark.parametrize("bad", ["text", ["a", "b"], [[1, 2], [3]], [1 + 2j], {"a": 1}, [[None]]])
+def test_what_is_no_number_is_refused_in_one_line(bad):
+    with pytest.raises(W2SError, match=r"^x: found .*, expected .*$") as caught:
+        finite(bad, "x", ndim=1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("n", [0, 2, 4])

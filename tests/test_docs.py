@@ -8,13 +8,16 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from docutils.core import publish_doctree
 
 import w2s
+from w2s.artifacts import Artifact, save
 from w2s.config import parse
 from w2s.kinds import KINDS
+from w2s.matrix import Rounded
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {"resources", "results", "build", "dist", "w2s.egg-info"}
@@ -97,6 +100,29 @@ def test_readme_python_prints_what_the_readme_says():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == promised
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16"])
+def test_artifacts_are_loaded_as_their_page_says(storage, tmp_path, monkeypatch):
+    results = tmp_path / "results/demo/movies"
+    vectors = np.array([[0.5, -1.25], [3.0, 0.0078125]], dtype=np.float32)  # exact in bfloat16
+    ids, words = np.arange(2), np.array(["a", "b"], dtype=object)
+    texts = {"id": ids, "source_id": words, "text": words, "label": np.array([0, 1], np.int8),
+             "part": np.array(["pool", "test"], dtype=object), "group": words}  # fmt: skip
+    facts = {"dataset": "movies", "grouped": False, "dropped": {}, "leaks": 0}
+    save(Artifact("examples", texts, facts), results / "examples.parquet")
+    facts = {"dataset": "movies", "model": {}, "storage": storage, "loss": {"layer_-1": 0.0}}
+    arrays = {"id": ids, "layer_-1": Rounded(vectors, storage)}
+    save(Artifact("activations", arrays, facts), results / "activations/minilm-6.safetensors")
+    monkeypatch.chdir(tmp_path)
+    _, plain, metadata = blocks("docs/artifacts.md", "python")
+    found = {}
+    exec(plain, found)
+    assert found["rows"]["text"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(found["vectors"], vectors)
+    exec(metadata, found)
+    loaded = w2s.load("results/demo/movies/activations/minilm-6.safetensors")
+    np.testing.assert_array_equal(loaded["layer_-1"], vectors)
 
 
 @pytest.mark.parametrize("block", blocks("README.md", "yaml"))

@@ -1,12 +1,14 @@
 """Figures: titles, lines, bands and thresholds of every panel, and panels without data."""
 
 import io
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
 
+from w2s.evaluation import drawing
 from w2s.evaluation.figures import (
     COLORS,
     contrasts_figure,
@@ -453,3 +455,40 @@ def test_the_same_table_gives_the_same_picture():
         regions_figure(regions_table(), TITLES).savefig(image, format="png")
         images.append(image.getvalue())
     assert images[0] == images[1]
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Price in A$ {x$ b", "US$ and A$", r"\frac{1 $\beta$ {", "a_b^c $x_{1}$", "$$", "bell \x07 $"],
+)
+def test_titles_are_text_whatever_signs_they_hold(title):
+    table = mixing_table({("news", "plain")})
+    table["reason"] = np.array([why and title for why in table["reason"]], dtype=object)
+    figure = mixing_figure(main_table(), table, dict.fromkeys(TITLES, title))
+    figure.suptitle(title)
+    figure.axes[0].set(xlabel=title, yscale="log")
+    figure.axes[0].plot([0, 1], [0.5, 0.7], label=title)
+    figure.legends[0].remove()
+    drawing.legend(figure, figure.axes)
+    image = io.BytesIO()
+    with pyplot.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(image, format="svg")
+    shown = "".join(ElementTree.fromstring(image.getvalue()).itertext())
+    # of both panels and the figure, at an axis, in a legend, of an empty panel
+    assert shown.count(title.replace("\x07", "�")) == 6
+    assert "mathdefault" not in shown  # powers of ten are still set as such
+    assert_drawable(figure)
+
+
+def test_figures_without_such_signs_have_the_bytes_of_matplotlibs(monkeypatch):
+    def drawn():
+        image = io.BytesIO()
+        with pyplot.rc_context({"svg.hashsalt": "w2s", "svg.fonttype": "none"}):
+            figure = mixing_figure(main_table(), mixing_table({("news", "plain")}), TITLES)
+            figure.axes[0].set_yscale("log")
+            figure.savefig(image, format="svg", metadata={"Date": None})
+        return image.getvalue()
+
+    plain = drawn()
+    monkeypatch.delattr(drawing.PlainFigure, "draw")
+    assert drawn() == plain

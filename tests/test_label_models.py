@@ -57,7 +57,7 @@ def test_majority_vote_is_snorkels(seed, m):
 
 
 def test_majority_vote_takes_one_lf():
-    np.testing.assert_array_equal(fit_majority_vote([[1], [-1]]).predict_proba([[0]]), [0])
+    np.testing.assert_array_equal(fit_majority_vote([[1], [0], [-1]]).predict_proba([[0]]), [0])
 
 
 # Snorkel's label model
@@ -108,7 +108,7 @@ def slow_dawid_skene(votes, iterations):
         lfs = range(len(votes[0]))
         coin = {(j, y): slow_coin([r[j] for r in votes], belief, y) for j in lfs for y in (0, 1)}
         belief = [slow_belief(row, coin, prior) for row in votes]
-    return belief
+    return [b if set(row) != {-1} else 0.5 for b, row in zip(belief, votes, strict=True)]
 
 
 def slow_coin(column, belief, y):
@@ -272,11 +272,22 @@ def test_constant_columns_and_one_that_never_votes_do_no_harm(fit):
 
 
 @EVERY
-def test_one_point_and_unanimous_votes_are_finite(fit):
-    for votes in (np.ones((1, 3)), np.zeros((50, 4)), np.eye(3)):
+def test_one_point_and_points_with_one_vote_are_finite(fit):
+    for votes in ([[0, 1, 1]], np.eye(3)):
         proba = fit(votes).predict_proba(votes)
         assert np.isfinite(proba).all()
-    assert fit(np.zeros((50, 4))).predict_proba(np.zeros((1, 4)))[0] < 0.5
+
+
+@EVERY
+@pytest.mark.parametrize("side", [0, 1])
+def test_votes_for_one_class_only_are_degenerate(fit, side):
+    votes, _ = planted(n=300)
+    silent = np.where(votes == side, votes, -1)
+    for unanimous in (silent, np.full((50, 4), side), np.full((1, 3), side)):
+        with pytest.raises(DegenerateError, match=f"found votes for class {side} only, expected"):
+            fit(unanimous)
+    silent[0] = 1 - side  # one point on the other side is enough to fit
+    assert np.isfinite(fit(silent).predict_proba(silent)).all()
 
 
 def test_no_vote_at_all():
@@ -287,12 +298,12 @@ def test_no_vote_at_all():
             fit(nothing)
 
 
-def test_a_point_without_votes_gets_the_prior():
-    votes, _ = planted()
-    none = [[-1] * 5]
-    assert fit_snorkel(votes).predict_proba(none)[0] == pytest.approx(0.5)
-    found = fit_dawid_skene(votes)
-    assert found.predict_proba(none)[0] == pytest.approx(found.prior)
+@EVERY
+def test_a_point_without_votes_gets_one_half_however_lopsided_the_votes_are(fit):
+    votes, _ = planted(balance=0.02, coverage=0.3)
+    proba = fit(votes).predict_proba([[-1] * 5, [0] * 5])
+    assert proba[0] == 0.5
+    assert proba[1] < 0.2
 
 
 @NEED_THREE

@@ -12,6 +12,7 @@ from w2s.data import labeling_functions, lexicons
 from w2s.data.labeling_functions import (
     LABELING_FUNCTIONS,
     LabelingFunction,
+    beginning,
     label_matrix,
     words_of,
 )
@@ -149,6 +150,15 @@ def test_planted_sentiment_is_found():
 @EVERY
 def test_a_text_without_words_gets_no_vote(name):
     np.testing.assert_array_equal(label_matrix(["", " \n", "...", "¯\\"], [name]), -1)
+
+
+def test_vader_reads_a_thousand_words_and_an_emoji_is_a_word():
+    assert beginning("a " * 1000) == "a " * 1000
+    assert beginning("word " * 1001) == "word " * 1000
+    assert beginning("\n\nab  " * 1001 + "c").split() == ["ab"] * 1000
+    assert beginning("\U0001f600" * 1001) == "\U0001f600" * 1000
+    assert beginning("so \U0001f600good " * 400).count("good") == 333
+    assert beginning("x" * 5000) == "x" * 5000
 
 
 def test_no_texts_and_no_functions():

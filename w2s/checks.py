@@ -11,6 +11,43 @@ import numpy.typing as npt
 from w2s.errors import ArtifactError, W2SError
 
 Array = npt.NDArray[Any]
+OVERSHOOT = 1e-6  # of a probability out of [0, 1]: the rounding of float32 sums
+
+
+def array_of(values: npt.ArrayLike, name: str, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return `values` as an array of numbers: what `numpy.asarray` takes, and tensors of torch.
+
+    Tensors may be on a GPU or in a graph of gradients; bfloat16, which NumPy lacks, becomes
+    float32.
+
+    Args:
+        values: Numbers, or a list of tensors of one shape.
+        name: What the message calls them.
+        dtype: Dtype of the returned array; the input's own where not given.
+
+    Raises:
+        W2SError: not numbers, or lists of different lengths.
+    """
+    if isinstance(values, list | tuple):
+        values = [_from_tensor(value) for value in values]
+    try:
+        array = np.asarray(_from_tensor(values), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise W2SError(f"{name}: found no numbers ({reason}), expected an array of them") from None
+    if array.dtype.name == "bfloat16":  # of the package ml_dtypes
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biuf":
+        raise W2SError(f"{name}: found values of type {array.dtype}, expected numbers")
+    return array
+
+
+def _from_tensor(values: Any) -> Any:
+    """A tensor of torch as an array, anything else as it is; without importing torch."""
+    if not (hasattr(values, "detach") and hasattr(values, "cpu")):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
 
 
 def finite(
@@ -19,15 +56,15 @@ def finite(
     """Return `values` as an array of `ndim` dimensions without NaN or infinity.
 
     Args:
-        values: Anything `numpy.asarray` takes.
+        values: Anything `array_of` takes.
         name: What the message calls it.
         ndim: Required number of dimensions.
         dtype: Dtype of the returned array; the input's own where not given.
 
     Raises:
-        W2SError: wrong number of dimensions, or a value that is not finite.
+        W2SError: not numbers, wrong number of dimensions, or a value that is not finite.
     """
-    array = np.asarray(values, dtype=dtype)
+    array = array_of(values, name, dtype=dtype)
     if array.ndim != ndim:
         raise W2SError(f"{name}: found {array.ndim} dimensions {array.shape}, expected {ndim}")
     bad = np.count_nonzero(~np.isfinite(array))
@@ -39,15 +76,25 @@ def finite(
 def probabilities(values: npt.ArrayLike, name: str) -> Array:
     """Return `values` as float64 of shape (n,), all in [0, 1].
 
+    See `in_unit_interval` for what rounding leaves outside.
+
     Raises:
         W2SError: not one-dimensional, not finite, or outside [0, 1].
     """
-    array = finite(values, name, ndim=1, dtype=np.float64)
-    if array.size and (array.min() < 0 or array.max() > 1):
-        raise W2SError(
-            f"{name}: found values in [{array.min():g}, {array.max():g}], expected [0, 1]"
-        )
-    return array
+    return in_unit_interval(finite(values, name, ndim=1, dtype=np.float64), name)
+
+
+def in_unit_interval(array: Array, name: str) -> Array:
+    """Return the values with those no more than 1e-6 outside of [0, 1] moved to its ends.
+
+    Raises:
+        W2SError: values further outside.
+    """
+    low, high = float(array.min(initial=0)), float(array.max(initial=1))
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        low, high = float(array.min()), float(array.max())
+        raise W2SError(f"{name}: found values in [{low!r}, {high!r}], expected [0, 1]")
+    return array if low == 0 and high == 1 else np.clip(array, 0, 1)
 
 
 def same_length(name: str, array: Sequence[Any] | Array, other_name: str, length: int) -> None:

@@ -2,7 +2,8 @@
 
 The first checks need the examples only, so they cost no GPU time: size, balance, length, groups on
 both sides, and whether the label shows in the length of a text. The last ones need the probes of
-some pair: a floor above always giving the more frequent label, and a ceiling above both.
+some pair: a floor above always giving the more frequent label, a ceiling above both, and a gap
+between them that PGR can be a share of.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from w2s.kinds import EXAMPLES, METRICS, TOKENS
 SMALL = 500  # texts of the pool: with fewer, chance decides more than the data
 CUT = 0.05  # share of texts that lose words
 TOLD = 0.1  # of the errors of always the same label, what a rule on length alone may avoid
+SAFE = 2  # times its chance error, that a gap should have for a PGR
 Z = 1.96  # standard errors of a two-sided 95 % interval
 
 
@@ -149,7 +151,9 @@ def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:
     for pair in config.pairs:
         paths = sorted((folder / pair.name).glob("seed*/metrics.parquet"))
         if not paths:
-            yield Check("probes", None, f"{pair.name}: not trained yet")
+            needed = SAFE * float(np.hypot(error(0.5, n), error(0.5, n)))
+            told = f"{pair.name}: not trained yet; with {n:,} test texts PGR needs a gap of up to "
+            yield Check("probes", None, f"{told}{needed:.3f}")
             continue
         floor, ceiling = (
             float(np.mean([_accuracy(load(path, METRICS), name) for path in paths]))
@@ -163,6 +167,26 @@ def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:
         chance = error(base, n)
         told = f"{pair.name}: strong ceiling {ceiling:.3f}, {ceiling - base:+.3f} to {what}"
         yield Check("ceiling", ceiling > base + chance, f"{told} ± {chance:.3f}")
+        yield _gap(pair.name, floor, ceiling, n)
+
+
+def _gap(pair: str, floor: float, ceiling: float, n: int) -> Check:
+    """Whether ceiling - floor, which PGR is a share of, is large beside what n texts may show.
+
+    PGR has an interval where at most a tail of the bootstrap has a gap of 0 or less, so from a gap
+    of Z standard errors on; of gaps that are as small as that, chance puts half below it. At twice
+    that much it puts a tail there.
+    """
+    gap = ceiling - floor
+    margin = float(np.hypot(error(floor, n), error(ceiling, n)))
+    if not np.isfinite(gap):
+        return Check("gap", False, f"{pair}: PGR is undefined, as floor or ceiling is")
+    told = f"{pair}: PGR is a share of a gap of {gap:.3f} ± {margin:.3f}"
+    if gap > SAFE * margin:
+        return Check("gap", True, told)
+    lack = "often without an interval" if gap > 0 else "undefined"
+    hint = f"it needs {SAFE * margin:.3f}: more test texts, or models further apart"
+    return Check("gap", False, f"{told}, {lack}; {hint}")
 
 
 def _accuracy(metrics: Artifact, control: str) -> float:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from unicodedata import category
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from w2s.data.lexicons import Lexicon
 from w2s.errors import W2SError
 
 ABSTAIN = -1
+READ = 1000  # words of a text that VADER reads: its time grows with the square of their number
 REACH = 3  # words a negator reaches over: as far as in VADER's rules
 WORD = re.compile(r"[a-z0-9é]+(?:['’-][a-zé]+)*")
 
@@ -42,12 +44,18 @@ class LabelingFunction:
     band: float
 
 
-def label_matrix(texts: Sequence[str], names: Sequence[str] | None = None) -> Array:
+def label_matrix(
+    texts: Sequence[str],
+    names: Sequence[str] | None = None,
+    *,
+    advance: Callable[[int], object] = lambda done: None,
+) -> Array:
     """Votes of labeling functions on texts.
 
     Args:
         texts: n texts; an empty one gets abstentions.
         names: Keys of `LABELING_FUNCTIONS`, each once; all where not given.
+        advance: Called with the number of votes just finished.
 
     Returns:
         int8 (n, m): 0, 1, or -1 for an abstention; columns in the order of `names`. A row depends
@@ -66,7 +74,10 @@ def label_matrix(texts: Sequence[str], names: Sequence[str] | None = None) -> Ar
     votes = np.full((len(texts), len(chosen)), ABSTAIN, dtype=np.int8)  # (n, m)
     for column, name in enumerate(chosen):
         band, score = LABELING_FUNCTIONS[name].band, _loaded(name)
-        scores = np.array([score(text) for text in texts], dtype=np.float64)
+        scores = np.empty(len(texts))
+        for row, text in enumerate(texts):
+            scores[row] = score(text)
+            advance(1)
         votes[scores >= band, column] = 1
         votes[scores <= -band, column] = 0
     return votes
@@ -83,11 +94,25 @@ def _loaded(name: str) -> Score:
 
 @cache  # reading a dictionary takes up to a second
 def _vader() -> Score:
-    """Compound score in [-1, 1] (Hutto & Gilbert, 2014)."""
+    """Compound score in [-1, 1] of the beginning of a text (Hutto & Gilbert, 2014)."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyzer = SentimentIntensityAnalyzer()
-    return lambda text: float(analyzer.polarity_scores(text)["compound"])
+    return lambda text: float(analyzer.polarity_scores(beginning(text))["compound"])
+
+
+def beginning(text: str) -> str:
+    """What VADER reads of a text: its first `READ` words; a sign such as an emoji is a word."""
+    if len(text) <= READ:
+        return text
+    count, inside = 0, False
+    for place, sign in enumerate(text):
+        symbol = category(sign) == "So"  # VADER reads an emoji as its name, in words
+        count += symbol or not (inside or sign.isspace())
+        inside = not (symbol or sign.isspace())
+        if count > READ:
+            return text[:place]
+    return text
 
 
 @cache

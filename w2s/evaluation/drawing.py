@@ -5,18 +5,42 @@ All draw on matplotlib's object interface, so that nothing is shown or kept open
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from w2s.checks import Array
 
 COLUMNS = 4  # panels side by side
 ENTRY, CHARACTER = 0.75, 0.085  # inches of a legend's line and gaps, and of a letter
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # signs that no SVG may hold
 Rows = Mapping[str, Any]
+
+
+class PlainFigure(Figure):
+    """A figure in which words are what they say: "US$ and A$" is no mathematics.
+
+    Numbers at the axes are left alone: powers of ten are set as mathematics by matplotlib itself.
+    """
+
+    def draw(self, renderer: Any) -> None:
+        """Draw with titles, labels, notes and legends as plain text."""
+        numbers = {
+            label
+            for ax in self.axes
+            for axis in (ax.xaxis, ax.yaxis)
+            for label in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
+        }
+        for text in self.findobj(Text):
+            if text not in numbers:
+                text.set_parse_math(False)
+                text.set_text(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text.get_text()))
+        super().draw(renderer)
 
 
 def panels(
@@ -25,7 +49,7 @@ def panels(
     """A figure with `count` panels in rows of `columns`, at most four if not given."""
     columns = columns or min(count, COLUMNS)
     lines = -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
+    figure = PlainFigure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
     return figure, _added(figure, lines, columns, [i + 1 for i in range(count)])
 
 
@@ -33,7 +57,7 @@ def paired_panels(count: int, *, height: float = 2.9) -> tuple[Figure, list[Axes
     """A figure with `count` upper panels in rows of at most four, and a lower one below each."""
     columns = min(count, COLUMNS)
     lines = 2 * -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
+    figure = PlainFigure(figsize=(3.6 * columns + 0.6, height * lines + 0.5), layout="constrained")
     places = [2 * columns * (i // columns) + i % columns + 1 for i in range(count)]
     upper = _added(figure, lines, columns, places)
     return figure, upper, _added(figure, lines, columns, [place + columns for place in places])
@@ -70,5 +94,6 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 def no_data(ax: Axes, reason: str) -> None:
     """Say in an empty panel why it is empty."""
-    ax.text(0.5, 0.5, reason or "no data", ha="center", va="center", wrap=True,
+    wrap = "$" not in reason  # matplotlib would read mathematics to find the ends of lines
+    ax.text(0.5, 0.5, reason or "no data", ha="center", va="center", wrap=wrap,
             transform=ax.transAxes, color="#666666", fontsize=8)  # fmt: skip

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, same_length
+from w2s.checks import Array, array_of, same_length
 from w2s.methods.ranking import auroc
 
 BINS = 10  # of the calibration error
@@ -29,7 +29,7 @@ def accuracy(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
     Raises:
         W2SError: different numbers of rows.
     """
-    scores, truth = np.asarray(proba), np.asarray(label)
+    scores, truth = array_of(proba, "proba"), array_of(label, "label")
     same_length("label", truth, "proba", len(scores))
     right = correct_rows(scores, truth)
     return float(right.mean(dtype=np.float64)) if right.size else math.nan
@@ -41,7 +41,7 @@ def brier(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
     Raises:
         W2SError: different numbers of rows.
     """
-    scores, truth = np.asarray(proba, dtype=np.float64), np.asarray(label)
+    scores, truth = array_of(proba, "proba", dtype=np.float64), array_of(label, "label")
     same_length("label", truth, "proba", len(scores))
     error = scores - truth
     return float(np.mean(error**2)) if error.size else math.nan
@@ -64,7 +64,7 @@ def calibration_error(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
     Raises:
         W2SError: different numbers of rows.
     """
-    scores, truth = np.asarray(proba, dtype=np.float64), np.asarray(label)
+    scores, truth = array_of(proba, "proba", dtype=np.float64), array_of(label, "label")
     same_length("label", truth, "proba", len(scores))
     if not scores.size:
         return math.nan
@@ -109,8 +109,9 @@ def pgr(floor: float, w2s: float, ceiling: float) -> float:
         1 when w2s reaches the ceiling, 0 at the floor; NaN where ceiling - floor is not above 0, as
         there is no gap to recover.
     """
-    gap = ceiling - floor
-    return (w2s - floor) / gap if gap > 0 else math.nan
+    low, mine, high = (float(array_of(value, "accuracy")) for value in (floor, w2s, ceiling))
+    gap = high - low
+    return (mine - low) / gap if gap > 0 else math.nan
 
 
 def correct_rows(proba: Array, label: Array) -> Array:

@@ -12,7 +12,11 @@ LABEL_MATRIX = Kind(
         "id": ID,
         "votes": Array("int8", "-1 (abstains), 0 or 1", ("n", "m")),
     },
-    {**DATASET, "lfs": "names of the m labeling functions"},
+    {
+        **DATASET,
+        "lfs": "names of the m labeling functions",
+        "cut": "texts longer than 1,000 words, of which VADER reads the first 1,000",
+    },
     suffix=".safetensors",
 )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, finite
+from w2s.checks import Array, array_of, finite, in_unit_interval
 from w2s.errors import W2SError
 
 TOLERANCE = 1e-6  # relative optimality gap that every problem reaches, as for the probes
@@ -117,8 +117,9 @@ def _checked(
 ) -> tuple[Array, Array, Array, bool]:
     """Rows (R, n, d), targets and weights (R, n, b), and whether there are columns."""
     rows = finite(x, "x", ndim=3, dtype=np.float64)
-    sides = [np.asarray(targets), np.ones(rows.shape[:2]) if weights is None else weights]
-    y, u = (np.asarray(side, dtype=np.float64) for side in sides)
+    given = np.ones(rows.shape[:2]) if weights is None else weights
+    y = array_of(targets, "targets", dtype=np.float64)
+    u = array_of(given, "weights", dtype=np.float64)
     many = y.ndim == 3 or u.ndim == 3
     full = []
     for side, name in ((y, "targets"), (u, "weights")):
@@ -129,8 +130,7 @@ def _checked(
     y, u = full
     if 1 not in (y.shape[2], u.shape[2]) and y.shape[2] != u.shape[2]:
         raise W2SError(f"weights: found {u.shape[2]} columns, expected {y.shape[2]} as in targets")
-    if y.size and (y.min() < 0 or y.max() > 1):
-        raise W2SError("targets: found values outside [0, 1], expected soft labels")
+    y = in_unit_interval(y, "targets")
     if u.size and u.min() < 0:
         raise W2SError(f"weights: found {u.min():g}, expected values of 0 or more")
     y, u = np.broadcast_arrays(y, u)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, finite, same_length
+from w2s.checks import Array, array_of, finite, in_unit_interval, same_length
 from w2s.errors import W2SError
 
 
@@ -64,7 +64,8 @@ def columns_of(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike 
         W2SError: shapes that do not fit, or values out of range.
     """
     rows = finite(x, "activations", ndim=2)
-    sides = [np.asarray(targets), np.ones(len(rows)) if weights is None else np.asarray(weights)]
+    given = np.ones(len(rows)) if weights is None else array_of(weights, "weights")
+    sides = [array_of(targets, "targets"), given]
     single = all(side.ndim == 1 for side in sides)
     y, u = (
         finite(side[:, None] if side.ndim == 1 else side, name, ndim=2, dtype=np.float64)
@@ -74,8 +75,9 @@ def columns_of(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike 
     same_length("weights", u, "activations", len(rows))
     if 1 not in (y.shape[1], u.shape[1]) and y.shape[1] != u.shape[1]:
         raise W2SError(f"weights: found {u.shape[1]} columns, expected {y.shape[1]} as in targets")
-    if not y.size or y.min() < 0 or y.max() > 1:
-        raise W2SError("targets: found none, or values outside [0, 1]; expected soft labels")
+    if not y.size:
+        raise W2SError("targets: found none, expected soft labels")
+    y = in_unit_interval(y, "targets")
     if u.min() < 0:
         raise W2SError(f"weights: found {u.min():g}, expected values of 0 or more")
     y, u = np.broadcast_arrays(y, u)

@@ -63,7 +63,10 @@ class NaiveBayes:
     Attributes:
         likelihood: P(LF j votes v | y), float64 (m, 2, 2) over j, v, y; up to a factor for each j,
             which cancels.
-        prior: P(y = 1), what a point without votes gets.
+        prior: P(y = 1) of any point.
+        unvoted: What a point without votes gets: the prior where it is known, 1/2 where it is an
+            estimate from the votes. As a label, a lopsided estimate would be a confident one, of
+            points that nothing is known of.
         objective: Log posterior density by iteration of EM, (t,); empty for Snorkel.
         converged: Whether EM ended before its last iteration; true for Snorkel, whose number of
             steps is given.
@@ -71,17 +74,20 @@ class NaiveBayes:
 
     likelihood: Array
     prior: float
+    unvoted: float
     objective: Array
     converged: bool
 
     def predict_proba(self, votes: npt.ArrayLike) -> Array:
-        """P(y = 1 | votes) by Bayes' rule. See `LabelModel`.
+        """P(y = 1 | votes) by Bayes' rule; `unvoted` without votes. See `LabelModel`.
 
         Raises:
             W2SError: another number of LFs than fitted, or values other than -1, 0, 1.
         """
         matrix = _fitting(votes, len(self.likelihood))
-        return _posterior(matrix == 0, matrix == 1, self.likelihood, self.prior)[0]
+        proba = _posterior(matrix == 0, matrix == 1, self.likelihood, self.prior)[0]
+        proba[(matrix == ABSTAIN).all(axis=1)] = self.unvoted
+        return proba
 
 
 def fit_majority_vote(votes: npt.ArrayLike, *, seed: int = 0) -> MajorityVote:
@@ -95,8 +101,11 @@ def fit_majority_vote(votes: npt.ArrayLike, *, seed: int = 0) -> MajorityVote:
 
     Raises:
         W2SError: another shape or other values.
+        DegenerateError: all votes are for one class.
     """
-    return MajorityVote(checked_votes(votes).shape[1])
+    matrix = checked_votes(votes)
+    _refuse_one_class(matrix, "majority_vote")
+    return MajorityVote(matrix.shape[1])
 
 
 def fit_snorkel(votes: npt.ArrayLike, *, seed: int = 0, epochs: int = EPOCHS) -> NaiveBayes:
@@ -114,7 +123,8 @@ def fit_snorkel(votes: npt.ArrayLike, *, seed: int = 0, epochs: int = EPOCHS) ->
 
     Raises:
         W2SError: fewer than 3 LFs, another shape or other values, or the package is not installed.
-        DegenerateError: fewer than 3 LFs that ever vote, or so many that the descent diverges.
+        DegenerateError: fewer than 3 LFs that ever vote, votes for one class only, or so many LFs
+            that the descent diverges.
     """
     matrix = _enough(votes, "snorkel")
     try:
@@ -127,7 +137,7 @@ def fit_snorkel(votes: npt.ArrayLike, *, seed: int = 0, epochs: int = EPOCHS) ->
     model._loss_mu = _finite(model._loss_mu)
     model.fit(matrix.astype(np.int64), n_epochs=epochs, seed=seed, progress_bar=False)
     table = np.asarray(model.get_conditional_probs(), dtype=np.float64)  # (m, 3, 2), abstain first
-    return NaiveBayes(table[:, 1:], 0.5, np.empty(0), True)
+    return NaiveBayes(table[:, 1:], 0.5, 0.5, np.empty(0), True)
 
 
 def _finite(loss: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,7 +167,7 @@ def fit_dawid_skene(
 
     EM starts at the majority vote, which names the classes and makes the fit deterministic. Each
     coin has one pseudo-vote for either side, and so has the prior. A point without votes gets the
-    prior; an LF that never votes counts nothing.
+    balance where it is given, else 1/2; an LF that never votes counts nothing.
 
     Args:
         votes: Label matrix, shape (n, m), values -1 (abstain), 0, 1, with at least 3 LFs.
@@ -166,7 +176,7 @@ def fit_dawid_skene(
 
     Raises:
         W2SError: fewer than 3 LFs, another shape or other values, or a balance out of range.
-        DegenerateError: fewer than 3 LFs that ever vote.
+        DegenerateError: fewer than 3 LFs that ever vote, or votes for one class only.
     """
     matrix = _enough(votes, "dawid_skene")
     if balance is not None and not 0 < balance < 1:
@@ -185,7 +195,8 @@ def fit_dawid_skene(
         converged = len(objective) > 1 and (
             objective[-1] - objective[-2] <= CONVERGED * abs(objective[-1])
         )
-    return NaiveBayes(likelihood, prior, np.array(objective), converged)
+    unvoted = 0.5 if balance is None else balance
+    return NaiveBayes(likelihood, prior, unvoted, np.array(objective), converged)
 
 
 def _coins(zeros: Array, ones: Array, belief: Array) -> Array:
@@ -218,7 +229,17 @@ def _enough(votes: npt.ArrayLike, model: str) -> Array:
             f"label model '{model}': found {voting} labeling functions that vote, expected at "
             f"least {MIN_LFS}"
         )
+    _refuse_one_class(matrix, model)
     return matrix
+
+
+def _refuse_one_class(matrix: Array, model: str) -> None:
+    """Raise where votes speak for one class only: any model would find it everywhere."""
+    found = np.unique(matrix[matrix != ABSTAIN])
+    if len(found) == 1:
+        raise DegenerateError(
+            f"label model '{model}': found votes for class {found[0]} only, expected both classes"
+        )
 
 
 def _fitting(votes: npt.ArrayLike, m: int) -> Array:

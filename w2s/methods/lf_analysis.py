@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, same_length
+from w2s.checks import Array, array_of, same_length
 from w2s.errors import W2SError
 
 ABSTAIN = -1
@@ -61,7 +61,7 @@ def _accuracy(matrix: Array, voted: Array, label: npt.ArrayLike | None) -> Array
     count = voted.sum(axis=0)
     if label is None:
         return np.full(len(count), np.nan)
-    truth = np.asarray(label)
+    truth = array_of(label, "label")
     same_length("label", truth, "label matrix", len(matrix))
     if truth.ndim != 1 or not np.isin(truth, (0, 1)).all():
         raise W2SError("label: found values other than 0 and 1, or no column; expected 0 and 1")
@@ -76,7 +76,7 @@ def checked_votes(votes: npt.ArrayLike) -> Array:
     Raises:
         W2SError: another shape, or values other than -1, 0 and 1.
     """
-    matrix = np.asarray(votes)
+    matrix = array_of(votes, "label matrix")
     if matrix.ndim != 2 or not matrix.size:
         raise W2SError(
             f"label matrix: found shape {matrix.shape}, expected rows and labeling functions"

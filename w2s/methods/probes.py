@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, finite, same_length
+from w2s.checks import Array, array_of, finite, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.methods.columns import Columns, columns_of, lacking
 from w2s.methods.cross_validation import FOLDS, choose_l2
@@ -138,7 +138,7 @@ def _chosen(
     if folds is None:
         number: Array = stream(0, "folds").permutation(n) % FOLDS
     else:
-        number = np.asarray(folds)
+        number = array_of(folds, "folds")
         same_length("folds", number, "activations", n)
     penalty, _ = choose_l2(solver, columns, number)
     for j in np.flatnonzero(np.isnan(penalty)):

@@ -17,8 +17,8 @@ def label_model(
 ) -> dict[str, Artifact]:
     """Fit on the votes of weak_train, without labels; predict strong_train, val and test.
 
-    A label model that cannot be fitted, as with too few functions that vote, says 1/2, and the
-    facts say why.
+    A label model that cannot be fitted, as with too few functions that vote or with votes for one
+    class only, says 1/2, and the facts say why.
     """
     same_job(examples=examples, split=split, label_matrix=label_matrix)
     part = parts_of(examples, split)

@@ -22,6 +22,7 @@ def wrench_votes(
     facts = {
         "dataset": examples.facts["dataset"],
         "lfs": [f"lf{j + 1}" for j in range(votes.shape[1])],
+        "cut": 0,
     }
     arrays = {"id": examples["id"], "votes": votes}
     return {"label_matrix": Artifact("label_matrix", arrays, facts)}
