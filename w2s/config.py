@@ -196,6 +196,8 @@ def _describe(error: Any, data: Any) -> Iterator[tuple[str, str]]:
     else:
         where = path or "settings"
         expected = f"{message[0].lower()}{message[1:]}"
+        if error["type"] == "string_type":
+            expected += " (in quotes, where YAML reads a word as something else, such as no or 1)"
         yield f"{where}: found {reprlib.repr(error['input'])}; ", expected
 
 
@@ -203,6 +205,8 @@ def _path(loc: Iterable[Any], data: Any, *, missing: bool) -> Iterator[str]:
     """The parts of a location that are keys of the data; the others name members of unions."""
     parts = list(loc)
     for index, part in enumerate(parts):
+        if isinstance(data, Mapping):  # pydantic calls a key False 0
+            part = next((key for key in data if key == part), part)
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
