@@ -480,3 +480,14 @@ def test_mistake_in_a_dataset_of_the_hub_or_an_extraction_is_one_line(
 ) -> None:
     (line,) = lines_for(changed(path, value))
     assert expected in line
+
+
+@pytest.mark.parametrize(("word", "told"), [("no", "False"), ("on", "True"), ("2024", "2024")])
+def test_a_name_that_yaml_reads_as_something_else_is_told_to_be_quoted(
+    word: str, told: str
+) -> None:
+    data = example()
+    data["datasets"] |= yaml.safe_load(f"{word}: {{source: file, path: films.csv}}")
+    (line,) = lines_for(data)
+    assert line.startswith(f"datasets.{told}: found {told}; input should be a valid string")
+    assert "in quotes" in line

@@ -56,6 +56,11 @@ def test_empty_text_is_refused_with_its_row(text: str) -> None:
     assert "row b: found an empty text, expected words" in line
 
 
+def test_a_row_that_is_named_row_is_not_called_so_twice() -> None:
+    line = refusal(rows(source_id=["row 1", "row 2", "row 3"], text=["one", "", "three"]))
+    assert line == "dataset 'films', row 2: found an empty text, expected words"
+
+
 @pytest.mark.parametrize("label", [2, -1, 10])
 def test_label_other_than_0_or_1_is_refused_with_its_row(label: int) -> None:
     line = refusal(rows(label=[0, 1, label]))

@@ -75,6 +75,11 @@ def test_too_few_rows_are_refused_with_the_numbers(available: int, wanted: dict[
     assert message.startswith(f"dataset 'films': found {available} balanced rows, expected")
 
 
+def test_a_share_of_no_row_is_told_as_0_and_an_open_part_as_the_rest() -> None:
+    with pytest.raises(DataError, match=r"\(pool 0, val rest, test 25\)"):
+        part_sizes(100, sizes(0.001, None, 0.25), dataset="films")
+
+
 SIZE = st.integers(2, 40) | st.floats(0.01, 0.99)
 
 

@@ -147,9 +147,9 @@ TWICE = '{"0": %s, "0": %s}' % (json.dumps(row()), json.dumps(row(1)))  # noqa: 
         ({"4": row(feature=[1e39])}, "row 4: found feature 1e+39, expected finite numbers"),
         ({"4": row(feature=["1"])}, "row 4: found feature '1', expected finite numbers"),
         ({}, ": found no rows, expected one object from ids to rows"),
-        ("[1, 2]", ": found no rows, expected one object from ids to rows"),
+        ("[1, 2]", ": found [1, 2], expected an object"),
         ("{", ": cannot be read as JSON (Expecting property name"),
-        (TWICE, ": found the key '0' twice, expected unique ids"),
+        (TWICE, ": found the key '0' twice, expected it once"),
     ],
 )
 def test_bad_rows_are_refused(tmp_path, rows, message):

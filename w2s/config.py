@@ -150,6 +150,8 @@ class Config(Strict):
 
 S = TypeVar("S", bound=BaseModel)
 WORDS = {  # what pydantic expects, in words of YAML
+    "string_type": "input should be a valid string (in quotes, where YAML reads a word as something"
+    " else, such as no or 1)",
     "tuple_type": "expected a list in brackets",
     "list_type": "expected a list in brackets",
     "dict_type": "expected lines of `key: value`",
@@ -214,6 +216,8 @@ def _path(loc: Iterable[Any], data: Any, *, missing: bool) -> Iterator[str]:
         if data is not tagged and part in tags:  # `package` is also the name of a setting
             tagged = data
             continue
+        if isinstance(data, Mapping):  # pydantic calls a key False 0
+            part = next((key for key in data if key == part), part)
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):

@@ -39,28 +39,30 @@ def text_id(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def place_of(name: str) -> str:
+    """What messages call a row: rows of a table are named `row 3`, others by their source."""
+    return name if name.startswith("row ") else f"row {name}"
+
+
 def check_rows(rows: Rows, *, dataset: str) -> None:
     """Raise unless texts are not empty, labels are 0 and 1, both occur, and parts are known.
 
     Raises:
         DataError: with the first offending row.
     """
-    for name, text in zip(rows.source_id, rows.text, strict=True):
+    where = [f"dataset '{dataset}', {place_of(name)}" for name in rows.source_id]
+    for place, text in zip(where, rows.text, strict=True):
         if not text.strip():
-            raise DataError(f"dataset '{dataset}', row {name}: found an empty text, expected words")
+            raise DataError(f"{place}: found an empty text, expected words")
         if any("\ud800" <= sign <= "\udfff" for sign in text):
-            raise DataError(f"dataset '{dataset}', row {name}: found text that is not Unicode")
-    for name, label in zip(rows.source_id, rows.label, strict=True):
+            raise DataError(f"{place}: found text that is not Unicode")
+    for place, label in zip(where, rows.label, strict=True):
         if label not in (0, 1):
-            raise DataError(
-                f"dataset '{dataset}', row {name}: found label {label}, expected 0 or 1"
-            )
+            raise DataError(f"{place}: found label {label}, expected 0 or 1")
     if len(set(rows.label)) < 2:
         found = sorted(set(rows.label))
         raise DataError(f"dataset '{dataset}': found labels {found} only, expected both 0 and 1")
-    for name, part in zip(rows.source_id, rows.part or (), strict=False):
+    for place, part in zip(where, rows.part or (), strict=False):
         if part not in (*PARTS, TRAIN):
             expected = ", ".join(PARTS)
-            raise DataError(
-                f"dataset '{dataset}', row {name}: found split '{part}', expected one of {expected}"
-            )
+            raise DataError(f"{place}: found split '{part}', expected one of {expected}")

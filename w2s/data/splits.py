@@ -33,7 +33,8 @@ def part_sizes(n_balanced: int, sizes: dict[str, Size], *, dataset: str) -> dict
     asked = sum(size + size % 2 for size in rows.values() if size is not None)
     open_parts = sum(size is None for size in rows.values())
     if asked + 4 * open_parts > n_balanced or min(s for s in rows.values() if s is not None) < 2:
-        wanted = ", ".join(f"{part} {size or 'rest'}" for part, size in rows.items())
+        words = {part: "rest" if size is None else size for part, size in rows.items()}
+        wanted = ", ".join(f"{part} {word}" for part, word in words.items())
         raise DataError(
             f"dataset '{dataset}': found {n_balanced} balanced rows, expected enough for its "
             f"parts ({wanted})"

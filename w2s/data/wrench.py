@@ -7,7 +7,6 @@ the id of a row to `{"label": 0, "weak_labels": [-1, 1, ...], "data": {"text": "
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
+from w2s.data.reader import json_object
 from w2s.errors import DataError
 
 PARTS = ("train", "valid", "test")
@@ -92,23 +92,14 @@ def _check_classes(path: Path) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """The object of a JSON file, of no repeated key."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            repeated = next(name for name in found if names.count(name) > 1)
-            raise DataError(f"{path}: found the key '{repeated}' twice, expected unique ids")
-        return found
-
     if not path.is_file():
         raise DataError(f"{path}: found no file, expected a part of a WRENCH dataset")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+        text = path.read_text(encoding="utf-8-sig")
     except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as JSON ({reason})") from None
-    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path}: cannot be read as JSON ({error})") from None
+    content = json_object(text, str(path))
+    if not content:
         raise DataError(f"{path}: found no rows, expected one object from ids to rows")
     return content
 
