@@ -16,7 +16,8 @@ from w2s.config_spine import JobRuntime
 from w2s.errors import DataError
 from w2s.matrix import Rounded, loss
 from w2s.models.cards import own_card
-from w2s.models.encoder import extract, load_encoder
+from w2s.models.encoder import extract
+from w2s.models.loader import load_encoder
 from w2s.models.passes import shard_of
 from w2s.models.source import Source, describe, parse_source
 from w2s.progress import bar
