@@ -190,3 +190,12 @@ def test_ids_past_the_embeddings_are_one_line(token: int, models: dict[str, Path
         f"tokens: found id {token}, expected 0 to {len(tiny.VOCABULARY) - 1}, which the model has "
         f"embeddings for; is the tokenizer another model's?"
     )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_adapters_are_not_a_model(whole: bool, tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path / "m")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    if not whole:
+        (folder / "config.json").unlink()
+    assert refusal(folder).startswith("found adapters (adapter_config.json), expected a whole")

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.errors import DataError
 from w2s.models.cards import visible
-from w2s.models.source import Source, loading
+from w2s.models.source import Source, loading, refuse_adapters
 
 UNUSED = re.compile(r"(^|\.)pooler\.")  # weights behind the last hidden state
 
@@ -74,6 +74,7 @@ def load_encoder(
     one, spread = _placement(device, device_map)
     code = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     with loading(source):
+        refuse_adapters(source)
         config = AutoConfig.from_pretrained(source.name, **code)
         depth = _depth(config, num_layers)
         model, found = AutoModel.from_pretrained(

@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import constants, resolve_revision
 from huggingface_hub.errors import RevisionResolutionError, StrictDataclassError
 from safetensors import SafetensorError
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from w2s.data.hashes import check_fetched, sha256_of
 from w2s.errors import DataError
@@ -46,7 +46,8 @@ def parse_source(reference: str, *, trust_remote_code: bool = False) -> Source:
 
     Raises:
         DataError: no such repository or revision, or no way to ask; no such folder, no config.json
-            in it, a fetched folder that has changed since, or a hub reference without a revision.
+            in it, adapters alone, a fetched folder that has changed since, or a hub reference
+            without a revision.
     """
     if trust_remote_code:
         log.warning("model %s: code that comes with it is run (trust_remote_code)", reference)
@@ -58,10 +59,40 @@ def parse_source(reference: str, *, trust_remote_code: bool = False) -> Source:
         with loading(asked):
             commit = resolve_revision(name, revision=revision).resolved
         return replace(asked, revision=commit)
+    source = Source(reference, trust_remote_code=trust_remote_code)
+    refuse_adapters(source)
     if not (Path(reference) / "config.json").is_file():
         raise DataError(f"model {reference}: found no config.json, expected a model folder")
     check_fetched(Path(reference))
-    return Source(reference, trust_remote_code=trust_remote_code)
+    return source
+
+
+def file_of(source: Source, name: str) -> Path | None:
+    """Where a file of a model is, fetched from the hub if need be; None where it has none."""
+    if source.revision is None:
+        path = Path(source.name) / name
+        return path if path.is_file() else None
+    found = cached_file(
+        source.name,
+        name,
+        revision=source.revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def refuse_adapters(source: Source) -> None:
+    """Refuse what is only a change of another model, which would be fetched at no fixed revision.
+
+    Raises:
+        DataError: there is an adapter_config.json.
+    """
+    if file_of(source, "adapter_config.json") is not None:
+        raise DataError(
+            f"model {source.name}: found adapters (adapter_config.json), expected a whole model; "
+            f"merge them into theirs (peft: merge_and_unload) and save that"
+        )
 
 
 def describe(source: Source) -> dict[str, str]:

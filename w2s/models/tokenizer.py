@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from huggingface_hub import try_to_load_from_cache
 from transformers import AutoTokenizer
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models.source import Source, loading
+from w2s.models.source import Source, file_of, loading
 
 FILES = (
     *("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model"),
@@ -93,14 +91,14 @@ def load_tokenizer(source: Source, *, truncation: Literal["right", "left"] = "ri
         except (ImportError, ValueError):
             _check_files(source, FILES)
             raise
-    if len(tokenizer) < FEW:  # without a file a class has its special tokens only, and says nothing
-        _check_files(source, (*FILES, *tokenizer.vocab_files_names.values()))
+        if len(tokenizer) < FEW:  # without a file a class has its special tokens, and says nothing
+            _check_files(source, (*FILES, *tokenizer.vocab_files_names.values()))
     return tokenizer
 
 
 def _check_files(source: Source, names: Iterable[str]) -> None:
     """Check that a tokenizer has a file, of those names, and the package that reads it."""
-    found = [name for name in dict.fromkeys(names) if _has(source, name)]
+    found = [name for name in dict.fromkeys(names) if file_of(source, name)]
     if not found:
         raise DataError(
             f"model {source.name}: found no tokenizer, expected one of {', '.join(FILES)}"
@@ -111,10 +109,3 @@ def _check_files(source: Source, names: Iterable[str]) -> None:
             f"model {source.name}: found no package sentencepiece, expected it for {pieces[0]}; "
             f"pip install sentencepiece"
         )
-
-
-def _has(source: Source, name: str) -> bool:
-    """Whether a model has a file; one of the hub, whether its revision was found to have it."""
-    if source.revision is None:
-        return (Path(source.name) / name).is_file()
-    return isinstance(try_to_load_from_cache(source.name, name, revision=source.revision), str)
