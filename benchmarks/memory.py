@@ -54,7 +54,8 @@ def write_inputs(folder, n):
 def child(way, folder):
     """Do one row's work in this process and print what it took, as JSON."""
     from w2s.artifacts import Artifact, load, save
-    from w2s.models.encoder import extract, load_encoder
+    from w2s.models.encoder import extract
+    from w2s.models.loader import load_encoder
     from w2s.models.source import parse_source
     from w2s.runner import run
 

@@ -14,7 +14,8 @@ from measure import alternate, write_table
 from transformers import LlamaConfig, LlamaModel
 
 from w2s.models import prefixes
-from w2s.models.encoder import Encoder, extract
+from w2s.models.encoder import extract
+from w2s.models.loader import Encoder
 
 WIDTH, DEPTH, WORDS = 384, 4, 1000
 BUDGET = 2048  # tokens of a forward pass

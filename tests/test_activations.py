@@ -354,3 +354,16 @@ def test_out_of_memory_changes_no_result_beyond_rounding(
     found, expected = (load(tmp_path / f"{name}.safetensors") for name in "ab")
     assert found["layer_-1"].shape == (TEXTS, tiny.HIDDEN)
     np.testing.assert_allclose(found["layer_-1"], expected["layer_-1"], rtol=0, atol=1e-5)
+
+
+def test_weights_that_are_not_the_models_end_it_with_one_line_and_nothing_written(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny.write_model(tmp_path / "m")
+    path = folder / "model.safetensors"
+    save_file({f"wrapper.{name}": values for name, values in load_file(path).items()}, path)
+    job = chain.jobs["activations-small"]
+    assert main(job.line(model=folder, **job.elsewhere(tmp_path))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"w2s activations: error: model {folder}: found no values for ")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -18,7 +18,8 @@ from transformers import AutoModel
 
 from w2s.errors import DataError, W2SError
 from w2s.models import prefixes
-from w2s.models.encoder import Encoder, extract, load_encoder
+from w2s.models.encoder import extract
+from w2s.models.loader import Encoder, load_encoder
 from w2s.models.passes import token_batches
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize

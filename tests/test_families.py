@@ -13,7 +13,8 @@ import torch
 import transformers
 
 from w2s.errors import DataError
-from w2s.models.encoder import Encoder, extract, load_encoder
+from w2s.models.encoder import extract
+from w2s.models.loader import Encoder, load_encoder
 from w2s.models.source import parse_source
 from w2s.models.tokenizer import tokenize
 

@@ -15,7 +15,7 @@ import pytest
 
 from w2s.cli import main
 from w2s.data.fetch import download, unpack
-from w2s.data.hashes import check_fetched, file_hashes, sha256_of
+from w2s.data.hashes import check_fetched, file_hashes, is_fetched, sha256_of
 from w2s.errors import DataError
 
 FILES = {
@@ -23,6 +23,10 @@ FILES = {
     "tinypack/model/deep/weights.bin": b"\x00\x01",
     "tinypack/code.py": b"raise SystemExit('never run')",
 }
+FOREIGN = [
+    *("", "[]", "{}", "not json", '{"files": {"a": "0"}}', '{"files": ["config.json"]}'),
+    *('{"name": "app", "version": "1.0"}', '{"files": {"config.json": "00"}, "package": "p"}'),
+]  # what other programs call manifest.json
 
 
 def write_wheel(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -122,13 +126,20 @@ def test_fetch_stage_writes_the_folder_and_its_manifest(wheel: Path, tmp_path: P
     assert [path.name for path in manifest.parent.parent.iterdir()] == ["tinypack-1.0"]
 
 
+def write_manifest(folder: Path, files: dict[str, str]) -> Path:
+    """A manifest as the stage writes it."""
+    content = {"files": files, "package": "tinypack", "version": "1.0", "sha256": "0" * 64}
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    return path
+
+
 @pytest.mark.parametrize("change", ["edited", "missing"])
 def test_fetched_folder_that_has_changed_is_refused(change: str, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "weights.bin"
     path.parent.mkdir()
     path.write_bytes(b"as fetched")
-    manifest = {"files": file_hashes(tmp_path)}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(tmp_path, file_hashes(tmp_path))
     check_fetched(tmp_path)
     if change == "edited":
         path.write_bytes(b"as fetcheD")
@@ -142,6 +153,27 @@ def test_fetched_folder_that_has_changed_is_refused(change: str, tmp_path: Path)
 def test_folder_that_was_not_fetched_passes(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     check_fetched(tmp_path)
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_manifest_of_another_program_is_none_of_ours(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "manifest.json").write_text(content)
+    assert not is_fetched(tmp_path)
+    check_fetched(tmp_path)
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_fetch_does_not_take_the_place_of_a_folder_with_such_a_manifest(
+    content: str, wheel: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years of work")
+    manifest = tmp_path / "home" / "manifest.json"
+    manifest.write_text(content)
+    line = ["fetch", "--manifest", str(manifest), "--settings", settings_for(sha256_of(wheel))]
+    assert main(line) == 2
+    assert manifest.read_text() == content
 
 
 def test_failed_fetch_is_one_line_and_leaves_no_folder(

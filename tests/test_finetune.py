@@ -26,8 +26,8 @@ from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError, DegenerateError
 from w2s.methods.ranking import auroc
 from w2s.models.classifier import Classifier, adapted
-from w2s.models.encoder import load_encoder
 from w2s.models.finetune import Keeper, Lesson, Plan, Training, look_steps, rate
+from w2s.models.loader import load_encoder
 from w2s.models.losses import LOSSES, Loss, LossOptions
 from w2s.models.source import parse_source, quiet
 from w2s.rng import stream

@@ -29,8 +29,8 @@ from w2s.config_spine import JobRuntime
 from w2s.kinds import Kind
 from w2s.methods.ranking import auroc
 from w2s.models.classifier import Classifier, adapted
-from w2s.models.encoder import load_encoder
 from w2s.models.finetune import Lesson, Plan, Training
+from w2s.models.loader import load_encoder
 from w2s.models.losses import LOSSES, Loss, LossOptions
 from w2s.models.source import parse_source
 from w2s.settings import FinetuneStrongSettings, FinetuneWeakSettings

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
-from w2s.models import prefixes
-from w2s.models.encoder import Encoder, extract, load_encoder
+from w2s.models import families, prefixes
+from w2s.models.encoder import extract
+from w2s.models.loader import Encoder, load_encoder
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize
 
@@ -50,7 +51,7 @@ def total(texts: Any, plan: prefixes.Plan, width: int) -> float:
 
 
 @st.composite
-def families(draw: Any) -> list[list[int]]:
+def nested_texts(draw: Any) -> list[list[int]]:
     """Texts of few words: many begin with others, and prefixes are nested."""
     word = st.integers(0, 2)
     stems = draw(st.lists(st.lists(word, max_size=6), min_size=1, max_size=3))
@@ -73,7 +74,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def given_families(test: Any) -> Any:
     """All examples of a test share the fixture, which is the same for all of them."""
     relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-    return pytest.mark.usefixtures("short")(relaxed(given(families(), BUDGETS, WIDTHS)(test)))
+    return pytest.mark.usefixtures("short")(relaxed(given(nested_texts(), BUDGETS, WIDTHS)(test)))
 
 
 @given_families
@@ -327,14 +328,14 @@ def test_the_rows_of_the_model_tests_have_what_is_to_be_tested() -> None:
 
 
 def test_every_accepted_model_type_is_tested() -> None:
-    assert set(SPECIAL) == prefixes.EXACT
+    assert set(SPECIAL) == families.EXACT
 
 
 @TYPES
 @POOLINGS
 def test_packed_rows_give_what_extract_gives_for_each_text_alone(kind: str, pooling: Any) -> None:
     encoder = built(kind)
-    assert prefixes.refusal(encoder.model, LONGEST) == ""
+    assert families.refusal(encoder.model, LONGEST) == ""
     assert largest(encoder, pooling=pooling) < TOLERANCE
 
 
@@ -359,14 +360,14 @@ def test_a_wrong_mask_or_position_would_be_seen(kind: str, monkeypatch: Any) -> 
         assert largest(encoder, layers=(-1,)) > 1000 * TOLERANCE
 
 
-@pytest.mark.parametrize("attention", prefixes.MASKED)
+@pytest.mark.parametrize("attention", families.MASKED)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @POOLINGS
 def test_half_precision_is_as_near_as_that_of_lone_texts(
     attention: str, dtype: Any, pooling: Any
 ) -> None:
     encoder = built("llama", dtype=dtype, attention=attention)
-    assert prefixes.refusal(encoder.model, LONGEST) == ""
+    assert families.refusal(encoder.model, LONGEST) == ""
     full = plain(built("llama"), pooling=pooling)[-1]
     half = plain(encoder, pooling=pooling)[-1]
     some = np.concatenate([row.texts for row in PLAN.rows])
@@ -436,7 +437,7 @@ def test_padding_side_of_the_tokenizer_does_not_matter(family: str, tmp_path: Pa
 
 
 def refused(kind: str, longest: int = LONGEST, **options: Any) -> str:
-    line = prefixes.refusal(built(kind, **options).model, longest)
+    line = families.refusal(built(kind, **options).model, longest)
     assert "\n" not in line
     return line
 
@@ -445,7 +446,7 @@ def refused(kind: str, longest: int = LONGEST, **options: Any) -> str:
 def test_unknown_model_types_are_refused(kind: str) -> None:
     model = SimpleNamespace(config=SimpleNamespace(model_type=kind))
     expected = f"model type {kind}: not known to be causal in packed rows"
-    assert prefixes.refusal(model, 10) == expected
+    assert families.refusal(model, 10) == expected
 
 
 def test_an_encoder_would_be_wrong_indeed() -> None:
@@ -499,14 +500,14 @@ def test_layers_of_another_kind_are_refused() -> None:
     encoder = built("qwen2")
     encoder.model.config.layer_types = ["full_attention", "chunked_attention"]
     expected = "layer type chunked_attention: not known to be exact in packed rows"
-    assert prefixes.refusal(encoder.model, 10) == expected
+    assert families.refusal(encoder.model, 10) == expected
 
 
 def test_attention_that_takes_no_mask_is_refused() -> None:
     encoder = built("llama")
     encoder.model.config._attn_implementation = "flash_attention_2"
     expected = "attention flash_attention_2: takes no mask of ours"
-    assert prefixes.refusal(encoder.model, 10) == expected
+    assert families.refusal(encoder.model, 10) == expected
 
 
 ORIGINAL = 30  # tokens up to which the angles do not change
@@ -532,7 +533,7 @@ def test_rotary_scaling_by_length_is_refused_beyond_the_original_length(kind: st
 @pytest.mark.parametrize("kind", ["dynamic", "longrope"])
 def test_rotary_scaling_by_length_is_exact_up_to_the_original_length(kind: str) -> None:
     encoder = built("llama", **rope(kind, LONGEST))
-    assert prefixes.refusal(encoder.model, LONGEST) == ""
+    assert families.refusal(encoder.model, LONGEST) == ""
     assert largest(encoder) < TOLERANCE
 
 
@@ -551,7 +552,7 @@ FIXED: dict[str, dict[str, Any]] = {
 def test_rotary_scaling_by_position_is_exact(kind: str) -> None:
     given = {"rope_type": kind, "rope_theta": 10_000.0, "factor": 4.0} | FIXED[kind]
     encoder = built("llama", rope_parameters=given)
-    assert prefixes.refusal(encoder.model, LONGEST) == ""
+    assert families.refusal(encoder.model, LONGEST) == ""
     assert largest(encoder) < TOLERANCE
 
 
@@ -559,4 +560,4 @@ def test_unknown_rotary_scaling_is_refused() -> None:
     encoder = built("llama")
     encoder.model.config.rope_parameters = {"full_attention": {"rope_type": "new"}}
     expected = "rotary embedding new: not known to be exact in packed rows"
-    assert prefixes.refusal(encoder.model, 10) == expected
+    assert families.refusal(encoder.model, 10) == expected

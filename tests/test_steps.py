@@ -29,7 +29,8 @@ from w2s.evaluation.metrics import calibration_error
 from w2s.methods.cross_validation import CANDIDATES
 from w2s.methods.mixing import FEW
 from w2s.methods.regions import REFERENCES
-from w2s.models.encoder import extract, load_encoder
+from w2s.models.encoder import extract
+from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 from w2s.settings import (
     EvaluateSettings,

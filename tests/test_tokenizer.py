@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,63 @@ def test_folder_without_a_tokenizer_is_refused_in_one_line(missing: str, tmp_pat
     with pytest.raises(DataError) as caught:
         tokens(folder, TEXTS)
     assert "\n" not in str(caught.value)
+
+
+PIECES = {
+    "deberta-v2": "spm.model", "xlm-roberta": "sentencepiece.bpe.model", "xlnet": "spiece.model",
+    "llama": "tokenizer.model",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", list(PIECES))
+def test_sentencepiece_files_are_tokenizers(family: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    write_pieces(tmp_path / PIECES[family], bpe=family == "llama")
+    if find_spec("sentencepiece") is None:
+        with pytest.raises(DataError) as caught:
+            tokens(tmp_path, ["the film"])
+        assert str(caught.value) == (
+            f"model {tmp_path}: found no package sentencepiece, expected it for {PIECES[family]}; "
+            f"pip install sentencepiece"
+        )
+        return
+    expected = AutoTokenizer.from_pretrained(tmp_path)
+    assert "▁film" in expected.get_vocab()
+    assert tokens(tmp_path, ["the film"]) == ([expected("the film")["input_ids"]], 0)
+
+
+def write_pieces(path: Path, *, bpe: bool) -> None:
+    """A file of SentencePiece, made by hand: fields of its format are (number, type, bytes)."""
+
+    def field(number: int, content: bytes | int | float) -> bytes:
+        if isinstance(content, bytes):
+            return bytes([number << 3 | 2, len(content)]) + content
+        if isinstance(content, float):
+            return bytes([number << 3 | 5]) + struct.pack("<f", content)
+        return bytes([number << 3]) + bytes([content])
+
+    pieces = [("<unk>", 2), ("<s>", 3), ("</s>", 3)]
+    pieces += [(word[:k], 1) for word in ("▁the", "▁film", "▁a") for k in range(1, len(word) + 1)]
+    pieces += [(letter, 1) for letter in "aefhilmt"]
+    content = b""
+    for k, (piece, kind) in enumerate(dict.fromkeys(pieces)):
+        parts = field(1, piece.encode()) + field(2, -1.0 - k) + field(3, kind)
+        content += field(1, parts)
+    content += field(2, field(3, 2 if bpe else 1))
+    content += field(3, field(1, b"identity") + field(3, 1) + field(4, 1) + field(5, 1))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "family", ["bert", "deberta-v2", "gpt2", "llama", "mistral", "qwen2", "t5", "xlnet"]
+)
+def test_a_class_without_its_files_is_no_tokenizer(family: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    with pytest.raises(DataError) as caught:
+        tokens(tmp_path, ["the film"])
+    assert str(caught.value).startswith(f"model {tmp_path}: found no tokenizer, expected one of ")
+
+
+def test_a_tokenizer_that_needs_no_file_is_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "canine"}))
+    assert tokens(tmp_path, ["the film"])[0][0][1:-1] == [ord(letter) for letter in "the film"]

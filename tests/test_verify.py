@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny
 from conftest import Chain
+from test_fetch import FOREIGN, write_manifest
 
 from w2s.artifacts import digest, load
 from w2s.cli import main
+from w2s.data.hashes import file_hashes
+from w2s.models.source import parse_source
 from w2s.verify import verify
 
 
@@ -89,11 +93,29 @@ def test_downloads_are_checked_by_their_manifest(tmp_path: Path) -> None:
     folder = tmp_path / "pkg-1.0"
     folder.mkdir()
     (folder / "a.safetensors").write_bytes(b"weights")
-    sha = "9d8b8f1d1a2b"  # not that of the content
-    (folder / "manifest.json").write_text(f'{{"files": {{"a.safetensors": "{sha}"}}}}')
-    assert list(verify([tmp_path]).damaged) == [folder / "manifest.json"]
-    (folder / "manifest.json").write_text('{"files": {"a.saf')
-    assert list(verify([tmp_path]).damaged) == [folder / "manifest.json"]
+    (folder / "config.json").write_text("{}")
+    manifest = write_manifest(folder, file_hashes(folder))
+    report = verify([tmp_path])
+    assert (report.whole, report.foreign, report.damaged) == (1, 0, {})
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace("a.safetensors", "b.safetensors"))
+    assert list(verify([tmp_path]).damaged) == [manifest]
+    manifest.write_text(whole.replace('"a.saf', "'a.saf"))
+    assert list(verify([tmp_path]).damaged) == [manifest]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_users_own_model_is_never_deleted(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny.write_model(tmp_path / "m")
+    (folder / "manifest.json").write_text(content)
+    (folder / "half.safetensors").write_bytes(b"half")
+    before = sorted(folder.iterdir())
+    parse_source(str(folder))
+    assert main(["verify", "--delete", str(tmp_path)]) == 0
+    assert sorted(folder.iterdir()) == before
+    assert capsys.readouterr().out == "0 whole, 0 damaged, 3 not artifacts\n"
 
 
 def test_a_path_that_is_not_there_is_told_in_one_line(

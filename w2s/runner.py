@@ -16,7 +16,7 @@ from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import parse_as
 from w2s.config_spine import JobRuntime
-from w2s.data.hashes import file_hashes, sha256_of
+from w2s.data.hashes import file_hashes, is_fetched, sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
 from w2s.kinds import Kind
@@ -202,9 +202,7 @@ def _write_folder(call: Any, settings: Any, manifest: Path) -> None:
         (filled / manifest.name).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             strange = sorted(set(file_hashes(folder)) - set(file_hashes(filled)))
-            if (
-                strange and not (folder / manifest.name).is_file()
-            ):  # not an earlier download of the same package: nothing to delete
+            if strange and not is_fetched(folder):  # what stands there is not ours to delete
                 raise DataError(f"{folder}: found {strange[0]}, expected an empty folder")
             folder.replace(Path(temporary) / "replaced")  # a kill leaves it whole or not there
         filled.replace(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from w2s.artifacts import load
-from w2s.data.hashes import check_fetched
+from w2s.data.hashes import check_fetched, is_fetched
 from w2s.errors import ArtifactError, ForeignFileError, W2SError
 
 MANIFEST = "manifest.json"
@@ -20,7 +20,7 @@ class Report:
 
     Attributes:
         whole: Artifacts and fetched folders that are as they were written.
-        foreign: Files with an artifact's ending that no stage wrote; they are left alone.
+        foreign: Files that no stage wrote, as all of a user's own model; they are left alone.
         damaged: What is wrong with each other file, by the file to delete.
     """
 
@@ -46,6 +46,8 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
     report = Report()
     for path in _files(paths):
         try:
+            if _of_others(path):
+                raise ForeignFileError(f"{path}: found a file of another program")
             if path.name == MANIFEST:
                 check_fetched(path.parent)
             else:
@@ -57,6 +59,12 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
             report.damaged[path] = str(error)
         on_file()
     return report
+
+
+def _of_others(path: Path) -> bool:
+    """Whether a file is none of ours by its name or place: no stage but `fetch` writes models."""
+    ours = path.name != MANIFEST and not (path.parent / "config.json").is_file()
+    return not ours and not is_fetched(path.parent)
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -74,7 +82,7 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
             and not any(part.startswith(".") for part in item.relative_to(path).parts)
         }
     # what a manifest lists is checked with it
-    fetched = {item.parent for item in found if item.name == MANIFEST}
+    fetched = {item.parent for item in found if item.name == MANIFEST and is_fetched(item.parent)}
     yield from sorted(
         item
         for item in found

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from w2s.errors import DataError
+
+# the text that the stage `fetch` writes: many programs call a file of theirs manifest.json
+OURS = re.compile(
+    rb'\{\n  "files": \{.*\},\n'
+    rb'  "package": "[^\n]+",\n  "sha256": "[0-9a-f]{64}",\n  "version": "[^\n]+\n\}\n',
+    re.DOTALL,
+)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -21,18 +29,24 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_fetched(folder: Path) -> bool:
+    """Whether the stage `fetch` wrote a folder: the manifest.json in it is ours, if damaged."""
+    manifest = folder / "manifest.json"
+    return manifest.is_file() and OURS.fullmatch(manifest.read_bytes()) is not None
+
+
 def check_fetched(folder: Path) -> None:
     """Raise if a fetched folder differs from the manifest in it; other folders pass.
 
     Raises:
         DataError: a file is missing or its content has changed.
     """
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    if not is_fetched(folder):
         return
+    manifest = folder / "manifest.json"
     try:
-        listed = json.loads(manifest.read_text(encoding="utf-8")).get("files", {})
-    except (ValueError, AttributeError):
+        listed = json.loads(manifest.read_bytes())["files"]
+    except ValueError:
         raise DataError(f"{manifest}: damaged; delete {folder} and run again") from None
     for name, expected in listed.items():
         path = folder / name

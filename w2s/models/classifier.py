@@ -14,7 +14,8 @@ import torch
 from w2s.checks import Array
 from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError
-from w2s.models.encoder import Encoder, Pooling, hidden_states, pool
+from w2s.models.encoder import Pooling, hidden_states, pool
+from w2s.models.loader import Encoder
 from w2s.models.passes import passes
 from w2s.rng import stream
 

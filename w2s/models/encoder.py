@@ -6,128 +6,22 @@ goes.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models import prefixes
-from w2s.models.cards import visible
+from w2s.models import families, prefixes
+from w2s.models.loader import Encoder, vocabulary
 from w2s.models.passes import Memory, Sink, passes
-from w2s.models.source import Source, loading
 
 Pooling = Literal["last", "mean", "first"]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A loaded model.
-
-    Attributes:
-        model: The network without a head, in evaluation mode.
-        n_layers: Number of its layers.
-        pad: Token id that fills short rows; masked, so its embedding does not matter.
-    """
-
-    model: Any
-    n_layers: int
-    pad: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model takes token ids."""
-        if not hasattr(self.model, "hf_device_map"):
-            return torch.device(self.model.device)
-        found = torch.device(self.model.get_input_embeddings().weight.device)
-        # weights on disk have no device: what loads them moves the token ids too
-        return torch.device("cpu") if found.type == "meta" else found
-
-
-def load_encoder(
-    source: Source,
-    *,
-    num_layers: int | None = None,
-    dtype: str = "float32",
-    device: str = "auto",
-    device_map: Any = None,
-) -> Encoder:
-    """Load a model's weights (safetensors only) without its head.
-
-    Args:
-        source: The model.
-        num_layers: Keep only this many first layers.
-        dtype: Number format of weights and forward pass.
-        device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`.
-        device_map: None for one device; `auto` to spread the layers over all visible GPUs, and over
-            memory and disk where these are too small; or what else `transformers` takes for it.
-
-    Raises:
-        DataError: more layers asked for than the model has, an encoder-decoder model, a model that
-            cannot be loaded, a GPU that is not there, or a device map without `accelerate` or for
-            one GPU.
-    """
-    one, spread = _placement(device, device_map)
-    code = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    with loading(source):
-        config = AutoConfig.from_pretrained(source.name, **code)
-        depth = getattr(config, "num_hidden_layers", None)
-        if depth is None:
-            raise DataError(
-                f"model: found a {config.model_type} model, whose configuration names no number of "
-                f"layers, expected a model of texts alone"
-            )
-        if num_layers is not None and num_layers > depth:
-            raise DataError(f"num_layers: found {num_layers}, expected at most {depth}")
-        if config.is_encoder_decoder:
-            raise DataError("model: found an encoder-decoder model, expected an encoder or decoder")
-        config.num_hidden_layers = num_layers or depth
-        if getattr(config, "layer_types", None):  # per-layer attention types follow the depth
-            config.layer_types = config.layer_types[: config.num_hidden_layers]
-        model = AutoModel.from_pretrained(
-            source.name,
-            config=config,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            **code,
-            **spread,
-        )
-    if not spread:
-        model = model.to(one)
-    pad = getattr(config, "pad_token_id", None)
-    return Encoder(model.eval(), config.num_hidden_layers, 0 if pad is None else pad)
-
-
-def _placement(device: str, device_map: Any) -> tuple[torch.device, dict[str, Any]]:
-    """The device of a model, and what the loader is told of a model on several."""
-    if device_map is not None and ":" in device:
-        raise DataError(f"device_map: found {device}, expected auto or cuda, which is all GPUs")
-    one = _device(device)
-    if device_map is None:
-        return one, {}
-    if importlib.util.find_spec("accelerate") is None:
-        raise DataError(
-            "device_map: found no package accelerate, expected it; pip install 'w2s[gpu]'"
-        )
-    return one, {"device_map": {"": "cpu"} if device == "cpu" else device_map}
-
-
-def _device(name: str) -> torch.device:
-    """The device of a name; `auto` is a GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= visible():
-        raise DataError(f"device {name}: found {visible()} GPUs, expected this one")
-    return device
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -169,7 +63,7 @@ def extract(
             not fit into the device's memory alone.
     """
     lengths = np.diff(start)
-    _check(encoder, lengths, layers)
+    _check(encoder, start, token, layers)
 
     def compute(rows: Array) -> dict[int, Array]:
         return _pooled(encoder, [token[start[i] : start[i + 1]] for i in rows], layers, pooling)
@@ -194,7 +88,7 @@ def _shared(encoder: Encoder, start: Array, token: Array, budget: int) -> prefix
     plan = prefixes.plan(start, token, budget=budget, width=encoder.model.config.hidden_size)
     if not plan.rows:
         return plan
-    reason = prefixes.refusal(encoder.model, int(np.diff(start).max(initial=0)))
+    reason = families.refusal(encoder.model, int(np.diff(start).max(initial=0)))
     if reason:
         log.warning("texts share beginnings, but each is computed whole: %s", reason)
         return prefixes.Plan((), np.arange(len(start) - 1), 1.0)
@@ -202,26 +96,35 @@ def _shared(encoder: Encoder, start: Array, token: Array, budget: int) -> prefix
     return plan
 
 
-def _check(encoder: Encoder, lengths: Array, layers: Sequence[int]) -> None:
+def _check(encoder: Encoder, start: Array, token: Array, layers: Sequence[int]) -> None:
     depth = encoder.n_layers
     for layer in layers:
         if not -depth - 1 <= layer <= depth:
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
-    check_lengths(encoder, lengths)
+    check_tokens(encoder, start, token)
 
 
-def check_lengths(encoder: Encoder, lengths: Array) -> None:
-    """Check that a model can read texts of so many tokens, (n,).
+def check_tokens(encoder: Encoder, start: Array, token: Array) -> None:
+    """Check that a model can read texts: text i is `token[start[i]:start[i + 1]]`.
 
     Raises:
-        DataError: a text is longer.
+        DataError: a text is longer, or a token id is not one of the model's.
     """
-    limit = _readable(encoder.model)
-    if limit is not None and lengths.max(initial=0) > limit:
+    longest, limit = np.diff(start).max(initial=0), _readable(encoder.model)
+    if limit is not None and longest > limit:
         raise DataError(
-            f"tokens: found a text of {lengths.max()} tokens, expected at most {limit}, which is "
+            f"tokens: found a text of {longest} tokens, expected at most {limit}, which is "
             f"all the model can read; lower max_length"
         )
+    size = vocabulary(encoder.model)
+    if size is None:
+        return
+    for value in (token.min(initial=0), token.max(initial=0)):
+        if not 0 <= value < size:
+            raise DataError(
+                f"tokens: found id {value}, expected 0 to {size - 1}, which the model has "
+                f"embeddings for; is the tokenizer another model's?"
+            )
 
 
 def _readable(model: Any) -> int | None:

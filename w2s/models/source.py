@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, resolve_revision
-from huggingface_hub.errors import RevisionResolutionError
+from huggingface_hub.errors import RevisionResolutionError, StrictDataclassError
 from safetensors import SafetensorError
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from w2s.data.hashes import check_fetched, sha256_of
 from w2s.errors import DataError
@@ -45,7 +46,8 @@ def parse_source(reference: str, *, trust_remote_code: bool = False) -> Source:
 
     Raises:
         DataError: no such repository or revision, or no way to ask; no such folder, no config.json
-            in it, a fetched folder that has changed since, or a hub reference without a revision.
+            in it, adapters alone, a fetched folder that has changed since, or a hub reference
+            without a revision.
     """
     if trust_remote_code:
         log.warning("model %s: code that comes with it is run (trust_remote_code)", reference)
@@ -57,10 +59,40 @@ def parse_source(reference: str, *, trust_remote_code: bool = False) -> Source:
         with loading(asked):
             commit = resolve_revision(name, revision=revision).resolved
         return replace(asked, revision=commit)
+    source = Source(reference, trust_remote_code=trust_remote_code)
+    refuse_adapters(source)
     if not (Path(reference) / "config.json").is_file():
         raise DataError(f"model {reference}: found no config.json, expected a model folder")
     check_fetched(Path(reference))
-    return Source(reference, trust_remote_code=trust_remote_code)
+    return source
+
+
+def file_of(source: Source, name: str) -> Path | None:
+    """Where a file of a model is, fetched from the hub if need be; None where it has none."""
+    if source.revision is None:
+        path = Path(source.name) / name
+        return path if path.is_file() else None
+    found = cached_file(
+        source.name,
+        name,
+        revision=source.revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def refuse_adapters(source: Source) -> None:
+    """Refuse what is only a change of another model, which would be fetched at no fixed revision.
+
+    Raises:
+        DataError: there is an adapter_config.json.
+    """
+    if file_of(source, "adapter_config.json") is not None:
+        raise DataError(
+            f"model {source.name}: found adapters (adapter_config.json), expected a whole model; "
+            f"merge them into theirs (peft: merge_and_unload) and save that"
+        )
 
 
 def describe(source: Source) -> dict[str, str]:
@@ -90,33 +122,50 @@ def quiet() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-FAILURES = (ImportError, OSError, ValueError, SafetensorError, RevisionResolutionError)
+# what the loaders raise where files are not what they expect: they have no class for it
+FAILURES = (
+    *(ImportError, OSError, ValueError, SafetensorError, RevisionResolutionError),
+    *(StrictDataclassError, ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError),
+)
+TELLING = (ImportError, OSError, ValueError)  # their messages say enough without their name
 
 
-@contextmanager
-def loading(source: Source) -> Iterator[None]:
+class loading:  # noqa: N801 - reads like the functions of contextlib
     """Load quietly, and tell in one line what cannot be loaded.
 
     Raises:
-        DataError: missing files, an unknown or gated repository or revision, no network, code of
-            the model's own that is not trusted, or packages missing that it needs.
+        DataError: missing files, or such that do not fit; an unknown or gated repository or
+            revision, no network, code of the model's own that is not trusted, or packages missing
+            that it needs.
     """
-    with quiet():
-        try:
-            yield
-        except FAILURES as error:
-            if "trust_remote_code=True" in str(error) and not source.trust_remote_code:
-                raise DataError(
-                    f"model {source.name}: found code of its own, expected none; read it, and run "
-                    f"it with the model's setting trust_remote_code: true"
-                ) from None
-            reason = " ".join(_without_cache(str(error)).split())[:200]
-            where = (
-                "the folder" if source.revision is None else "name, revision, access and network"
-            )
-            raise DataError(
-                f"model {source.name}: cannot be loaded ({reason}); check {where}"
-            ) from None
+
+    def __init__(self, source: Source) -> None:
+        """Of this model."""
+        self._source, self._quiet = source, quiet()
+
+    def __enter__(self) -> None:
+        self._quiet.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
+        self._quiet.__exit__(None, None, None)
+        # the package `tokenizers` has no class for its errors at all
+        if isinstance(error, FAILURES) or type(error) is Exception:
+            raise DataError(_reason(self._source, error)) from None
+
+
+def _reason(source: Source, error: Exception) -> str:
+    if "trust_remote_code=True" in str(error) and not source.trust_remote_code:
+        return (
+            f"model {source.name}: found code of its own, expected none; read it, and run it with "
+            f"the model's setting trust_remote_code: true"
+        )
+    kind = "" if isinstance(error, TELLING) else f"{type(error).__name__}: "
+    reason = kind + " ".join(_without_cache(str(error)).split())[:200]
+    where = "the folder" if source.revision is None else "name, revision, access and network"
+    return f"model {source.name}: cannot be loaded ({reason}); check {where}"
 
 
 def _without_cache(text: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import numpy as np
 from transformers import AutoTokenizer
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models.source import Source, loading
+from w2s.models.source import Source, file_of, loading
 
-FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+FILES = (
+    *("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model"),
+    *("sentencepiece.bpe.model", "tekken.json"),
+)
+FEW = 256  # tokens: a vocabulary that was read from a file has more, as a rule
 CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
 
 
@@ -42,18 +46,10 @@ def tokenize(
         number of texts that were cut.
 
     Raises:
-        DataError: a text without any token, a max_length without room for words, or a tokenizer
-            that cannot be loaded.
+        DataError: a text without any token, a max_length without room for words, or what
+            `load_tokenizer` raises.
     """
-    if source.revision is None and not any((Path(source.name) / name).is_file() for name in FILES):
-        raise DataError(f"model {source.name}: found no tokenizer, expected one of {FILES}")
-    with loading(source):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.name,
-            revision=source.revision,
-            trust_remote_code=source.trust_remote_code,
-            truncation_side=truncation,
-        )
+    tokenizer = load_tokenizer(source, truncation=truncation)
     ids: list[list[int]] = []
     cut = 0
     for first in range(0, len(texts), CHUNK):
@@ -75,3 +71,41 @@ def tokenize(
         raise DataError(f"tokenize: found no token in text {np.argmin(lengths)}, expected some")
     start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return start, np.concatenate([np.array(t, dtype=np.int32) for t in ids]), cut
+
+
+def load_tokenizer(source: Source, *, truncation: Literal["right", "left"] = "right") -> Any:
+    """The tokenizer of a model, as `transformers` loads it.
+
+    Raises:
+        DataError: no files of a tokenizer, such that cannot be used, or a package missing that
+            reads them.
+    """
+    with loading(source):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                source.name,
+                revision=source.revision,
+                trust_remote_code=source.trust_remote_code,
+                truncation_side=truncation,
+            )
+        except (ImportError, ValueError):
+            _check_files(source, FILES)
+            raise
+        if len(tokenizer) < FEW:  # without a file a class has its special tokens, and says nothing
+            _check_files(source, (*FILES, *tokenizer.vocab_files_names.values()))
+    return tokenizer
+
+
+def _check_files(source: Source, names: Iterable[str]) -> None:
+    """Check that a tokenizer has a file, of those names, and the package that reads it."""
+    found = [name for name in dict.fromkeys(names) if file_of(source, name)]
+    if not found:
+        raise DataError(
+            f"model {source.name}: found no tokenizer, expected one of {', '.join(FILES)}"
+        )
+    pieces = [name for name in found if name.endswith(".model")]
+    if pieces == found and find_spec("sentencepiece") is None:
+        raise DataError(
+            f"model {source.name}: found no package sentencepiece, expected it for {pieces[0]}; "
+            f"pip install sentencepiece"
+        )

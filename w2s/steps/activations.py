@@ -16,8 +16,10 @@ from w2s.config_spine import JobRuntime
 from w2s.errors import DataError
 from w2s.matrix import Rounded, loss
 from w2s.models.cards import own_card
-from w2s.models.encoder import extract, load_encoder
+from w2s.models.encoder import extract
+from w2s.models.loader import load_encoder
 from w2s.models.passes import shard_of
+from w2s.models.sentence import tell_pooling
 from w2s.models.source import Source, describe, parse_source
 from w2s.progress import bar
 from w2s.settings import ActivationsSettings
@@ -40,6 +42,8 @@ def activations(
     `w2s.spool.RowFile`, and a job that was killed goes on where it stopped.
     """
     source = parse_source(model, trust_remote_code=settings.trust_remote_code)
+    if settings.num_layers is None and settings.shard.startswith("1-of"):
+        tell_pooling(source, settings.pooling)
     texts = _shard(tokens, settings.shard)
     facts = {"dataset": tokens.facts["dataset"], "model": describe(source)}
     with own_card(runtime.device, every=runtime.device_map is not None) as device:

@@ -18,8 +18,9 @@ from w2s.config_finetuning import AuxiliaryConfig, LossName
 from w2s.config_spine import JobRuntime
 from w2s.errors import DegenerateError
 from w2s.models.classifier import Classifier, adapted
-from w2s.models.encoder import check_lengths, load_encoder
+from w2s.models.encoder import check_tokens
 from w2s.models.finetune import Lesson, Look, Plan, Training
+from w2s.models.loader import load_encoder
 from w2s.models.losses import Loss, LossOptions
 from w2s.models.source import Source, describe
 from w2s.progress import bar
@@ -152,7 +153,7 @@ class Trainer:
             device=self.runtime.device,
             device_map=self.runtime.device_map,
         )
-        check_lengths(encoder, np.diff(self.tokens["start"]))
+        check_tokens(encoder, self.tokens["start"], self.tokens["token"])
         adapted(encoder, settings.recipe, seed=self.seed, name=name)
         return Classifier(encoder, pooling=settings.pooling, dtype=settings.dtype)
 
