@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from w2s.kinds import FORMAT
 from w2s.stages import STAGES
@@ -123,7 +124,7 @@ def dump(node: object) -> str:
         return repr(node)
     fields = []
     for name in node._fields:
-        value = getattr(node, name, None)
+        value: Any = getattr(node, name, None)
         optional = getattr(type(node), name, ...) is None
         if (value is None and optional) or (not value and name in LATER):
             continue
