@@ -102,9 +102,9 @@ def planned(folder, **options):
     return {rule: int(count) for rule, count in counts if rule not in ("total", "all")}
 
 
-def contents(folder):
+def contents(folder, results=None):
     """Bytes of everything below results except logs, benchmarks and the report."""
-    results = folder / "results"
+    results = results or folder / "results"
     return {
         str(path.relative_to(results)): path.read_bytes()
         for path in sorted(results.rglob("*"))

@@ -22,6 +22,7 @@ EVERY = pytest.mark.parametrize("module", list(MODULES))
 LAYERS = [
     {"errors"},
     {"checks", "rng", "kinds"},
+    {"config_paths"},
     {"config_sources"},
     {
         "config_spine",

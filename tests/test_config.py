@@ -183,7 +183,37 @@ MISTAKES = [
     ("mixing.controls", "plain", "found 'plain'; expected a list in brackets"),
     ("overlap", [], "found []; expected lines of `key: value`"),
     ("models.packed.layers", 2, "found 2; expected a list in brackets"),
+    *(
+        (where, value, expected)
+        for where in ("results", "resources", "datasets.films.path", "models.small.path")
+        for value, expected in [
+            ("", "expected a path"),
+            (" ", "expected a path"),
+            ("-r", "that does not begin with a dash"),
+            ("a/{x}", "without braces"),
+            ("}", "without braces"),
+            ("<results>", "angle brackets"),
+            ("a\nb", "line breaks"),
+            ("a\tb", "control characters"),
+            ("~nobody-of-that-name/x", "the home folder of a user who is known here"),
+            (5, "valid string"),
+        ]
+    ),
+    ("results", "./-r", "that does not begin with a dash"),
 ]
+
+
+def test_paths_are_told_to_jobs_with_the_home_folder_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for text, found in [("~/my out/", "/home/me/my out"), ("./é 'q' $X #1;*", "é 'q' $X #1;*")]:
+        assert parse(changed("results", text)).results == found
+    parsed = parse(changed("models.small.path", "~/m/"))
+    assert parsed.models["small"].path == "/home/me/m"  # type: ignore[union-attr]
+    hub = {"source": "hub", "task": "boolq", "local": "~/l", "tasks_file": "~/t.py"}
+    told = parse(changed("datasets.yes", hub)).datasets["yes"].model_dump()
+    assert (told["local"], told["tasks_file"]) == ("/home/me/l", "/home/me/t.py")
 
 
 @pytest.mark.parametrize(("path", "value", "expected"), MISTAKES)

@@ -14,7 +14,8 @@ import tiny
 from w2s import dag, settings
 from w2s.config import Config, parse, parse_as
 from w2s.errors import ConfigError
-from w2s.stages import STAGES
+from w2s.runner import _identity
+from w2s.stages import STAGES, Plain
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
 TABLES = {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"}
@@ -310,11 +311,40 @@ def test_sources_of_datasets_and_models() -> None:
 
 def test_files_of_a_local_model_are_its_weights_and_tokenizer(tmp_path: Path) -> None:
     folder = tiny.write_model(tmp_path / "here", "llama")
-    (folder / "README.md").write_text("not read by anything")
     config = parse(changed("models.here.path", str(folder)))
-    expected = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
-                "tokenizer_config.json"]  # fmt: skip
-    assert dag.model_files(config, "here") == [str(folder / name) for name in expected]
+    expected = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]
+    identity = _identity(Plain.MODEL, str(folder))
+    for name in NOT_READ:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("not read by anything")
+        assert dag.model_files(config, "here") == [str(folder / name) for name in expected]
+        assert _identity(Plain.MODEL, str(folder)) == identity
+    for name in ("merges.txt", "spm.model", "mine.py", "model.safetensors.index.json"):
+        (folder / name).write_text("read")
+    assert len(dag.model_files(config, "here")) == len(expected) + 4
+    assert _identity(Plain.MODEL, str(folder)) != identity
+
+
+NOT_READ = [
+    *("README.md", "trainer_state.json", "notes.txt", ".DS_Store", ".config.json", "LICENSE.txt"),
+    *(".cache/config.json", "onnx/model.onnx", "generation_config.json", "results.json"),
+]
+
+
+def test_files_of_a_local_copy_are_its_tables(tmp_path: Path) -> None:
+    read = ["README.md", "data/test.csv", "test/0.arrow", "train.jsonl.gz"]
+    left = [
+        *(".DS_Store", ".cache/huggingface/train.parquet.metadata", ".cache/a.parquet"),
+        *("__pycache__/a.json", "notes.md", "LICENSE", "train.parquet.part", ".~train.csv"),
+    ]
+    for name in read + left:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    config = of_hub(a={"task": "boolq", "local": str(tmp_path)})
+    found = dag.task_files(config, next(iter(dag.tasks(config))))
+    assert found == [str(tmp_path / name) for name in read]
 
 
 def test_local_model_that_is_not_there_is_refused_with_its_setting(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -229,3 +230,61 @@ print(json.dumps(found))
         assert STAGES[stage].module in known
         tracked = {name for name in code if ".".join(name.split(".")[:2]) not in LEFT_OUT}
         assert tracked - BESIDE.get(stage, set()) <= known, stage
+
+
+ODD = """
+async def f(a, /, b: int = 3, *c, d=None, **e) -> "x":
+    match a:
+        case {"x": None, **rest} if b: return f"a{b!r:>{c}.{d}}{{}}" "b" f'{d=}{e:}é'
+        case [1, *_] | Point(y=-1.5j): del e[1:2, ..., ::3]
+    async with a as b, c: yield lambda: (yield)
+class C(B, metaclass=M): x: int = 0x10; y = {**x, "k": None}, 1e400, u"u", rb"\\0" b"", not x
+"""
+DUMPED = "b8cf31acacf7c71d"
+
+
+def sha(tree: ast.Module) -> str:
+    return hashlib.sha256(digest.dump(tree).encode()).hexdigest()[:16]
+
+
+def test_dump_of_a_tree_is_that_of_python_3_11() -> None:
+    assert sha(ast.parse(ODD)) == DUMPED
+    if sys.version_info[:2] == (3, 11):
+        assert digest.dump(ast.parse(ODD)) == ast.dump(ast.parse(ODD))
+
+
+def test_what_later_pythons_write_into_trees_changes_no_dump() -> None:
+    """Fields that 3.11 lacks, and text of f-strings cut otherwise, as by 3.12.1."""
+    tree = ast.parse(ODD)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.ClassDef):
+            node.type_params = []  # type: ignore[attr-defined]
+            node._fields = (*node._fields, "type_params")
+        if isinstance(node, ast.JoinedStr):
+            letters: list[ast.expr] = []
+            for part in node.values:
+                text = str(part.value) if isinstance(part, ast.Constant) else ""
+                letters += map(ast.Constant, text) if text else [part]
+            node.values = [*letters, ast.Constant("")]
+    assert sha(tree) == DUMPED
+    tree.body[0].type_params = [ast.Name("T")]  # type: ignore[attr-defined]
+    assert sha(tree) != DUMPED  # one that is there counts
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_digests_are_the_same_under_every_python_of_this_machine(version: str) -> None:
+    program = (
+        "import json; from w2s.stages import STAGES; from w2s.digest import code_digest\n"
+        "print(json.dumps({stage: code_digest(stage) for stage in STAGES}))"
+    )
+    pyenv = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
+    places = [*filter(None, [shutil.which(f"python{version}")]), *map(str, pyenv)]
+    where = {**os.environ, "PYTHONPATH": str(ORIGINAL.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    for place in places:
+        line = [place, "-c", program]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=where)
+        if done.returncode != 127:  # that of a shim without the version behind it
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout) == unchanged()
+            return
+    pytest.skip(f"no Python {version} here")

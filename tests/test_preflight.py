@@ -25,7 +25,7 @@ from w2s.preflight import Check, length_rule, preflight
 
 CONFIG = {
     "results": "results",
-    "seeds": [0],
+    "seeds": [0, 3],
     "datasets": {
         "films": {"source": "file", "path": "films.csv"},
         "books": {"source": "file", "path": "books.csv"},
@@ -264,6 +264,20 @@ def test_floor_and_ceiling_are_means_over_seeds_and_restarts(
     assert told["probes"] == (
         "a--c: not trained yet; with 200 test texts PGR needs a gap of up to 0.196"
     )
+
+
+def test_only_what_the_configuration_names_is_read() -> None:
+    """Seeds, models and pairs that it does not name any more have left files."""
+    write_examples()
+    for pair, seed, floor in (("a--b", 3, 0.7), ("a--b", 7, 0.1), ("b--a", 0, 0.1)):
+        write_metrics(pair, seed, floor, 0.9)
+    write_tokens("a", 1)
+    write_tokens("gone", 9)
+    found = preflight(parse(CONFIG), "films")
+    told = [check.told for check in found if check.name in ("floor", "probes", "tokens")]
+    assert [line.partition(",")[0] for line in told] == [
+        "a cuts 1 of 100 texts", "a--b: weak floor 0.700", "a--c: not trained yet"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("ones", [0.8, 0.2])

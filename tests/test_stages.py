@@ -103,9 +103,9 @@ def test_rule_calls_the_stage_with_every_option(name: str) -> None:
     assert command.startswith(f"w2s {name} ")
     for key, kind in stage.inputs.items():
         place = "params" if kind is Plain.MODEL else "input"
-        assert re.search(rf"--{key.replace('_', '-')} {{{place}\.{key}(:q)?}}", command), key
+        assert re.search(rf"--{key.replace('_', '-')} {{{place}\.{key}:q}}", command), key
     for key in stage.outputs:
-        assert f"{output_option(stage, key)} {{output.{key}}}" in command
+        assert f"{output_option(stage, key)} {{output.{key}:q}}" in command
     assert "--settings {params.settings:q}" in command
     assert ("--device" in command) == ("--batch-tokens" in command) == stage.runtime
 
@@ -174,3 +174,10 @@ def test_stages_come_in_the_order_of_a_run() -> None:
         for output in stage.outputs.values():
             kind = output.kind if isinstance(output, ForPeople) else output
             made |= {kind.name} if isinstance(kind, Kind) else set()
+
+
+def test_commands_of_rules_quote_every_path() -> None:
+    for name, parts in rules().items():
+        named = re.findall(r"\{((?:input|output|log|params)[^{}]*)\}", parts.get("shell", ""))
+        assert named, name
+        assert [word for word in named if not word.endswith(":q")] == [], name

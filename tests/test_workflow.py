@@ -207,11 +207,30 @@ def test_code_of_the_change_point_reruns_overlap_and_what_follows(project, tmp_p
     assert set(jobs) == {"overlap", "strong", "evaluate"} | AGGREGATES
 
 
-def test_same_bytes_twice_and_with_another_number_of_cores(finished, tmp_path):
-    again = make_project(tmp_path / "again")
+STRANGE = "é & 'q\" #1; $HOME * ~"
+
+
+def test_same_bytes_twice_with_another_number_of_cores_and_at_strange_paths(
+    finished, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    again = make_project(
+        tmp_path / f"inputs {STRANGE}",
+        results=f"~/my results {STRANGE}",
+        resources=f"downloads {STRANGE}/",
+    )
+    inputs = [*read_config(again)["datasets"].values(), *read_config(again)["models"].values()]
+    assert all("path" in item for item in inputs)
+    change(again, lambda config: [
+        item.update(path=str(again / item["path"]))
+        for group in ("datasets", "models") for item in config[group].values()
+    ])  # fmt: skip
     done = snakemake(again, cores=1)
     assert done.returncode == 0, done.stdout + done.stderr
-    first, second = contents(finished), contents(again)
+    first, second = contents(finished), contents(again, tmp_path / f"my results {STRANGE}")
+    made = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert made == {again.name, f"my results {STRANGE}"}  # no stray file beside
+    assert planned(again) == {}
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from w2s.config_finetuning import FinetuningConfig
+from w2s.config_paths import OutputFolder
 from w2s.config_selection import SelectionConfig
 from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
 from w2s.config_spine import (
@@ -40,8 +41,12 @@ RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "s
 class Config(Strict):
     """The whole configuration of an experiment."""
 
-    results: str = Field(description="Folder for everything the experiment writes.")
-    resources: str = Field("resources", description="Folder for downloads, shared by experiments.")
+    results: OutputFolder = Field(
+        description="Folder for everything the experiment writes; ~ is your home folder."
+    )
+    resources: OutputFolder = Field(
+        "resources", description="Folder for downloads, shared by experiments."
+    )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="Each seed draws new halves of the pool and new mixes."
     )

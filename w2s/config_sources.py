@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from w2s.config_paths import InputPath
+
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"  # no "--": it joins the two models of a pair
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -130,7 +132,9 @@ class FileDataset(DatasetBase):
     """The user's own labelled texts in one CSV, JSONL or Parquet file."""
 
     source: Literal["file"] = Field(description="This kind of source.")
-    path: str = Field(description="The file; its ending says the format: .csv, .jsonl, .parquet.")
+    path: InputPath = Field(
+        description="The file; its ending says the format: .csv, .jsonl, .parquet."
+    )
     text: str = Field("text", description="Column with the text.")
     label: str = Field("label", description="Column with the label, 0 or 1.")
     group: str | None = Field(None, description="Column with the group of a row, if it has one.")
@@ -143,7 +147,7 @@ class WrenchDataset(DatasetBase):
     """A binary dataset of the WRENCH benchmark, or in its format, with its labeling functions."""
 
     source: Literal["wrench"] = Field(description="This kind of source.")
-    path: str = Field(description="The folder, with train.json, valid.json and test.json.")
+    path: InputPath = Field(description="The folder, with train.json, valid.json and test.json.")
     holds: Literal["text", "features"] = Field(description="What a row's data are.")
     balanced: bool = Field(False, description="Leave rows of the larger class out of every part.")
 
@@ -158,13 +162,13 @@ class HubDataset(DatasetBase):
 
     source: Literal["hub"] = Field(description="This kind of source.")
     task: str = Field(description="Key of the task.", min_length=1, pattern=f"^{NAME}$")
-    tasks_file: str | None = Field(
+    tasks_file: InputPath | None = Field(
         None, description="Python file of your own with `TASKS`, where the task is one of yours."
     )
     revision: str | None = Field(
         None, description="Branch, tag or commit of the dataset; the task's own if not given."
     )
-    local: str | None = Field(
+    local: InputPath | None = Field(
         None,
         description="Folder with a copy of the dataset, read in the place of the hub: as "
         "`save_to_disk` writes it, or Parquet, JSONL or CSV files named for their splits.",
@@ -251,7 +255,7 @@ class LocalModel(ModelBase):
     """A model folder on this machine (config.json, tokenizer, safetensors)."""
 
     source: Literal["local"] = Field(description="This kind of source.")
-    path: str = Field(description="The folder.")
+    path: InputPath = Field(description="The folder.")
     trust_remote_code: bool = Field(False, description=TRUST)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ from w2s.errors import ConfigError, DataError
 
 KEY = 8  # hex digits that tell files of one task apart
 HUB_FIELDS = ("hub", "config", "data_dir", "columns", "train", "test", "held_out")
-WEIGHTS_AND_TOKENIZER = ("*.json", "*.safetensors", "*.txt", "*.model", "*.py")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+BESIDE_WEIGHTS = (  # what transformers reads of a model and of the tokenizers that it knows
+    "config.json", "*.py", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab*.json", "vocab.txt", "merges.txt", "*.model", "tekken.json", "*.spm", "bpe.codes",
+    "dict.txt", "normalizer.json", "byte_maps.json", "emoji.json", "entity_vocab.json",
+    "target_vocab.json", "prophetnet.tokenizer", "word_*.json",
+)  # fmt: skip
+TABLES = (  # what a copy of a dataset is read from
+    ".parquet", ".arrow", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zst",
+    ".zip", "README.md",
+)  # fmt: skip
 
 
 def packages(config: Config) -> dict[str, PackageFile]:
@@ -79,7 +90,16 @@ def tasks(config: Config) -> dict[str, dict[str, Any]]:
 def task_files(config: Config, name: str) -> list[str]:
     """The files of the local copy that some rows are read from; none where the hub is asked."""
     local = tasks(config)[name]["local"]
-    return [] if local is None else sorted(str(p) for p in Path(local).rglob("*") if p.is_file())
+    return [] if local is None else sorted(map(str, _tables(Path(local))))
+
+
+def _tables(folder: Path) -> Iterator[Path]:
+    """Its tables and their description: `datasets` passes over names that begin with . or __."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith((".", "__")) for part in parts)
+        if path.name.endswith(TABLES) and not hidden and path.is_file():
+            yield path
 
 
 def _task_fields(dataset: str, data: HubDataset) -> dict[str, Any]:
@@ -126,7 +146,17 @@ def model_files(config: Config, model: str) -> list[str]:
     folder = Path(chosen.path)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"models.{model}.path: found no {folder}/config.json, expected a model")
-    return sorted(str(path) for glob in WEIGHTS_AND_TOKENIZER for path in folder.glob(glob))
+    return [str(path) for path in [*beside_weights(folder), *_files(folder, WEIGHTS)]]
+
+
+def beside_weights(folder: Path) -> list[Path]:
+    """The files that a model's folder is read from, but for its weights, sorted."""
+    return _files(folder, BESIDE_WEIGHTS)
+
+
+def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def model_reference(config: Config, model: str) -> str:

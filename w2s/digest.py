@@ -13,11 +13,13 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from w2s.kinds import FORMAT
 from w2s.stages import STAGES
 
 PACKAGE = Path(__file__).parent
+LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
 LEFT_OUT = frozenset(
     f"w2s.{name}"
     for name in (
@@ -25,6 +27,7 @@ LEFT_OUT = frozenset(
         "checkpoint",
         "config",
         "config_finetuning",
+        "config_paths",
         "config_selection",
         "config_sources",
         "config_spine",
@@ -106,4 +109,38 @@ def _syntax(module: str) -> str:
             first = body[0] if body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 del node.body[0]
-    return ast.dump(tree)
+    return dump(tree)
+
+
+def dump(node: object) -> str:
+    """A syntax tree as text, the same under every Python: that of `ast.dump` in Python 3.11.
+
+    Later ones leave out empty lists (3.13), have fields for syntax that 3.11 does not know (3.12),
+    or cut the text in an f-string otherwise (3.12.0 and 3.12.1).
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = []
+    for name in node._fields:
+        value: Any = getattr(node, name, None)
+        optional = getattr(type(node), name, ...) is None
+        if (value is None and optional) or (not value and name in LATER):
+            continue
+        fields.append(
+            f"{name}={dump(_joined(value) if isinstance(node, ast.JoinedStr) else value)}"
+        )
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
+def _joined(values: list[ast.expr]) -> list[ast.expr]:
+    """Parts of an f-string with neighboring texts as one, and without empty ones."""
+    found: list[ast.expr] = []
+    for value in values:
+        last = found[-1] if found else None
+        if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
+            found[-1] = ast.Constant(str(last.value) + str(value.value))
+        elif not (isinstance(value, ast.Constant) and value.value == ""):
+            found.append(value)
+    return found

@@ -66,7 +66,7 @@ def preflight(config: Config, dataset: str) -> list[Check]:
             f"`snakemake --cores 1 texts` and your --configfile"
         )
     examples = load(path, EXAMPLES)
-    checks = [*_examples(examples), *_tokens(folder)]
+    checks = [*_examples(examples), *_tokens(config, folder)]
     return [*checks, *_probes(config, folder, examples["label"][examples["part"] == "test"])]
 
 
@@ -136,8 +136,10 @@ def length_rule(length: Array, label: Array) -> LengthRule:
     return LengthRule(float(values[best]), above=bool(above[best] >= below[best]))
 
 
-def _tokens(folder: Path) -> Iterator[Check]:
-    for path in sorted((folder / "tokens").glob("*.safetensors")):
+def _tokens(config: Config, folder: Path) -> Iterator[Check]:
+    for path in (folder / "tokens" / f"{model}.safetensors" for model in sorted(config.models)):
+        if not path.is_file():
+            continue
         tokens = load(path, TOKENS)
         n = len(tokens["id"])
         cut = int(tokens.facts["truncated"])
@@ -149,7 +151,8 @@ def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:
     """Floor and ceiling of each pair, as far as they are there; `label` of the test texts."""
     most, n = majority(label), len(label)
     for pair in config.pairs:
-        paths = sorted((folder / pair.name).glob("seed*/metrics.parquet"))
+        made = [folder / pair.name / f"seed{seed}" / "metrics.parquet" for seed in config.seeds]
+        paths = [path for path in made if path.is_file()]
         if not paths:
             needed = SAFE * float(np.hypot(error(0.5, n), error(0.5, n)))
             told = f"{pair.name}: not trained yet; with {n:,} test texts PGR needs a gap of up to "

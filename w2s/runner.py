@@ -16,6 +16,7 @@ from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import parse_as
 from w2s.config_spine import JobRuntime
+from w2s.dag_sources import beside_weights
 from w2s.data.hashes import file_hashes, is_fetched, sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
@@ -104,8 +105,8 @@ def _identity(kind: Input, value: Any) -> Any:
         return sha256_of(value) if value.is_file() else None
     if value.startswith("hub:"):
         return value
-    names = ("*.json", "*.txt", "*.model", "*.py")  # weights: the activations name them themselves
-    small = {path.name: sha256_of(path) for glob in names for path in Path(value).glob(glob)}
+    # weights: the activations name them themselves
+    small = {path.name: sha256_of(path) for path in beside_weights(Path(value))}
     return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
 
 

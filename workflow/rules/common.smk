@@ -4,6 +4,7 @@ Needs the global `config`. The helpers themselves live in `w2s.dag`, where they 
 """
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ except W2SError as error:
 ENVIRONMENT = "../envs/w2s.yaml"
 
 # the jobs' shells find the `w2s` of the environment snakemake runs in, activated or not
-shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
+BIN = shlex.quote(str(Path(sys.executable).parent))
+shell.prefix(f'set -euo pipefail; export PATH={BIN}:"$PATH"; ')
 
 
 def names(known):

@@ -19,7 +19,7 @@ rule fetch:
     params:
         settings=settings("fetch"),  # no code: the hash says what the content is
     shell:
-        "w2s fetch --manifest {output.manifest} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s fetch --manifest {output.manifest:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule examples:
@@ -44,8 +44,8 @@ rule examples:
         settings=settings("examples"),
         code=code("examples"),
     shell:
-        "w2s examples --source {input.source:q} --examples {output.examples}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s examples --source {input.source:q} --examples {output.examples:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_task:
@@ -64,7 +64,7 @@ rule fetch_task:
     params:
         settings=settings("fetch_task"),  # no code: the commit says what the content is
     shell:
-        "w2s fetch_task --rows {output.rows} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s fetch_task --rows {output.rows:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule task_examples:
@@ -88,8 +88,8 @@ rule task_examples:
         settings=settings("task_examples"),
         code=code("task_examples"),
     shell:
-        "w2s task_examples --rows {input.rows} --examples {output.examples}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s task_examples --rows {input.rows:q} --examples {output.examples:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule split:
@@ -111,5 +111,5 @@ rule split:
         settings=settings("split"),
         code=code("split"),
     shell:
-        "w2s split --examples {input.examples} --split {output.split}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s split --examples {input.examples:q} --split {output.split:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"

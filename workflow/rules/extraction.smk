@@ -25,8 +25,8 @@ rule tokenize:
         settings=settings("tokenize"),
         code=code("tokenize"),
     shell:
-        "w2s tokenize --examples {input.examples} --model {params.model:q} --tokens {output.tokens}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s tokenize --examples {input.examples:q} --model {params.model:q} --tokens {output.tokens:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule activations:
@@ -55,10 +55,10 @@ rule activations:
         settings=settings("activations"),
         code=code("activations"),
     shell:
-        "w2s activations --tokens {input.tokens} --model {params.model:q}"
-        " --activations {output.activations} --settings {params.settings:q}"
+        "w2s activations --tokens {input.tokens:q} --model {params.model:q}"
+        " --activations {output.activations:q} --settings {params.settings:q}"
         " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log}"
+        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
 
 
 rule activations_shard:
@@ -88,10 +88,10 @@ rule activations_shard:
         settings=settings("activations"),
         code=code("activations"),
     shell:
-        "w2s activations --tokens {input.tokens} --model {params.model:q}"
-        " --activations {output.activations} --settings {params.settings:q}"
+        "w2s activations --tokens {input.tokens:q} --model {params.model:q}"
+        " --activations {output.activations:q} --settings {params.settings:q}"
         " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log}"
+        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
 
 
 rule gather_activations:
@@ -116,8 +116,8 @@ rule gather_activations:
         settings=settings("gather_activations"),
         code=code("gather_activations"),
     shell:
-        "w2s gather_activations --tokens {input.tokens} --shards {input.shards}"
-        " --activations {output.activations} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s gather_activations --tokens {input.tokens:q} --shards {input.shards:q}"
+        " --activations {output.activations:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 # both make a dataset's activations: one job, or as many as there are shards

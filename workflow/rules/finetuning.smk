@@ -40,12 +40,12 @@ rule finetune_weak:
         settings=settings("finetune_weak"),
         code=code("finetune_weak"),
     shell:
-        "w2s finetune_weak --examples {input.examples} --split {input.split}"
-        " --tokens {input.tokens} --model {params.model:q}"
-        " --weak-labels {output.weak_labels} --training {output.training}"
+        "w2s finetune_weak --examples {input.examples:q} --split {input.split:q}"
+        " --tokens {input.tokens:q} --model {params.model:q}"
+        " --weak-labels {output.weak_labels:q} --training {output.training:q}"
         " --settings {params.settings:q} --device {resources.device}"
         " --batch-tokens {resources.batch_tokens} --device-map {resources.device_map}"
-        " 2>&1 | tee {log}"
+        " 2>&1 | tee {log:q}"
 
 
 rule finetune_strong:
@@ -78,11 +78,11 @@ rule finetune_strong:
         settings=settings("finetune_strong"),
         code=code("finetune_strong"),
     shell:
-        "w2s finetune_strong --weak-labels {input.weak_labels} --tokens {input.tokens}"
-        " --model {params.model:q} --runs {output.runs} --predictions {output.predictions}"
-        " --training {output.training} --settings {params.settings:q}"
+        "w2s finetune_strong --weak-labels {input.weak_labels:q} --tokens {input.tokens:q}"
+        " --model {params.model:q} --runs {output.runs:q} --predictions {output.predictions:q}"
+        " --training {output.training:q} --settings {params.settings:q}"
         " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log}"
+        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
 
 
 use rule evaluate as evaluate_finetuned with:
@@ -128,10 +128,10 @@ rule finetuning_tables:
         settings=settings("finetuning_tables"),
         code=code("finetuning_tables"),
     shell:
-        "w2s finetuning_tables --metrics {input.metrics} --correct {input.correct}"
-        " --probe-metrics {input.probe_metrics} --probe-correct {input.probe_correct}"
-        " --finetuning {output.finetuning} --comparisons {output.comparisons}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s finetuning_tables --metrics {input.metrics:q} --correct {input.correct:q}"
+        " --probe-metrics {input.probe_metrics:q} --probe-correct {input.probe_correct:q}"
+        " --finetuning {output.finetuning:q} --comparisons {output.comparisons:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule finetuning_figures:
@@ -159,6 +159,6 @@ rule finetuning_figures:
         settings=settings("finetuning_figures"),
         code=code("finetuning_figures"),
     shell:
-        "w2s finetuning_figures --finetuning {input.finetuning} --training {input.training}"
-        " --accuracy {output.accuracy} --learning {output.learning}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s finetuning_figures --finetuning {input.finetuning:q} --training {input.training:q}"
+        " --accuracy {output.accuracy:q} --learning {output.learning:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"

@@ -36,9 +36,9 @@ rule tables:
         settings=settings("tables"),
         code=code("tables"),
     shell:
-        "w2s tables --metrics {input.metrics} --correct {input.correct}"
-        " --main {output.main} --mixing {output.mixing} --regions {output.regions}"
-        " --comparisons {output.comparisons} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s tables --metrics {input.metrics:q} --correct {input.correct:q}"
+        " --main {output.main:q} --mixing {output.mixing:q} --regions {output.regions:q}"
+        " --comparisons {output.comparisons:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule figures:
@@ -79,8 +79,8 @@ rule figures:
         settings=settings("figures"),
         code=code("figures"),
     shell:
-        "w2s figures --main {input.main} --mixing-table {input.mixing_table}"
-        " --region-table {input.region_table} --comparisons {input.comparisons}"
-        " --regions {input.regions} --mixing {output.mixing} --controls {output.controls}"
-        " --contrasts {output.contrasts} --curves {output.curves}"
-        " --by-region {output.by_region} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s figures --main {input.main:q} --mixing-table {input.mixing_table:q}"
+        " --region-table {input.region_table:q} --comparisons {input.comparisons:q}"
+        " --regions {input.regions:q} --mixing {output.mixing:q} --controls {output.controls:q}"
+        " --contrasts {output.contrasts:q} --curves {output.curves:q}"
+        " --by-region {output.by_region:q} --settings {params.settings:q} 2>&1 | tee {log:q}"

@@ -33,9 +33,9 @@ rule corpora_labels:
         settings=settings("corpora_labels"),
         code=code("corpora_labels"),
     shell:
-        "w2s corpora_labels --examples {input.examples} --split {input.split}"
-        " --activations {input.activations} --weak-labels {output.weak_labels}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s corpora_labels --examples {input.examples:q} --split {input.split:q}"
+        " --activations {input.activations:q} --weak-labels {output.weak_labels:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule select:
@@ -61,10 +61,10 @@ rule select:
         settings=settings("select"),
         code=code("select"),
     shell:
-        "w2s select --weak-labels {input.weak_labels} --activations {input.activations}"
-        " --examples {input.examples}"
-        " --points {output.points} --paths {output.paths} --predictions {output.predictions}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s select --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
+        " --examples {input.examples:q}"
+        " --points {output.points:q} --paths {output.paths:q} --predictions {output.predictions:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule selection_tables:
@@ -95,9 +95,9 @@ rule selection_tables:
         settings=settings("selection_tables"),
         code=code("selection_tables"),
     shell:
-        "w2s selection_tables --paths {input.paths} --predictions {input.predictions}"
-        " --selection {output.selection} --rounds {output.rounds} --sources {output.sources}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s selection_tables --paths {input.paths:q} --predictions {input.predictions:q}"
+        " --selection {output.selection:q} --rounds {output.rounds:q} --sources {output.sources:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule selection_figures:
@@ -127,6 +127,6 @@ rule selection_figures:
         settings=settings("selection_figures"),
         code=code("selection_figures"),
     shell:
-        "w2s selection_figures --rounds {input.rounds} --sources {input.sources}"
-        " --accuracy {output.accuracy} --regret {output.regret} --pulls {output.pulls}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s selection_figures --rounds {input.rounds:q} --sources {input.sources:q}"
+        " --accuracy {output.accuracy:q} --regret {output.regret:q} --pulls {output.pulls:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"

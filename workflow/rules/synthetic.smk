@@ -25,8 +25,8 @@ rule synthetic:
         settings=settings("synthetic"),
         code=code("synthetic"),
     shell:
-        "w2s synthetic --accuracies {output.accuracies}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s synthetic --accuracies {output.accuracies:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule synthetic_detection:
@@ -47,8 +47,8 @@ rule synthetic_detection:
         settings=settings("synthetic_detection"),
         code=code("synthetic_detection"),
     shell:
-        "w2s synthetic_detection --detection {output.detection} --thresholds {output.thresholds}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s synthetic_detection --detection {output.detection:q} --thresholds {output.thresholds:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule synthetic_controls:
@@ -69,8 +69,8 @@ rule synthetic_controls:
         settings=settings("synthetic_controls"),
         code=code("synthetic_controls"),
     shell:
-        "w2s synthetic_controls --purity {output.purity} --expansion {output.expansion}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s synthetic_controls --purity {output.purity:q} --expansion {output.expansion:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule synthetic_tables:
@@ -116,13 +116,13 @@ rule synthetic_tables:
         settings=settings("synthetic_tables"),
         code=code("synthetic_tables"),
     shell:
-        "w2s synthetic_tables --accuracies {input.accuracies} --detection {input.detection}"
-        " --thresholds {input.thresholds} --purity {input.purity} --expansion {input.expansion}"
-        " --synthetic {output.synthetic} --anchors {output.anchors}"
-        " --detection-table {output.detection_table}"
-        " --thresholds-table {output.thresholds_table} --purity-table {output.purity_table}"
-        " --expansion-table {output.expansion_table}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s synthetic_tables --accuracies {input.accuracies:q} --detection {input.detection:q}"
+        " --thresholds {input.thresholds:q} --purity {input.purity:q} --expansion {input.expansion:q}"
+        " --synthetic {output.synthetic:q} --anchors {output.anchors:q}"
+        " --detection-table {output.detection_table:q}"
+        " --thresholds-table {output.thresholds_table:q} --purity-table {output.purity_table:q}"
+        " --expansion-table {output.expansion_table:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule synthetic_figures:
@@ -154,8 +154,8 @@ rule synthetic_figures:
         settings=settings("synthetic_figures"),
         code=code("synthetic_figures"),
     shell:
-        "w2s synthetic_figures --synthetic {input.synthetic}"
-        " --detection-table {input.detection_table} --thresholds-table {input.thresholds_table}"
-        " --purity-table {input.purity_table} --sweeps {output.sweeps}"
-        " --detection {output.detection} --thresholds {output.thresholds} --purity {output.purity}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s synthetic_figures --synthetic {input.synthetic:q}"
+        " --detection-table {input.detection_table:q} --thresholds-table {input.thresholds_table:q}"
+        " --purity-table {input.purity_table:q} --sweeps {output.sweeps:q}"
+        " --detection {output.detection:q} --thresholds {output.thresholds:q} --purity {output.purity:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"

@@ -28,9 +28,9 @@ rule weak_labels:
         settings=settings("weak_labels"),
         code=code("weak_labels"),
     shell:
-        "w2s weak_labels --examples {input.examples} --split {input.split}"
-        " --activations {input.activations} --weak-labels {output.weak_labels}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s weak_labels --examples {input.examples:q} --split {input.split:q}"
+        " --activations {input.activations:q} --weak-labels {output.weak_labels:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule overlap:
@@ -55,8 +55,8 @@ rule overlap:
         settings=settings("overlap"),
         code=code("overlap"),
     shell:
-        "w2s overlap --weak-labels {input.weak_labels} --activations {input.activations}"
-        " --regions {output.regions} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s overlap --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
+        " --regions {output.regions:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule strong:
@@ -84,11 +84,11 @@ rule strong:
         settings=settings("strong"),
         code=code("strong"),
     shell:
-        "w2s strong --weak-labels {input.weak_labels} --regions {input.regions}"
-        " --weak-activations {input.weak_activations}"
-        " --strong-activations {input.strong_activations}"
-        " --runs {output.runs} --predictions {output.predictions}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s strong --weak-labels {input.weak_labels:q} --regions {input.regions:q}"
+        " --weak-activations {input.weak_activations:q}"
+        " --strong-activations {input.strong_activations:q}"
+        " --runs {output.runs:q} --predictions {output.predictions:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule evaluate:
@@ -115,7 +115,7 @@ rule evaluate:
         settings=settings("evaluate"),
         code=code("evaluate"),
     shell:
-        "w2s evaluate --examples {input.examples} --weak-labels {input.weak_labels}"
-        " --regions {input.regions} --runs {input.runs} --predictions {input.predictions}"
-        " --metrics {output.metrics} --correct {output.correct}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s evaluate --examples {input.examples:q} --weak-labels {input.weak_labels:q}"
+        " --regions {input.regions:q} --runs {input.runs:q} --predictions {input.predictions:q}"
+        " --metrics {output.metrics:q} --correct {output.correct:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"

@@ -30,8 +30,8 @@ rule label_matrix:
         settings=settings("label_matrix"),
         code=code("label_matrix"),
     shell:
-        "w2s label_matrix --examples {input.examples} --label-matrix {output.label_matrix}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s label_matrix --examples {input.examples:q} --label-matrix {output.label_matrix:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule wrench_votes:
@@ -57,8 +57,8 @@ rule wrench_votes:
         settings=settings("wrench_votes"),
         code=code("wrench_votes"),
     shell:
-        "w2s wrench_votes --examples {input.examples} --source {input.source:q}"
-        " --label-matrix {output.label_matrix} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s wrench_votes --examples {input.examples:q} --source {input.source:q}"
+        " --label-matrix {output.label_matrix:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule wrench_features:
@@ -84,8 +84,8 @@ rule wrench_features:
         settings=settings("wrench_features"),
         code=code("wrench_features"),
     shell:
-        "w2s wrench_features --examples {input.examples} --source {input.source:q}"
-        " --activations {output.activations} --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s wrench_features --examples {input.examples:q} --source {input.source:q}"
+        " --activations {output.activations:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule label_model:
@@ -111,9 +111,9 @@ rule label_model:
         settings=settings("label_model"),
         code=code("label_model"),
     shell:
-        "w2s label_model --examples {input.examples} --split {input.split}"
-        " --label-matrix {input.label_matrix} --weak-labels {output.weak_labels}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s label_model --examples {input.examples:q} --split {input.split:q}"
+        " --label-matrix {input.label_matrix:q} --weak-labels {output.weak_labels:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule student:
@@ -144,9 +144,9 @@ rule student:
         settings=settings("student"),
         code=code("student"),
     shell:
-        "w2s student --weak-labels {input.weak_labels} --activations {input.activations}"
-        " --regions {output.regions} --runs {output.runs} --predictions {output.predictions}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s student --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
+        " --regions {output.regions:q} --runs {output.runs:q} --predictions {output.predictions:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule weak_supervision_tables:
@@ -184,11 +184,11 @@ rule weak_supervision_tables:
         settings=settings("weak_supervision_tables"),
         code=code("weak_supervision_tables"),
     shell:
-        "w2s weak_supervision_tables --examples {input.examples}"
-        " --label-matrix {input.label_matrix} --metrics {input.metrics} --correct {input.correct}"
-        " --lf-analysis {output.lf_analysis} --weak-supervision {output.weak_supervision}"
-        " --comparisons {output.comparisons} --published {output.published}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s weak_supervision_tables --examples {input.examples:q}"
+        " --label-matrix {input.label_matrix:q} --metrics {input.metrics:q} --correct {input.correct:q}"
+        " --lf-analysis {output.lf_analysis:q} --weak-supervision {output.weak_supervision:q}"
+        " --comparisons {output.comparisons:q} --published {output.published:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
 
 
 rule weak_supervision_figures:
@@ -215,7 +215,7 @@ rule weak_supervision_figures:
         settings=settings("weak_supervision_figures"),
         code=code("weak_supervision_figures"),
     shell:
-        "w2s weak_supervision_figures --lf-analysis {input.lf_analysis}"
-        " --weak-supervision {input.weak_supervision} --comparisons {input.comparisons}"
-        " --lfs {output.lfs} --mixes {output.mixes} --contrasts {output.contrasts}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        "w2s weak_supervision_figures --lf-analysis {input.lf_analysis:q}"
+        " --weak-supervision {input.weak_supervision:q} --comparisons {input.comparisons:q}"
+        " --lfs {output.lfs:q} --mixes {output.mixes:q} --contrasts {output.contrasts:q}"
+        " --settings {params.settings:q} 2>&1 | tee {log:q}"
