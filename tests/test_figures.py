@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from w2s.evaluation import drawing
 from w2s.evaluation.figures import (
@@ -274,6 +276,7 @@ def comparisons_table(pairs=PAIRS[:1], missing=()):
                         {"dataset": dataset, "weak": weak, "strong": strong, "comparison": name,
                          "group": group, "difference": value, "lo": value - 0.02,
                          "hi": value + 0.03, "p": 0.001,
+                         "reason": REASON if np.isnan(value) else "",
                          "p_holm": np.nan if np.isnan(value) else 0.04 if value > 0 else 0.05}
                     )  # fmt: skip
     return columns(rows)
@@ -326,7 +329,29 @@ def test_contrasts_figure_leaves_missing_ones_out():
     films, news = contrasts_figure(comparisons_table(missing=missing), TITLES).axes
     assert [list(every) for _, every in dots(films)] == [[1, 2]]
     assert [list(every) for _, every in dots(news)] == [[]]
+    assert (words(films), words(news)) == ([], [REASON])
     assert_drawable(films.figure)
+
+
+def test_figures_of_one_dataset_hold_all_their_words():
+    titles = {"films": "Reviews of films that people saw in 2014 or in the year after it"}
+    table = mixing_table()
+    mine = {name: values[table["dataset"] == "films"] for name, values in table.items()}
+    contrasts = comparisons_table(PAIRS)
+    contrasts = {k: v[contrasts["dataset"] == "films"] for k, v in contrasts.items()}
+    for figure in (controls_figure(mine, titles), contrasts_figure(contrasts, titles)):
+        figure.suptitle("A model of a long name, first layer → another one, all 24 layers of it")
+        assert_drawable(figure)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        (ax,) = figure.axes
+        shown = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_yticklabels()]
+        shown += [*figure.legends[0].get_texts(), figure._suptitle]
+        for text in filter(Text.get_text, shown):
+            box = text.get_window_extent(renderer)
+            assert box.x0 >= 0, text.get_text()
+            assert box.x1 <= figure.bbox.x1, text.get_text()
+        assert ax.get_window_extent(renderer).height > 80
 
 
 def test_contrasts_figure_without_any_value_or_contrast_is_drawn():

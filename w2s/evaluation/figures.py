@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.evaluation.drawing import (
     COLUMNS,
+    LETTER,
     Rows,
     legend,
     no_data,
@@ -73,12 +74,13 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
         rows = select(mixing, dataset=dataset, control="plain")
         known = rows[np.isfinite(mixing["accuracy"][rows])]
+        placebos = select(mixing, dataset=dataset, control="placebo")
+        placebos = placebos[np.isfinite(mixing["accuracy"][placebos])]
         if len(known):
             _curve(ax, mixing, known, "plain", band=True)
         else:
-            no_data(ax, mixing["reason"][rows[0]] if len(rows) else "")
-        placebos = select(mixing, dataset=dataset, control="placebo")
-        placebos = placebos[np.isfinite(mixing["accuracy"][placebos])]
+            why = mixing["reason"][rows[0]] if len(rows) else ""
+            no_data(ax, why, beside=len(placebos) > 0)
         if len(placebos):
             _curve(ax, mixing, placebos, "placebo", band=True)
         for name in ("floor", "w2s", "ceiling"):
@@ -133,7 +135,11 @@ def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys(comparisons["comparison"][mine]))
     pairs = list(dict.fromkeys(zip(comparisons["weak"], comparisons["strong"], strict=True)))
     step = 0.7 / max(len(pairs), 1)
-    figure, axes = panels(len(titles), height=1.2 + 0.2 * len(names) * max(1, len(pairs) / 2))
+    figure, axes = panels(
+        len(titles),
+        height=1.6 + 0.2 * len(names) * max(1, len(pairs) / 2),
+        beside=0.3 + LETTER * 7 * max(map(len, names), default=0),
+    )
     for k, (ax, (dataset, title)) in enumerate(zip(axes, titles.items(), strict=True)):
         ax.axvline(0, color="#bbbbbb", linewidth=0.8)
         for number, (weak, strong) in enumerate(pairs):
@@ -149,6 +155,9 @@ def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
             sure = comparisons["p_holm"][rows] < SURE
             ax.plot(value[sure], y[sure], "o", color=color, markersize=4)
             ax.plot(value, y, "o", color=color, markersize=4, fillstyle="none", label=label)
+        here = np.flatnonzero(mine & (comparisons["dataset"] == dataset))
+        if not np.isfinite(comparisons["difference"][here]).any():
+            no_data(ax, comparisons["reason"][here[0]] if len(here) else "")
         ax.set_yticks(
             range(len(names)), names if k % COLUMNS == 0 else [""] * len(names), fontsize=7
         )
