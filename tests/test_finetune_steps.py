@@ -377,6 +377,19 @@ def test_looks_at_val_are_scored_by_own_or_true_labels(study: Study, tmp_path: P
     assert values["own"]["xent"] != values["true"]["xent"]
 
 
+def test_a_weak_label_of_one_half_is_of_no_class_in_val(study: Study, tmp_path: Path) -> None:
+    weak = load(study / "weak_labels.parquet")
+    proba = np.where(weak["part"] == "val", 0.5 - 0.3 * (weak["label"] == 0), weak["weak_proba"])
+    made = study.strong(tmp_path / "out", recipe=RECIPE)
+    made.inputs["weak_labels"] = tmp_path / "labels.parquet"
+    arrays = {**weak.arrays, "weak_proba": proba.astype(np.float32)}
+    save(replace(weak, arrays=arrays), made.inputs["weak_labels"])
+    ran(made)
+    told = load(made.outputs["training"])
+    assert np.isnan(told["val_auroc"][told["control"] == "xent"]).all()  # negatives only
+    assert np.isfinite(told["val_auroc"][told["control"] == "ceiling"]).all()
+
+
 def one_sided(study: Study, path: Path) -> Path:
     """A split whose weak_train has texts of one label only."""
     examples, split, *_ = weak_inputs(study)

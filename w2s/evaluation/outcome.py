@@ -79,6 +79,10 @@ class Outcome:
             len(self.reason), n, draws, rng, restarts=self.restarts, groups=self.group
         )
 
+    def seeds_of(self, units: int) -> int:
+        """The seeds that some units belong to; of a seed some restarts may have failed."""
+        return -(-int(units) // self.restarts)
+
     def groups(self) -> dict[str, Array]:
         """How much each test point counts, overall and in each region: float32 (units, n).
 

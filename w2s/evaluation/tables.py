@@ -92,7 +92,7 @@ def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
             "proportion": float(outcome.proportion[i]),
             **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
             **{name: numbers[name][i] for name in COLUMNS},
-            "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
+            "n_seeds": outcome.seeds_of(found.n_seeds[i]),
         }
         for i, control in enumerate(outcome.control)
         if control not in MODELS
@@ -136,7 +136,7 @@ def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Ro
         units_with = mask.any(axis=1)
         size = float(mask.sum(axis=1)[units_with].mean()) if units_with.any() else math.nan
         for i, model in enumerate(models):
-            n_seeds = int(found.n_seeds[i]) // outcome.restarts
+            n_seeds = outcome.seeds_of(found.n_seeds[i])
             why = outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region)
             rows.append(
                 {
@@ -181,7 +181,7 @@ def difference_rows(
         for i, (comparison, contrast) in enumerate(contrasts.items()):
             if group == "overall" and {outcome.control[k] for k in contrast} & set(REFERENCES):
                 continue
-            n_seeds = int(found.n_seeds[i]) // outcome.restarts
+            n_seeds = outcome.seeds_of(found.n_seeds[i])
             why = outcome.why_row(*contrast) or outcome.why_group(n_seeds, group)
             value = value_of("difference", found, i, level, why=why)
             if n_seeds < FEWEST and np.isfinite(found.mean[i]):

@@ -85,7 +85,7 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
             **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
             "restart_sd": spread[i],
             **{name: numbers[name][i] for name in COLUMNS},
-            "n_seeds": int(found.n_seeds[i]) // outcome.restarts,
+            "n_seeds": outcome.seeds_of(found.n_seeds[i]),
         }
         for i in order
     ]

@@ -68,7 +68,12 @@ def _trainings(
     rows = {"rows": place[pool], "val_rows": place[val]}
     ceiling = Task("ceiling", "xent", labels=true[pool], val_labels=true[val], **rows)
     yield trainer.train(ceiling, wanted)
-    seen = {**rows, "val_labels": (own[val] >= 0.5).astype(np.int8)}
+    decided = own[val] != 0.5  # a label of exactly 1/2 is of no class
+    seen = {
+        "rows": place[pool],
+        "val_rows": place[val][decided],
+        "val_labels": (own[val][decided] > 0.5).astype(np.int8),
+    }
     why = weak_labels.facts["reason"]
     labels, reason = weak[pool], why
     for number, loss in enumerate(settings.losses):
