@@ -14,7 +14,7 @@ from measure import write_table
 from transformers import AutoModel, LlamaConfig, Qwen2Config
 
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder
+from w2s.models.forward import Encoder
 
 LENGTHS = (30, 100, 400)
 BUDGETS = (4096, 16384, 65536)

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from w2s.models import prefixes
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder
+from w2s.models.forward import Encoder
 
 WIDTH, DEPTH, WORDS = 384, 4, 1000
 BUDGET = 2048  # tokens of a forward pass

@@ -19,7 +19,8 @@ from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError
 from w2s.models.classifier import Classifier, adapted
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder, load_encoder
+from w2s.models.forward import Encoder
+from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 
 SOME = pytest.mark.parametrize("family", ["bert", "llama", "gpt2"])

@@ -15,7 +15,8 @@ from conftest import Chain
 from w2s.cli import main
 from w2s.errors import DataError
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder, load_encoder
+from w2s.models.forward import Encoder
+from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 
 LAYERS = (0, 1, -1)

@@ -120,6 +120,7 @@ def test_comments_docstrings_and_layout_of_all_modules_change_nothing(package: P
     [
         ("models/encoder.py", {"activations", "finetune_weak", "finetune_strong"}),
         ("models/loader.py", {"activations", "finetune_weak", "finetune_strong"}),
+        ("models/family_check.py", {"activations", "finetune_weak", "finetune_strong"}),
         ("models/finetune.py", {"finetune_weak", "finetune_strong"}),
         ("models/losses.py", {"finetune_weak", "finetune_strong"}),
         ("steps/finetune_strong.py", {"finetune_strong"}),

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from w2s.errors import DataError
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder, load_encoder
+from w2s.models.forward import Encoder
+from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 from w2s.models.tokenizer import tokenize
 

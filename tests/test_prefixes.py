@@ -17,7 +17,8 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.models import families, prefixes
 from w2s.models.encoder import extract
-from w2s.models.loader import Encoder, load_encoder
+from w2s.models.forward import Encoder
+from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize
 

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from w2s.errors import DataError
@@ -228,3 +232,64 @@ def test_a_class_without_its_files_is_no_tokenizer(family: str, tmp_path: Path) 
 def test_a_tokenizer_that_needs_no_file_is_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "canine"}))
     assert tokens(tmp_path, ["the film"])[0][0][1:-1] == [ord(letter) for letter in "the film"]
+
+
+def test_a_tokenizer_of_its_file_says_nothing(
+    models: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in models.values():
+        tokens(folder, TEXTS)
+    assert not caplog.messages
+
+
+def write_bert(folder: Path) -> None:
+    """A BERT of cased words, as a tokenizer.json alone."""
+    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Film", "film", "the")
+    file = Tokenizer(WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    file.pre_tokenizer = BertPreTokenizer()
+    file.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    file.enable_padding(length=50)  # not the tokenizer's business here
+    file.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "differ"),
+    [
+        (None, 1),
+        ({}, 1),
+        ({"tokenizer_class": "BertTokenizer"}, 1),
+        ({"do_lower_case": False}, 0),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, 0),
+    ],
+)
+def test_a_cased_file_that_its_class_lower_cases_is_told(
+    settings: dict[str, Any] | None,
+    differ: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_bert(tmp_path)
+    if settings is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokens(tmp_path, ["the film", "the Film"])
+    told = (
+        f"model {tmp_path}: 1 of 2 texts get other token ids than its tokenizer.json gives, as "
+        f"'the Film'; what tokenizer_config.json does not set is a default of BertTokenizer (as "
+        f"do_lower_case)"
+    )
+    assert caplog.messages == [told][:differ]
+
+
+def test_a_file_whose_own_words_its_class_does_not_cut_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tiny.write_model(tmp_path / "m", "qwen2") / "tokenizer.json"
+    file = Tokenizer.from_file(str(path))
+    file.pre_tokenizer = ByteLevel(add_prefix_space=True, use_regex=False)
+    file.save(str(path))
+    tokens(path.parent, TEXTS)
+    (line,) = caplog.messages
+    assert "4 of 4 texts get other token ids than its tokenizer.json gives" in line

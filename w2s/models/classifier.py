@@ -14,8 +14,7 @@ import torch
 from w2s.checks import Array
 from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError
-from w2s.models.encoder import Pooling, hidden_states, pool
-from w2s.models.loader import Encoder
+from w2s.models.forward import Encoder, Pooling, hidden_states, pool
 from w2s.models.passes import passes
 from w2s.rng import stream
 
@@ -39,8 +38,7 @@ class Classifier(torch.nn.Module):  # type: ignore[misc]
         self.encoder, self.pooling = encoder, pooling
         self.model = encoder.model  # so that its weights are among this module's
         self._dtype = getattr(torch, dtype)
-        width = encoder.model.config.hidden_size
-        self.head = torch.nn.Linear(width, 1).to(encoder.device)
+        self.head = torch.nn.Linear(encoder.width, 1).to(encoder.device)
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models import families, prefixes
-from w2s.models.loader import Encoder, vocabulary
+from w2s.models import families, family_check, prefixes
+from w2s.models.forward import Encoder, Pooling, hidden_states, pool, readable, vocabulary
 from w2s.models.passes import Memory, Sink, passes
 
-Pooling = Literal["last", "mean", "first"]
 log = logging.getLogger(__name__)
 
 
@@ -85,10 +84,11 @@ def extract(
 
 def _shared(encoder: Encoder, start: Array, token: Array, budget: int) -> prefixes.Plan:
     """Which texts share a row: none where the rows of the model would not be exact."""
-    plan = prefixes.plan(start, token, budget=budget, width=encoder.model.config.hidden_size)
+    plan = prefixes.plan(start, token, budget=budget, width=encoder.width)
     if not plan.rows:
         return plan
     reason = families.refusal(encoder.model, int(np.diff(start).max(initial=0)))
+    reason = reason or family_check.packed(encoder)
     if reason:
         log.warning("texts share beginnings, but each is computed whole: %s", reason)
         return prefixes.Plan((), np.arange(len(start) - 1), 1.0)
@@ -110,11 +110,17 @@ def check_tokens(encoder: Encoder, start: Array, token: Array) -> None:
     Raises:
         DataError: a text is longer, or a token id is not one of the model's.
     """
-    longest, limit = np.diff(start).max(initial=0), _readable(encoder.model)
+    longest, limit = np.diff(start).max(initial=0), readable(encoder.model)
     if limit is not None and longest > limit:
         raise DataError(
             f"tokens: found a text of {longest} tokens, expected at most {limit}, which is "
             f"all the model can read; lower max_length"
+        )
+    least = getattr(encoder.model.config, "downsampling_rate", 1)  # of CANINE
+    if np.diff(start).min(initial=least) < least:
+        raise DataError(
+            f"tokens: found a text of fewer than {least} tokens, expected {least} at least, as the "
+            f"model reads so many at once"
         )
     size = vocabulary(encoder.model)
     if size is None:
@@ -127,14 +133,6 @@ def check_tokens(encoder: Encoder, start: Array, token: Array) -> None:
             )
 
 
-def _readable(model: Any) -> int | None:
-    """Tokens of the longest text a model can read, None if it does not say."""
-    limit: int | None = getattr(model.config, "max_position_embeddings", None)
-    places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    skipped = getattr(places, "padding_idx", None)  # RoBERTa and its kin count from behind it
-    return limit if limit is None or skipped is None else limit - skipped - 1
-
-
 def _pooled(
     encoder: Encoder, texts: list[Array], layers: Sequence[int], pooling: Pooling
 ) -> dict[int, Array]:
@@ -145,34 +143,3 @@ def _pooled(
         layer: pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
         for layer, states in hidden.items()
     }
-
-
-def hidden_states(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
-    """Hidden states (batch, longest, d) of the layers."""
-    longest = max(map(len, texts))
-    ids = np.full((len(texts), longest), encoder.pad, dtype=np.int64)
-    mask = np.zeros((len(texts), longest), dtype=np.int64)
-    for row, text in enumerate(texts):
-        ids[row, : len(text)] = text
-        mask[row, : len(text)] = 1
-    device = encoder.device
-    inputs = {"input_ids": torch.from_numpy(ids).to(device)}
-    if not mask.all():  # equal lengths need no mask, which lets attention take its fast path
-        inputs["attention_mask"] = torch.from_numpy(mask).to(device)
-    only_last = all(layer in (-1, encoder.n_layers) for layer in layers)
-    if "use_cache" in encoder.model.config.to_dict():
-        inputs["use_cache"] = False
-    output = encoder.model(**inputs, output_hidden_states=not only_last)
-    if only_last:
-        return dict.fromkeys(layers, output.last_hidden_state)
-    return {layer: output.hidden_states[layer] for layer in layers}
-
-
-def pool(hidden: Any, sizes: Any, pooling: Pooling) -> Any:
-    """Pool (batch, longest, d) over the first `sizes` tokens of each row, to (batch, d)."""
-    if pooling == "first":
-        return hidden[:, 0]
-    if pooling == "last":
-        return hidden[torch.arange(len(sizes), device=sizes.device), sizes - 1]
-    real = torch.arange(hidden.shape[1], device=sizes.device) < sizes[:, None]  # (batch, longest)
-    return (hidden.float() * real[:, :, None]).sum(1) / sizes[:, None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from w2s.models.forward import Apart
+
 # they know of a token's place from position ids and mask only: each one is tested on packed rows
 EXACT = frozenset(
     {"gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama", "mistral", "mixtral"}
@@ -46,13 +48,35 @@ def refusal(model: Any, longest: int) -> str:
 
 def _rope_refusal(config: Any, longest: int) -> str:
     """The part of `refusal` about rotary embeddings."""
-    given = getattr(config, "rope_parameters", None) or {}
-    nested = [value for value in given.values() if isinstance(value, dict)]  # one per layer type
-    for rope in nested or [given]:
+    for rope in _ropes(config):
         kind = rope.get("rope_type", "default")
         if kind not in (*FIXED_ROPE, *GROWING_ROPE):
             return f"rotary embedding {kind}: not known to be exact in packed rows"
-        original = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+        original = _original(rope, config)
         if kind in GROWING_ROPE and longest > original:
             return f"rotary embedding {kind}: changes beyond {original} tokens, found {longest}"
     return ""
+
+
+def _ropes(config: Any) -> list[dict[str, Any]]:
+    """Settings of a model's rotary embeddings, of each type of layer or of all."""
+    given = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in given.values() if isinstance(value, dict)]  # one per layer type
+    return nested or [given]
+
+
+def _original(rope: dict[str, Any], config: Any) -> int:
+    """Tokens up to which a scaled rotary embedding is the one without scaling."""
+    given = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    return int(given)
+
+
+def apart(config: Any) -> Apart | None:
+    """Which texts must not share a forward pass, by a model's configuration.
+
+    Scaled rotary embeddings that go by the longest text of a pass change the others in it.
+    """
+    for rope in _ropes(config):
+        if rope.get("rope_type") in GROWING_ROPE:
+            return Apart(_original(rope, config), each=rope["rope_type"] == "dynamic")
+    return None

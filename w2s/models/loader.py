@@ -6,43 +6,21 @@ import importlib.util
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from w2s.errors import DataError
+from w2s.models import families, family_check
 from w2s.models.cards import visible
+from w2s.models.forward import Encoder, vocabulary
 from w2s.models.source import Source, loading, refuse_adapters
 
 UNUSED = re.compile(r"(^|\.)pooler\.")  # weights behind the last hidden state
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A loaded model.
-
-    Attributes:
-        model: The network without a head, in evaluation mode.
-        n_layers: Number of its layers.
-        pad: Token id that fills short rows; masked, so its embedding does not matter.
-    """
-
-    model: Any
-    n_layers: int
-    pad: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model takes token ids."""
-        if not hasattr(self.model, "hf_device_map"):
-            return torch.device(self.model.device)
-        found = torch.device(self.model.get_input_embeddings().weight.device)
-        # weights on disk have no device: what loads them moves the token ids too
-        return torch.device("cpu") if found.type == "meta" else found
 
 
 def load_encoder(
@@ -77,6 +55,7 @@ def load_encoder(
         refuse_adapters(source)
         config = AutoConfig.from_pretrained(source.name, **code)
         depth = _depth(config, num_layers)
+        _attend_to_all(config)
         model, found = AutoModel.from_pretrained(
             source.name,
             config=config,
@@ -88,9 +67,11 @@ def load_encoder(
             **spread,
         )
     _check_weights(source, model, found, cut=num_layers is not None)
-    if not spread:
-        model = model.to(one)
-    encoder = Encoder(model.eval(), depth, _pad(model))
+    with loading(source, "run on a short text"):
+        model = model.eval() if spread else model.eval().to(one)
+        encoder: Encoder = family_check.padded(
+            Encoder(model, depth, _pad(model), apart=families.apart(model.config))
+        )
     log.info(
         "model %s: %s of %d layers, %s, attention %s, all weights from its files",
         source.name, type(model).__name__, depth, dtype, model.config._attn_implementation,
@@ -104,16 +85,6 @@ def _pad(model: Any) -> int:
     return pad if pad is not None and pad >= 0 and (ids is None or pad < ids) else 0
 
 
-def vocabulary(model: Any) -> int | None:
-    """How many token ids a model can read; None where it has no table of their embeddings."""
-    try:
-        table = model.get_input_embeddings()
-    except NotImplementedError:  # characters are hashed, not looked up
-        return None
-    size: int | None = getattr(table, "num_embeddings", None)
-    return size
-
-
 def _depth(config: Any, num_layers: int | None) -> int:
     """How many layers the model is to have; the configuration is cut to so many."""
     depth: int | None = getattr(config, "num_hidden_layers", None)
@@ -124,7 +95,10 @@ def _depth(config: Any, num_layers: int | None) -> int:
         )
     if num_layers is not None and num_layers > depth:
         raise DataError(f"num_layers: found {num_layers}, expected at most {depth}")
-    if config.is_encoder_decoder:
+    if (
+        config.is_encoder_decoder
+        or config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    ):
         raise DataError("model: found an encoder-decoder model, expected an encoder or decoder")
     if num_layers is None:
         return depth
@@ -132,6 +106,20 @@ def _depth(config: Any, num_layers: int | None) -> int:
     if getattr(config, "layer_types", None):  # per-layer attention types follow the depth
         config.layer_types = config.layer_types[:num_layers]
     return num_layers
+
+
+def _attend_to_all(config: Any) -> None:
+    """Full attention for BigBird.
+
+    Its sparse one is for long texts only, goes by the longest text of a pass, and is given up for
+    good at the first short one.
+    """
+    if getattr(config, "attention_type", None) == "block_sparse":
+        log.warning(
+            "model type %s: full attention is used, as the sparse one depends on the other texts",
+            config.model_type,
+        )
+        config.attention_type = "original_full"
 
 
 def _check_weights(source: Source, model: Any, found: Any, *, cut: bool) -> None:

@@ -10,17 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from w2s.checks import Array
+from w2s.models.forward import Encoder, Pooling
 from w2s.models.passes import Pooled, passes
-
-if TYPE_CHECKING:  # `encoder` imports this module
-    from w2s.models.encoder import Pooling
-    from w2s.models.loader import Encoder
 
 MIN_PREFIX = 32  # tokens; shorter prefixes hardly save, and short runs of them are everywhere
 MIN_SAVING = 1.2  # the mask keeps attention off its fast causal path, which eats smaller savings

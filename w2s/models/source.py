@@ -132,7 +132,7 @@ TELLING = (ImportError, OSError, ValueError)  # their messages say enough withou
 
 
 class loading:  # noqa: N801 - reads like the functions of contextlib
-    """Load quietly, and tell in one line what cannot be loaded.
+    """Load or try a model quietly, and tell in one line what cannot be.
 
     Raises:
         DataError: missing files, or such that do not fit; an unknown or gated repository or
@@ -140,9 +140,9 @@ class loading:  # noqa: N801 - reads like the functions of contextlib
             that it needs.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Of this model."""
-        self._source, self._quiet = source, quiet()
+    def __init__(self, source: Source, done: str = "loaded") -> None:
+        """Of this model; what cannot be done."""
+        self._source, self._done, self._quiet = source, done, quiet()
 
     def __enter__(self) -> None:
         self._quiet.__enter__()
@@ -153,10 +153,10 @@ class loading:  # noqa: N801 - reads like the functions of contextlib
         self._quiet.__exit__(None, None, None)
         # the package `tokenizers` has no class for its errors at all
         if isinstance(error, FAILURES) or type(error) is Exception:
-            raise DataError(_reason(self._source, error)) from None
+            raise DataError(_reason(self._source, error, self._done)) from None
 
 
-def _reason(source: Source, error: Exception) -> str:
+def _reason(source: Source, error: Exception, done: str) -> str:
     if "trust_remote_code=True" in str(error) and not source.trust_remote_code:
         return (
             f"model {source.name}: found code of its own, expected none; read it, and run it with "
@@ -165,7 +165,7 @@ def _reason(source: Source, error: Exception) -> str:
     kind = "" if isinstance(error, TELLING) else f"{type(error).__name__}: "
     reason = kind + " ".join(_without_cache(str(error)).split())[:200]
     where = "the folder" if source.revision is None else "name, revision, access and network"
-    return f"model {source.name}: cannot be loaded ({reason}); check {where}"
+    return f"model {source.name}: cannot be {done} ({reason}); check {where}"
 
 
 def _without_cache(text: str) -> str:

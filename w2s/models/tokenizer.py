@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from w2s.checks import Array
@@ -18,7 +20,10 @@ FILES = (
     *("sentencepiece.bpe.model", "tekken.json"),
 )
 FEW = 256  # tokens: a vocabulary that was read from a file has more, as a rule
+COMPARED = 100  # texts: a tokenizer that differs does so in most of them, or in few of any number
 CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
+
+log = logging.getLogger(__name__)
 
 
 def tokenize(
@@ -50,6 +55,7 @@ def tokenize(
             `load_tokenizer` raises.
     """
     tokenizer = load_tokenizer(source, truncation=truncation)
+    tell_other_ids(source, tokenizer, texts[:: -(-len(texts) // COMPARED) or 1])
     ids: list[list[int]] = []
     cut = 0
     for first in range(0, len(texts), CHUNK):
@@ -94,6 +100,30 @@ def load_tokenizer(source: Source, *, truncation: Literal["right", "left"] = "ri
         if len(tokenizer) < FEW:  # without a file a class has its special tokens, and says nothing
             _check_files(source, (*FILES, *tokenizer.vocab_files_names.values()))
     return tokenizer
+
+
+def tell_other_ids(source: Source, tokenizer: Any, texts: Sequence[str]) -> None:
+    """Tell where a tokenizer, as loaded, does not give the ids of the model's own tokenizer.json.
+
+    Classes of `transformers` set some of what that file says anew: from tokenizer_config.json, or,
+    where it says nothing, by their own defaults.
+    """
+    with loading(source):
+        path = file_of(source, "tokenizer.json")
+        if path is None:
+            return
+        file = Tokenizer.from_file(str(path))
+        file.no_padding()
+        file.no_truncation()
+        expected = [encoding.ids for encoding in file.encode_batch(list(texts))]
+    found = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    differ = [i for i, ids in enumerate(found) if ids != expected[i]]
+    if differ:
+        log.warning(
+            "model %s: %d of %d texts get other token ids than its tokenizer.json gives, as %r; "
+            "what tokenizer_config.json does not set is a default of %s (as do_lower_case)",
+            source.name, len(differ), len(texts), texts[differ[0]][:40], type(tokenizer).__name__,
+        )  # fmt: skip
 
 
 def _check_files(source: Source, names: Iterable[str]) -> None:
