@@ -6,12 +6,14 @@ Needs the global `config`. The helpers themselves live in `w2s.dag`, where they 
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, digest, estimate
+from w2s import dag, digest, estimate, provenance
 
 from w2s.errors import W2SError
 
@@ -25,6 +27,8 @@ try:
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
+
+RECORD = 6  # version of Snakemake's records from which it compares a job's parameters
 
 # documents what a job needs; built only with --software-deployment-method conda
 ENVIRONMENT = "../envs/w2s.yaml"
@@ -87,8 +91,44 @@ def pattern_of(output):
     return stored.query.removeprefix(prefix).lstrip("/")
 
 
+@cache
+def remake_foreign():
+    """Make what Snakemake has no record of again, where it says itself that it is not asked for.
+
+    Snakemake takes such a file for good, whatever its settings: one that was copied without
+    .snakemake, or whose record an older Snakemake wrote.
+    """
+    if (
+        not workflow.is_main_process
+        or workflow.storage_settings.default_storage_provider
+    ):
+        return
+
+    def recorded(path):
+        record = workflow.persistence.metadata(IOFile(str(path)))
+        return record is not None and record.record_format_version >= RECORD
+
+    found = list(provenance.differing(CONFIG, skip=recorded))
+    workflow.dag.forcefiles.update(str(path) for path, _ in found)
+    if found:
+        path, why = found[0]
+        print(
+            f"{len(found)} files that .snakemake has no record of are not what is asked for "
+            f"({path}: {why}), and are made again where they are needed; "
+            "`w2s verify --config` tells which",
+            file=sys.stderr,
+        )
+
+
+def beginning(wildcards):
+    """No file, for jobs that read none: what all others ask for on their way too."""
+    remake_foreign()
+    return []
+
+
 def source_of(wildcards):
     """The file a dataset is read from: the user's own, or a download, so never in storage."""
+    remake_foreign()
     return local(dag.dataset_source(CONFIG, wildcards.dataset))
 
 
