@@ -42,7 +42,7 @@ LAYERS = [
     {"steps"},
     {"stages"},
     {"dag_sources", "digest"},
-    {"inspect", "verify", "preflight", "estimate", "dag", "work"},
+    {"inspect", "verify", "preflight", "estimate", "dag", "dag_checks", "work"},
     {"dag_jobs"},
     {"provenance"},
     {"runner"},

@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, digest, estimate, provenance
+from w2s import dag, dag_checks, digest, estimate, provenance
 
 from w2s.errors import W2SError
 
@@ -24,6 +24,11 @@ try:
     MODEL_FILES = {
         model: local(dag.model_files(CONFIG, model)) for model in CONFIG.models
     }
+    if workflow.is_main_process:
+        own = (
+            not workflow.deployment_settings.deployment_method
+        )  # jobs run in this environment
+        dag_checks.check(CONFIG, packages=own)
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
