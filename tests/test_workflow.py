@@ -356,6 +356,21 @@ def test_report_is_one_file_that_needs_no_network(finished):
     assert "mixing.svg" in page
 
 
+def test_report_of_what_is_there_after_a_partly_failed_run(project):
+    for name in ("tables/mixing.csv", "figures/small--large/curves.svg"):
+        (project / "results" / name).unlink()
+    done = snakemake(project, "--report", "report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("report: ")] == [
+        f"report: left out results/{name}, which is not there"
+        for name in ("tables/mixing.csv", "figures/small--large/curves.svg")
+    ]
+    added = {line.split()[1] for line in lines if line.startswith("Adding ")}
+    assert {"main.csv", "controls.svg"} <= added
+    assert not added & {"mixing.csv", "curves.svg"}
+
+
 def test_artifacts_tell_where_they_come_from_and_nothing_of_the_machine(finished):
     job = finished / "results/plain/small--large/seed0"
     made = w2s.load(job / "regions.parquet").provenance

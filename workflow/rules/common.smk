@@ -148,7 +148,10 @@ def beside_source_of(wildcards):
 
 
 def tell_estimate(wildcards):
-    """Nothing; a dry run tells on the way what the experiment will take."""
+    """Nothing; a dry run tells on the way what the experiment will take, a report what it lacks."""
+    lacks = [path for path in reports() if REPORTING and not Path(str(path)).exists()]
+    for path in lacks:
+        print(f"report: left out {path}, which is not there", file=sys.stderr)
     if workflow.dryrun:
         for line in estimate.estimate(CONFIG):
             print(f"estimate: {line}", file=sys.stderr)
@@ -161,6 +164,8 @@ TUNED = dag.finetuned_datasets(CONFIG)
 WRENCH = dag.wrench_datasets(CONFIG)
 HUB = dag.hub_datasets(CONFIG)
 OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
+# `--report` of a run that is over, in whole or in part
+REPORTING = any(word.partition("=")[0] == "--report" for word in sys.argv)
 TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
 
@@ -186,9 +191,20 @@ def every_job(pattern, datasets=CONFIG.datasets):
     ]
 
 
+def reported(path, pairs=None, **labels):
+    """An output for the report; while that is written, only if it is there.
+
+    Snakemake writes no report where one file lacks, as after a run of which some jobs failed.
+    """
+    files = [path] if pairs is None else expand(path, zip, **pairs)
+    made = [Path(CONFIG.results, file.removeprefix("<results>/")) for file in files]
+    there = all(file.is_file() for file in made)
+    return report(path, **labels) if there or not REPORTING else path
+
+
 def table(name):
     """A CSV table of the report with its caption."""
-    return report(
+    return reported(
         f"{TABLES}/{name}.csv",
         caption=f"../report/table_{name}.rst",
         category="Tables",
@@ -197,9 +213,14 @@ def table(name):
 
 
 def figure(name):
-    """An SVG figure of the report with its caption."""
-    return report(
+    """An SVG figure of the report with its caption; of all pairs or of none."""
+    pairs = dict(
+        weak=[pair.weak for pair in CONFIG.pairs],
+        strong=[pair.strong for pair in CONFIG.pairs],
+    )
+    return reported(
         f"{FIGURES}/{name}.svg",
+        pairs=pairs,
         caption=f"../report/{name}.rst",
         category="Figures",
         labels={"figure": name, "weak": "{weak}", "strong": "{strong}"},
@@ -208,7 +229,7 @@ def figure(name):
 
 def track_figure(track, name):
     """An SVG figure of a track that has no pairs of models, with its caption."""
-    return report(
+    return reported(
         f"<results>/figures/{track}/{name}.svg",
         caption=f"../report/{track}_{name}.rst",
         category="Figures",
