@@ -29,10 +29,12 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed  ## fetch data and models, run the default experiment, write the report
-	$(BIN)/snakemake --cores $(CORES)
-	$(BIN)/snakemake --report results/demo/report.html
-	@echo "results/demo/tables/main.md:" && cut -c -200 results/demo/tables/main.md
-	@echo "open results/demo/report.html"
+	@code=0; $(BIN)/snakemake --cores $(CORES) || code=$$?; \
+	$(BIN)/snakemake --report $(RUN)/report.html || exit 1; \
+	test ! -f $(RUN)/tables/main.md || { echo "$(RUN)/tables/main.md:"; cut -c -200 $(RUN)/tables/main.md; }; \
+	echo "open $(RUN)/report.html"; \
+	test $$code = 0 || echo "some steps failed: the report shows what is there; run it again for the rest"; \
+	exit $$code
 
 test: $(VENV)/.installed-test  ## the whole test suite
 	$(BIN)/pytest -n auto

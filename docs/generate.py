@@ -58,6 +58,10 @@ read JSON schemas can use [schema.json](schema.json).
   dataset (pool, val, test) do not depend on it, and no text goes through a model again.
 - **Another experiment:** another file with another `results` folder. `resources` may be shared.
 
+Relative paths are relative to the folder that Snakemake runs in; `~` is your home folder. A path
+may hold spaces and any letters but braces, angle brackets and control characters, and may not
+begin with a dash.
+
 ## What an edit reruns
 
 A job runs again when its own settings, its inputs or the code behind it changed. Then come the jobs
@@ -69,7 +73,11 @@ that read what it wrote. Everything else stays.
 | a `title` | `figures` at most |
 | where a model comes from | `tokenize` of it |
 | a model's `max_length`, `truncation` | `tokenize` of it |
-| a model's `num_layers`, `layers`, `pooling`, `dtype` | `activations`, `finetune_*` of it |
+| a model's `num_layers`, `pooling`, `dtype` | `activations`, `finetune_*` of it |
+| a model's `layers`, `storage` | `activations` of it |
+| a model's `trust_remote_code` | `tokenize`, `finetune_*` of it |
+| `extraction.shards` | `activations` of all models |
+| a model's `device_map`, `estimate` | nothing |
 | a new entry in `seeds` | `split` of that seed, then `tables` |
 | a pair's `weak_layer`; its `strong_layer` | `weak_labels`; `overlap` |
 | `probe` | `weak_labels` |

@@ -124,3 +124,14 @@ def copy_library(target):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / part, target / part, ignore=ignore)
     return target
+
+
+def foreign_files(folder):
+    """Files of its results that do not belong to its configuration, as `w2s verify` tells them."""
+    line = [sys.executable, "-m", "w2s", "verify", "--config", "config.yaml", "results"]
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=folder, env=environment()
+    )
+    told = done.stdout.splitlines()[1:-1]
+    assert done.returncode == (1 if told else 0), done.stdout + done.stderr
+    return told

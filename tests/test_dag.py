@@ -19,6 +19,7 @@ from w2s.stages import STAGES, Plain
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
 TABLES = {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"}
+EXTRACTION = {"activations", "gather_activations"}
 Job = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -205,11 +206,11 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.device_map", "auto", set()),
         ("models.six.max_length", 9, {"tokenize"}),
         ("models.six.truncation", "left", {"tokenize"}),
-        ("models.six.pooling", "first", {"activations", "finetune_strong"}),
-        ("models.six.dtype", "bfloat16", {"activations", "finetune_strong"}),
-        ("models.six.num_layers", 3, {"activations", "finetune_strong"}),
-        ("models.one.num_layers", 3, {"activations", "finetune_weak"}),
-        ("models.six.storage", "float16", {"activations"}),
+        ("models.six.pooling", "first", {*EXTRACTION, "finetune_strong"}),
+        ("models.six.dtype", "bfloat16", {*EXTRACTION, "finetune_strong"}),
+        ("models.six.num_layers", 3, {*EXTRACTION, "finetune_strong"}),
+        ("models.one.num_layers", 3, {*EXTRACTION, "finetune_weak"}),
+        ("models.six.storage", "float16", EXTRACTION),
         ("pairs.0.strong_layer", 3, {"overlap", "strong", "select"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
@@ -265,8 +266,8 @@ def test_proportions_of_the_mixing_experiment_leave_perceptrons_that_have_their_
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
     readers = {"overlap", "strong", "select", "student"}
-    assert stages(affected("models.six.layers", [-1, 3])) == {"activations", *readers}
-    assert stages(affected("models.six.layers", [0, 3, -1])) == {"activations"}
+    assert stages(affected("models.six.layers", [-1, 3])) == {*EXTRACTION, *readers}
+    assert stages(affected("models.six.layers", [0, 3, -1])) == EXTRACTION
 
 
 def test_settings_of_a_pair_name_the_layer_that_is_read() -> None:

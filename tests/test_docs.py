@@ -15,7 +15,8 @@ from docutils.core import publish_doctree
 
 import w2s
 from w2s.artifacts import Artifact, save
-from w2s.config import parse
+from w2s.config import Config, parse
+from w2s.config_sources import LocalModel, ModelBase
 from w2s.kinds import KINDS
 from w2s.matrix import Rounded
 
@@ -180,6 +181,17 @@ def test_test_files_named_in_the_method_exist():
 def test_every_function_of_the_method_has_a_test_file():
     rows = [line for line in text("docs/method.md").splitlines() if "`w2s." in line and "|" in line]
     assert [row for row in rows if "`test_" not in row] == []
+
+
+def test_what_an_edit_reruns_names_every_section_and_every_setting_of_models():
+    told = (
+        text("config/README.md").partition("## What an edit reruns")[2].partition("## Every key")[0]
+    )
+    sections = set(Config.model_fields) - {"results", "resources", "datasets", "models", "pairs"}
+    for name in (sections | set(ModelBase.model_fields) | set(LocalModel.model_fields)) - {
+        "source"
+    }:
+        assert f"`{name}" in told or name == "path", name
 
 
 def test_index_lists_every_decision_record():

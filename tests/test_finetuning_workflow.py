@@ -18,6 +18,7 @@ from project import (
     contents,
     copy_project,
     environment,
+    foreign_files,
     make_project,
     planned,
     read_config,
@@ -98,6 +99,7 @@ def test_the_models_learned_and_the_best_look_was_kept(finished: Path) -> None:
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from project import (
     command,
     copy_library,
     environment,
+    foreign_files,
     planned,
     snakemake,
     write_config,
@@ -293,6 +294,7 @@ def test_a_second_run_does_nothing_and_asks_nobody(
 ) -> None:
     before = len(hub.requests)
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
     done = workflow(finished, hub.environment(home))
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr

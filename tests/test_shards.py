@@ -23,6 +23,7 @@ from project import (
     copy_library,
     copy_project,
     environment,
+    foreign_files,
     make_project,
     planned,
     read_config,
@@ -298,6 +299,7 @@ def test_workflow_deletes_shards_and_a_second_run_does_nothing(finished: Path) -
         assert f"activations-{model}.log" not in logs
         assert f"gather_activations-{model}.log" in logs
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
 
 
 @slow

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from project import copy_project, planned, read_config, snakemake, write_config
+from project import copy_project, foreign_files, planned, read_config, snakemake, write_config
 
 from w2s.artifacts import Artifact, load, save
 from w2s.cli import main
@@ -578,6 +578,7 @@ def test_workflow_gives_what_the_library_gives(finished: Path) -> None:
 @workflow
 def test_second_run_has_nothing_to_do(finished: Path) -> None:
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
 
 
 @workflow

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from project import contents, copy_project, planned, read_config, snakemake, write_config
+from project import (
+    contents,
+    copy_project,
+    foreign_files,
+    planned,
+    read_config,
+    snakemake,
+    write_config,
+)
 
 import w2s
 from w2s.evaluation.metrics import correct_rows
@@ -170,6 +178,7 @@ def test_figures_and_every_form_of_the_tables_exist(finished: Path) -> None:
 
 def test_second_run_has_nothing_to_do(finished: Path) -> None:
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
 
 
 def test_other_lfs_rerun_what_texts_of_ones_own_say_and_nothing_of_the_wrench_sets(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from project import (
     copy_library,
     copy_project,
     environment,
+    foreign_files,
     make_project,
     planned,
     read_config,
@@ -134,6 +136,44 @@ def test_figures_exist_as_svg_and_png(finished):
 
 def test_second_run_has_nothing_to_do(finished):
     assert planned(finished) == {}
+    assert foreign_files(finished) == []
+
+
+def test_results_without_records_of_snakemake_are_known_by_what_they_say(project, tmp_path):
+    """As they are when they were copied without .snakemake, or made by an older Snakemake."""
+    shutil.rmtree(project / ".snakemake")
+    assert planned(project) == {}
+    strong = dict.fromkeys(("strong", "evaluate"), 4) | dict.fromkeys(AGGREGATES, 1)
+    change(project, lambda config: config["mixing"].update(proportions=[0, 1]))
+    assert planned(project) == strong
+    assert len(foreign_files(project)) == 2 * 4
+    done = snakemake(project, "--dry-run", "results/plain/small--large/seed0/regions.parquet")
+    assert "Nothing to be done" in done.stdout + done.stderr  # only what is asked for
+    change(project, lambda config: config["datasets"]["plain"].update(title="Another title"))
+    change(project, lambda config: config["mixing"].update(proportions=[0, 0.5, 1]))
+    assert planned(project) == {"figures": 1}
+    change(project, lambda config: config["models"]["large"].update(pooling="last"))
+    assert planned(project)["activations"] == 2
+    (project / "results/figures/small--large/mixing.svg").unlink()
+    done = snakemake(project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'activations/large.safetensors: made with pooling "mean", expected' in done.stderr
+    assert planned(project) == {}
+    assert foreign_files(project) == []
+
+
+def test_records_of_an_older_snakemake_are_no_records(project, tmp_path):
+    for path in (project / ".snakemake/metadata").rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            path.write_text(json.dumps(record | {"record_format_version": 3}), encoding="utf-8")
+    assert planned(project) == {}
+    library = copy_library(tmp_path / "library")
+    with (library / "w2s/steps/evaluate.py").open("a", encoding="utf-8") as module:
+        module.write("\n\nADDED = 1\n")
+    assert planned(project, repository=library, library=library) == {"evaluate": 4} | dict.fromkeys(
+        AGGREGATES, 1
+    )
 
 
 def test_each_text_is_extracted_once_whatever_the_number_of_seeds(finished):
@@ -314,6 +354,21 @@ def test_report_is_one_file_that_needs_no_network(finished):
     assert '<script src="http' not in page
     assert '<link rel="stylesheet" href="http' not in page
     assert "mixing.svg" in page
+
+
+def test_report_of_what_is_there_after_a_partly_failed_run(project):
+    for name in ("tables/mixing.csv", "figures/small--large/curves.svg"):
+        (project / "results" / name).unlink()
+    done = snakemake(project, "--report", "report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("report: ")] == [
+        f"report: left out results/{name}, which is not there"
+        for name in ("tables/mixing.csv", "figures/small--large/curves.svg")
+    ]
+    added = {line.split()[1] for line in lines if line.startswith("Adding ")}
+    assert {"main.csv", "controls.svg"} <= added
+    assert not added & {"mixing.csv", "curves.svg"}
 
 
 def test_artifacts_tell_where_they_come_from_and_nothing_of_the_machine(finished):

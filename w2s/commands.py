@@ -11,6 +11,7 @@ from typing import Any
 from w2s.errors import ConfigError, W2SError
 
 MISTAKE = 2  # exit code of a user's mistake, as of argparse's own
+STRANGE = 1  # exit code where files do not belong to an experiment
 CONFIG = "config/config.yaml"
 
 Command = Callable[[argparse.Namespace], int]
@@ -29,13 +30,16 @@ def add_commands(commands: Any) -> None:
     verify = commands.add_parser(
         "verify",
         help="check all artifacts and downloads below folders against their checksums",
-        description="Check all artifacts and downloads below folders against their checksums. The "
-        "exit code is 2 if a damaged one is left.",
+        description="Check all artifacts and downloads below folders against their checksums. With "
+        "--config also say which files do not belong to an experiment: made with other settings, "
+        "code or inputs, or none of its files. The exit code is 0 if all is well, 1 if files do "
+        "not belong to it, and 2 if a damaged one is left.",
     )
     verify.add_argument("paths", nargs="+", metavar="PATH", help="a folder or a file")
     verify.add_argument(
         "--delete", action="store_true", help="delete damaged ones, so that the next run heals"
     )
+    verify.add_argument("--config", metavar="PATH", help="the experiment; paths in it as it runs")
     _add_experiment_commands(commands)
 
 
@@ -96,7 +100,21 @@ def _verify(options: argparse.Namespace) -> int:
         f"{' and deleted' if options.delete and report.damaged else ''}, "
         f"{report.foreign} not artifacts\n"
     )
-    return MISTAKE if report.damaged and not options.delete else 0
+    strange = _foreign(options) if options.config is not None else 0
+    if report.damaged and not options.delete:
+        return MISTAKE
+    return STRANGE if strange else 0
+
+
+def _foreign(options: argparse.Namespace) -> int:
+    """Tell each file that does not belong to the experiment; how many there are."""
+    from w2s.provenance import foreign
+
+    found = list(foreign(_read(options.config), options.paths))
+    for path, why in found:
+        sys.stdout.write(f"{path}: {why}\n")
+    sys.stdout.write(f"{len(found)} files do not belong to {options.config}\n")
+    return len(found)
 
 
 def _tasks(options: argparse.Namespace) -> int:

@@ -23,17 +23,19 @@ from w2s.dag_sources import (
     model_files,
     model_reference,
     packages,
+    rows_file,
     task_files,
     tasks,
     wrench_datasets,
 )
 from w2s.data.hashes import sha256_of
+from w2s.digest import code_digest
 
 __all__ = [
     "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",
-    "finetuned_datasets", "hub_datasets", "job_labels", "label_models_of", "model_files",
-    "model_reference", "packages", "settings", "students_of", "task_files", "tasks", "titles",
-    "wrench_datasets",
+    "finetuned_datasets", "hub_datasets", "job_labels", "label_models_of", "labeled_datasets",
+    "model_files", "model_reference", "packages", "rows_file", "settings", "students_of",
+    "task_files", "tasks", "titles", "wrench_datasets",
 ]  # fmt: skip
 
 
@@ -104,6 +106,11 @@ def _activations(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     return {**fields, "shard": shard} if shard else fields
 
 
+def _gather_activations(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    """Those of its shards, and their code: they do not stay to tell it themselves."""
+    return {**_activations(config, job), "code": code_digest("activations")}
+
+
 def _weak_labels(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     return {"layer": _pair(config, job)[1], **_fields(config, "probe")}
 
@@ -151,6 +158,11 @@ def _study(config: Config, repetitions: str, *names: str) -> dict[str, Any]:
     """Settings of a stage of the synthetic study, with its own number of repetitions."""
     fields = _fields(config.synthetic, repetitions, *names)
     return {"repetitions": fields.pop(repetitions), **fields}
+
+
+def labeled_datasets(config: Config) -> tuple[str, ...]:
+    """Datasets of weak supervision."""
+    return config.weak_supervision.datasets if config.weak_supervision else ()
 
 
 def label_models_of(config: Config) -> tuple[str, ...]:
@@ -232,7 +244,7 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
         c.models[job["model"]], "max_length", "truncation", "trust_remote_code"
     ),
     "activations": _activations,
-    "gather_activations": lambda c, job: {},
+    "gather_activations": _gather_activations,
     "weak_labels": _weak_labels,
     "overlap": _overlap,
     "strong": _strong,

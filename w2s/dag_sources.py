@@ -60,8 +60,13 @@ def dataset_source(config: Config, dataset: str) -> str:
     if isinstance(data, Icwsm14Dataset):
         return f"{config.resources}/{data.package.key}/manifest.json"
     if isinstance(data, HubDataset):
-        return f"{config.resources}/tasks/{_rows_name(_task_fields(dataset, data))}.parquet"
+        return str(rows_file(config, _rows_name(_task_fields(dataset, data))))
     return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
+
+
+def rows_file(config: Config, task: str) -> Path:
+    """The rows that are fetched for a task, by its name in `tasks`."""
+    return Path(config.resources, "tasks", f"{task}.parquet")
 
 
 def beside_source(config: Config, dataset: str) -> list[str]:

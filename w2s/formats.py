@@ -8,8 +8,10 @@ left on disk, to be read by rows.
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,17 @@ def _read_parquet(path: Path, by_rows: ByRows | None = None) -> tuple[dict[str, 
     if len(arrays) != len(table.column_names):
         raise ValueError("found a column twice")
     return arrays, None if text is None else text.decode()
+
+
+def _parquet_text(path: Path) -> str | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        text = (pq.read_metadata(path).metadata or {}).get(KEY.encode())
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+    return None if text is None else text.decode()
 
 
 def _column(column: Any) -> Any:
@@ -126,6 +139,25 @@ def _read_safetensors(
     return arrays, text
 
 
+def _safetensors_text(path: Path) -> str | None:
+    with path.open("rb") as file:
+        length = min(int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size)
+        header = json.loads(file.read(length))
+    told = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return told.get(KEY) if isinstance(told, dict) else None
+
+
+def svg_metadata(text: str) -> dict[str, str | None]:
+    """What a figure is saved with, so that it says where it is from; and no date."""
+    return {"Date": None, "Description": f"{KEY} {text}"}
+
+
+def _svg_text(path: Path) -> str | None:
+    content = path.read_text(encoding="utf-8")
+    found = re.search(rf"<dc:description>{KEY} (.*?)</dc:description>", content, flags=re.S)
+    return html.unescape(found[1]) if found else None
+
+
 def _matrix(file: OpenFile, data: int, spec: Mapping[str, Any]) -> Matrix:
     """One matrix of the file, left there."""
     storage = {code: name for name, code in DTYPES.items()}.get(spec["dtype"], "")
@@ -178,4 +210,9 @@ READERS: dict[str, Callable[..., tuple[dict[str, Any], str | None]]] = {
 WRITERS: dict[str, Callable[[Path, Mapping[str, Any], str], None]] = {
     ".parquet": _write_parquet,
     ".safetensors": _write_safetensors,
+}
+TEXTS: dict[str, Callable[[Path], str | None]] = {  # of the metadata alone, unchecked
+    ".parquet": _parquet_text,
+    ".safetensors": _safetensors_text,
+    ".svg": _svg_text,
 }

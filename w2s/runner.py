@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import tempfile
@@ -16,18 +15,16 @@ from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import parse_as
 from w2s.config_spine import JobRuntime
-from w2s.dag_sources import beside_weights
 from w2s.data.hashes import file_hashes, is_fetched, sha256_of
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
+from w2s.formats import svg_metadata
 from w2s.kinds import Kind
+from w2s.provenance import identity_of_model, told_settings
 from w2s.stages import STAGES, ForPeople, Input, Many, Output, Plain, Stage
 from w2s.work import work_folder
 
 PACKAGES = ("w2s", "numpy", "pyarrow", "safetensors", "torch", "transformers")
-
-
-FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the user's machine
 
 
 def run(
@@ -57,7 +54,7 @@ def run(
     provenance = {
         "stage": name,
         "code": code_digest(name),
-        "settings": _without_folders(chosen.model_dump(mode="json")),
+        "settings": told_settings(chosen),
         "inputs": {key: _identity(kind, loaded[key]) for key, kind in stage.inputs.items()},
         "packages": _versions(),
     }
@@ -103,21 +100,7 @@ def _identity(kind: Input, value: Any) -> Any:
         return value.checksum
     if kind is Plain.FILE:
         return sha256_of(value) if value.is_file() else None
-    if value.startswith("hub:"):
-        return value
-    # weights: the activations name them themselves
-    small = {path.name: sha256_of(path) for path in beside_weights(Path(value))}
-    return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
-
-
-def _without_folders(settings: Any) -> Any:
-    """Settings with the names of the user's files, but not the folders they lie in."""
-    if not isinstance(settings, dict):
-        return settings
-    return {
-        key: Path(value).name if key in FOLDERS and value else _without_folders(value)
-        for key, value in settings.items()
-    }
+    return identity_of_model(value)
 
 
 def _versions() -> dict[str, str]:
@@ -142,7 +125,7 @@ def _write(
             ready[key] = result
     for key, output in stage.outputs.items():
         with _telling(outputs[key]):
-            _write_one(output, ready[key], Path(outputs[key]))
+            _write_one(output, ready[key], Path(outputs[key]), provenance)
 
 
 @contextmanager
@@ -161,14 +144,14 @@ def _check_ending(output: Output, path: Path) -> None:
         raise ArtifactError(f"{path}: found the ending '{path.suffix}', expected '{expected}'")
 
 
-def _write_one(output: Output, result: Any, path: Path) -> None:
+def _write_one(output: Output, result: Any, path: Path, provenance: Any) -> None:
     if isinstance(output, Kind):
         save(result, path)
     elif isinstance(output, ForPeople):
         save(result, path)
         _write_for_people(result, path)
     else:
-        _write_figure(result, path)
+        _write_figure(result, path, provenance)
 
 
 def _write_for_people(table: Artifact, path: Path) -> None:
@@ -181,12 +164,13 @@ def _write_for_people(table: Artifact, path: Path) -> None:
         beside.write_text(text + "\n", encoding="utf-8")
 
 
-def _write_figure(figure: Any, path: Path) -> None:
+def _write_figure(figure: Any, path: Path, provenance: Any) -> None:
     import matplotlib as mpl
 
+    told = svg_metadata(json.dumps({"provenance": provenance}, sort_keys=True))
     with mpl.rc_context({"svg.hashsalt": "w2s", "svg.fonttype": "none"}):  # the same bytes twice
         with whole(path) as beside:
-            figure.savefig(beside, format="svg", metadata={"Date": None})
+            figure.savefig(beside, format="svg", metadata=told)
         with whole(path.with_suffix(".png")) as beside:
             figure.savefig(beside, format="png", dpi=110)
 

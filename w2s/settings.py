@@ -73,7 +73,7 @@ class TokenizeSettings(Strict):
     trust_remote_code: bool = Field(False, description=TRUST)
 
 
-class ActivationsSettings(Strict):
+class ShardsSettings(Strict):
     """Which activations to take."""
 
     num_layers: int | None = Field(None, description="Keep only this many first layers.")
@@ -86,6 +86,11 @@ class ActivationsSettings(Strict):
     storage: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the vectors on disk."
     )
+
+
+class ActivationsSettings(ShardsSettings):
+    """Which activations to take."""
+
     shard: str = Field(
         "1-of-1",
         description="Which part of the texts: neighbours, with a like share of the tokens.",
@@ -93,8 +98,10 @@ class ActivationsSettings(Strict):
     )
 
 
-class GatherActivationsSettings(Strict):
-    """How shards become one: there is nothing to choose."""
+class GatherActivationsSettings(ShardsSettings):
+    """What the shards must be, as they do not stay."""
+
+    code: str = Field("", description="Digest of their code; any shards will do where it is empty.")
 
 
 class WeakLabelsSettings(Strict):

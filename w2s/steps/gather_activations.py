@@ -21,10 +21,9 @@ def gather_activations(
     """All shards in the order of the tokens; rows go from file to file, a block at a time.
 
     Raises:
-        ArtifactError: shards of different models, settings or layers, or texts that are lacking or
-            too many.
+        ArtifactError: shards of different models, settings or layers, of others than the settings
+            say, or texts that are lacking or too many.
     """
-    del settings
     place = {text: i for i, text in enumerate(tokens["id"].tolist())}
     shards = sorted(shards, key=lambda shard: place.get(int(shard["id"][0]), -1))
     for shard in shards:
@@ -37,6 +36,12 @@ def gather_activations(
         if _made(shard) != _made(shards[0]):
             raise ArtifactError(
                 f"shards: found settings {_made(shard)} and {_made(shards[0])}, expected the same"
+            )
+        expected = settings.model_dump(mode="json", exclude={"code"})
+        if settings.code and (shard.provenance["code"], _made(shard)) != (settings.code, expected):
+            raise ArtifactError(
+                f"shards: found settings {_made(shard)} of code {shard.provenance['code']}, "
+                f"expected {expected} of code {settings.code}"
             )
         if set(shard.arrays) != set(shards[0].arrays):
             found = [", ".join(sorted(item.arrays)) for item in (shard, shards[0])]

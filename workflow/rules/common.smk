@@ -6,12 +6,14 @@ Needs the global `config`. The helpers themselves live in `w2s.dag`, where they 
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, digest, estimate
+from w2s import dag, dag_checks, digest, estimate, provenance
 
 from w2s.errors import W2SError
 
@@ -22,9 +24,16 @@ try:
     MODEL_FILES = {
         model: local(dag.model_files(CONFIG, model)) for model in CONFIG.models
     }
+    if workflow.is_main_process:
+        own = (
+            not workflow.deployment_settings.deployment_method
+        )  # jobs run in this environment
+        dag_checks.check(CONFIG, packages=own)
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
+
+RECORD = 6  # version of Snakemake's records from which it compares a job's parameters
 
 # documents what a job needs; built only with --software-deployment-method conda
 ENVIRONMENT = "../envs/w2s.yaml"
@@ -87,8 +96,44 @@ def pattern_of(output):
     return stored.query.removeprefix(prefix).lstrip("/")
 
 
+@cache
+def remake_foreign():
+    """Make what Snakemake has no record of again, where it says itself that it is not asked for.
+
+    Snakemake takes such a file for good, whatever its settings: one that was copied without
+    .snakemake, or whose record an older Snakemake wrote.
+    """
+    if (
+        not workflow.is_main_process
+        or workflow.storage_settings.default_storage_provider
+    ):
+        return
+
+    def recorded(path):
+        record = workflow.persistence.metadata(IOFile(str(path)))
+        return record is not None and record.record_format_version >= RECORD
+
+    found = list(provenance.differing(CONFIG, skip=recorded))
+    workflow.dag.forcefiles.update(str(path) for path, _ in found)
+    if found:
+        path, why = found[0]
+        print(
+            f"{len(found)} files that .snakemake has no record of are not what is asked for "
+            f"({path}: {why}), and are made again where they are needed; "
+            "`w2s verify --config` tells which",
+            file=sys.stderr,
+        )
+
+
+def beginning(wildcards):
+    """No file, for jobs that read none: what all others ask for on their way too."""
+    remake_foreign()
+    return []
+
+
 def source_of(wildcards):
     """The file a dataset is read from: the user's own, or a download, so never in storage."""
+    remake_foreign()
     return local(dag.dataset_source(CONFIG, wildcards.dataset))
 
 
@@ -103,7 +148,15 @@ def beside_source_of(wildcards):
 
 
 def tell_estimate(wildcards):
-    """Nothing; a dry run tells on the way what the experiment will take."""
+    """Nothing; a dry run tells on the way what the experiment will take, a report what it lacks."""
+    wanted = [str(path) for path in reports() if REPORTING]
+    lacks = [
+        path
+        for path in wanted
+        if path.endswith((".csv", ".svg")) and not Path(path).is_file()
+    ]
+    for path in lacks:
+        print(f"report: left out {path}, which is not there", file=sys.stderr)
     if workflow.dryrun:
         for line in estimate.estimate(CONFIG):
             print(f"estimate: {line}", file=sys.stderr)
@@ -116,6 +169,8 @@ TUNED = dag.finetuned_datasets(CONFIG)
 WRENCH = dag.wrench_datasets(CONFIG)
 HUB = dag.hub_datasets(CONFIG)
 OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
+# `--report` of a run that is over, in whole or in part
+REPORTING = any(word.partition("=")[0] == "--report" for word in sys.argv)
 TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
 
@@ -141,9 +196,20 @@ def every_job(pattern, datasets=CONFIG.datasets):
     ]
 
 
+def reported(path, pairs=None, **labels):
+    """An output for the report; while that is written, only if it is there.
+
+    Snakemake writes no report where one file lacks, as after a run of which some jobs failed.
+    """
+    files = [path] if pairs is None else expand(path, zip, **pairs)
+    made = [Path(CONFIG.results, file.removeprefix("<results>/")) for file in files]
+    there = all(file.is_file() for file in made)
+    return report(path, **labels) if there or not REPORTING else path
+
+
 def table(name):
     """A CSV table of the report with its caption."""
-    return report(
+    return reported(
         f"{TABLES}/{name}.csv",
         caption=f"../report/table_{name}.rst",
         category="Tables",
@@ -152,9 +218,14 @@ def table(name):
 
 
 def figure(name):
-    """An SVG figure of the report with its caption."""
-    return report(
+    """An SVG figure of the report with its caption; of all pairs or of none."""
+    pairs = dict(
+        weak=[pair.weak for pair in CONFIG.pairs],
+        strong=[pair.strong for pair in CONFIG.pairs],
+    )
+    return reported(
         f"{FIGURES}/{name}.svg",
+        pairs=pairs,
         caption=f"../report/{name}.rst",
         category="Figures",
         labels={"figure": name, "weak": "{weak}", "strong": "{strong}"},
@@ -163,7 +234,7 @@ def figure(name):
 
 def track_figure(track, name):
     """An SVG figure of a track that has no pairs of models, with its caption."""
-    return report(
+    return reported(
         f"<results>/figures/{track}/{name}.svg",
         caption=f"../report/{track}_{name}.rst",
         category="Figures",

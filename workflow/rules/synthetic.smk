@@ -10,6 +10,8 @@ STUDY_FIGURES = "<results>/figures/synthetic"
 
 rule synthetic:
     """Nothing -> accuracies of weak, strong and w2s along one sweep."""
+    input:
+        beginning,
     output:
         accuracies="<results>/synthetic/{study}.safetensors",
     log:
@@ -31,6 +33,8 @@ rule synthetic:
 
 rule synthetic_detection:
     """Nothing -> how well the detector finds planted regions."""
+    input:
+        beginning,
     output:
         detection="<results>/synthetic/detection.safetensors",
         thresholds="<results>/synthetic/thresholds.safetensors",
@@ -53,6 +57,8 @@ rule synthetic_detection:
 
 rule synthetic_controls:
     """Nothing -> the purity control and the expansion estimates."""
+    input:
+        beginning,
     output:
         purity="<results>/synthetic/purity.safetensors",
         expansion="<results>/synthetic/expansion.safetensors",

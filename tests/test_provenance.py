@@ -1,0 +1,216 @@
+"""What artifacts say of their making is compared with what a configuration asks for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import yaml
+
+from w2s import dag, digest, provenance
+from w2s.artifacts import load
+from w2s.cli import main
+from w2s.config import Config, parse
+from w2s.dag_jobs import FILES, jobs
+from w2s.provenance import differing, foreign, metadata_of
+from w2s.stages import STAGES, Plain
+
+SPLIT = Path("my results/films/splits/seed0.parquet")
+EXAMPLES = Path("my results/films/examples.parquet")
+Edit = Callable[[dict[str, Any]], object]
+
+
+def example() -> dict[str, Any]:
+    return {
+        "results": "my results",
+        "seeds": [0],
+        "datasets": {"films": {"source": "file", "path": "films.csv"}},
+        "models": {"a": {"source": "hub", "id": "a/b", "revision": "main"}},
+        "pairs": [{"weak": "a", "strong": "a"}],
+    }
+
+
+def run(config: Config, stage: str, *paths: object, **job: str) -> None:
+    options = [str(path) for path in paths]
+    assert main([stage, *options, "--settings", dag.settings(config, stage, **job)]) == 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first steps of an experiment, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("made")
+    tiny.write_dataset(folder / "films.csv", n=60)
+    config = parse(example())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run(config, "examples", "--source", "films.csv", "--examples", EXAMPLES, dataset="films")
+        run(config, "split", "--examples", EXAMPLES, "--split", SPLIT, dataset="films", seed="0")
+    (folder / "config.yaml").write_text(yaml.safe_dump(example()), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def found(edit: Edit = lambda data: None, results: str = "my results") -> dict[Path, str]:
+    data = example()
+    edit(data)
+    data["results"] = results
+    return dict(differing(parse(data)))
+
+
+def test_what_the_configuration_asks_for_differs_in_nothing(here: Path) -> None:
+    assert found() == {}
+    shutil.move("my results", "moved")
+    shutil.move("films.csv", "texts.csv")
+    (here / "elsewhere").mkdir()
+    shutil.move("texts.csv", "elsewhere/films.csv")  # in which folder it lies changes nothing
+    path = {"source": "file", "path": "elsewhere/films.csv"}
+    assert found(lambda data: data["datasets"].update(films=path), "moved") == {}
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (lambda d: d["datasets"]["films"].update(val=7), "made with data.val 0.1, expected 7"),
+        (
+            lambda d: d["datasets"]["films"].update(path="other.csv"),
+            'made with data.path "films.csv", expected "other.csv"',
+        ),
+        (lambda d: d["datasets"]["films"].update(title="Films"), ""),
+        (lambda d: d.update(probe={"l2": 0.1}), ""),
+        (lambda d: d["seeds"].append(1), ""),
+    ],
+    ids=str,
+)
+def test_settings_are_compared(here: Path, edit: Edit, expected: str) -> None:
+    told = found(edit)
+    assert set(told) == ({EXAMPLES} if expected else set())
+    assert all(why.startswith(expected) and "\n" not in why for why in told.values())
+
+
+def test_code_is_compared(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {"split": "0" * 16}
+    digests = {stage: other.get(stage, digest.code_digest(stage)) for stage in STAGES}
+    monkeypatch.setattr(provenance, "code_digest", digests.__getitem__)
+    assert found() == {SPLIT: "made by other code"}
+
+
+def test_inputs_are_compared(here: Path) -> None:
+    csv = here / "films.csv"
+    csv.write_text(csv.read_text(encoding="utf-8").replace("film", "book"), encoding="utf-8")
+    with csv.open("a", encoding="utf-8") as file:
+        file.write("one more,1\n")
+    assert found() == {EXAMPLES: "made from another films.csv"}
+    run(parse(example()), "examples", "--source", csv, "--examples", EXAMPLES, dataset="films")
+    assert found() == {SPLIT: "made from other examples"}
+
+
+def test_a_file_of_another_stage_and_one_that_says_nothing(here: Path) -> None:
+    shutil.copy(EXAMPLES, SPLIT)
+    assert found() == {SPLIT: "made by examples, expected split"}
+    SPLIT.write_bytes(SPLIT.read_bytes()[:-9])
+    assert found() == {SPLIT: "it does not say where it is from"}
+    SPLIT.unlink()
+    assert found() == {}
+
+
+def test_what_is_skipped_is_not_told(here: Path) -> None:
+    config = example()
+    config["datasets"]["films"]["val"] = 7
+    assert list(differing(parse(config), skip=lambda path: path == EXAMPLES)) == []
+
+
+def verify(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    code = main(["verify", "--config", "config.yaml", *options])
+    return code, capsys.readouterr().out.splitlines()
+
+
+def test_verify_tells_what_does_not_belong_to_a_configuration(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(capsys, "my results") == (
+        0, ["2 whole, 0 damaged, 0 not artifacts", "0 files do not belong to config.yaml"]
+    )  # fmt: skip
+    data = example()
+    data["datasets"]["films"]["test"] = 0.5
+    Path("config.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    old = Path("my results/old/examples.parquet")
+    old.parent.mkdir()
+    shutil.copy(EXAMPLES, old)
+    for name in ("logs/a.csv", "old/.hidden.csv", "report.html"):
+        path = Path("my results", name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    code, lines = verify(capsys, "my results")
+    assert code == 1
+    assert lines[1].startswith(f"{EXAMPLES}: made with data.test 0.25, expected 0.5")
+    assert lines[2:] == [f"{old}: no file of this experiment",
+                         "2 files do not belong to config.yaml"]  # fmt: skip
+    assert verify(capsys, "my results/old")[1][1:] == [
+        lines[2],
+        "1 files do not belong to config.yaml",
+    ]
+    assert verify(capsys, str(SPLIT))[0] == 0
+    old.write_bytes(b"half")
+    assert verify(capsys, "my results")[0] == 2
+    assert verify(capsys, "my results", "--delete")[0] == 1
+    assert EXAMPLES.is_file()  # whole, so the next run makes it anew or keeps it
+
+
+def test_verify_without_a_configuration_is_as_before(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", "my results"]) == 0
+    assert capsys.readouterr().out == "2 whole, 0 damaged, 0 not artifacts\n"
+    assert main(["verify", "--config", "none.yaml", "my results"]) == 2
+
+
+def test_metadata_is_read_without_the_content(chain: Any) -> None:
+    for job in chain.jobs.values():
+        for name, path in job.outputs.items():
+            told = metadata_of(path)
+            assert told is not None
+            assert told["provenance"]["stage"] == job.stage
+            if STAGES[job.stage].outputs[name] is not Plain.FIGURE:
+                assert told["digest"] == load(path).checksum
+
+
+def test_files_of_rules_are_those_that_their_stages_write() -> None:
+    for rule, files in FILES.items():
+        outputs = STAGES["evaluate" if rule == "evaluate_finetuned" else rule].outputs
+        artifacts = [name for name in files if not name.endswith((".csv", ".md", ".png"))]
+        assert len(artifacts) == len(outputs)
+        endings = [
+            getattr(getattr(kind, "kind", kind), "suffix", ".svg") for kind in outputs.values()
+        ]
+        assert sorted(Path(name).suffix for name in artifacts) == sorted(endings), rule
+    assert set(STAGES) - set(FILES) == {"fetch", "fetch_task"}
+
+
+def test_no_file_is_of_two_jobs() -> None:
+    for path in Path(__file__).parents[1].glob("config/*.yaml"):
+        config = parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+        files = [file for job in jobs(config) for file in job.files]
+        assert len(files) == len(set(files)), path.name
+
+
+def test_settings_of_gathered_shards_are_those_of_the_model() -> None:
+    config = example()
+    config["extraction"] = {"shards": 3}
+    config["models"]["a"]["pooling"] = "mean"
+    parsed = parse(config)
+    (job,) = [job for job in jobs(parsed) if job.rule == "gather_activations"]
+    told = json.loads(dag.settings(parsed, job.stage, **job.of))
+    assert (told["pooling"], told["code"]) == ("mean", digest.code_digest("activations"))
+    assert list(foreign(parsed, ["."])) == []
