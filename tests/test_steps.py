@@ -218,7 +218,7 @@ def test_tokens_are_those_of_the_examples_in_their_order(chain: Chain) -> None:
     for model, extra in (("small", 2), ("large", 1)):
         tokens = load(chain / f"tokens-{model}.safetensors")
         assert tokens["id"].tolist() == found["id"].tolist()
-        assert tokens.facts == {"dataset": "films", "truncated": 0}
+        assert tokens.facts == {"dataset": "films", "truncated": 0, "side": "right"}
         lengths = np.diff(tokens["start"]).tolist()
         assert lengths == [len(text.split()) + extra for text in found["text"]]
 

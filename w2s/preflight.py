@@ -17,6 +17,7 @@ import numpy as np
 from w2s.artifacts import Artifact, load
 from w2s.checks import Array
 from w2s.config import Config
+from w2s.config_sources import HubDataset
 from w2s.errors import ArtifactError
 from w2s.kinds import EXAMPLES, METRICS, TOKENS
 
@@ -66,7 +67,7 @@ def preflight(config: Config, dataset: str) -> list[Check]:
             f"`snakemake --cores 1 texts` and your --configfile"
         )
     examples = load(path, EXAMPLES)
-    checks = [*_examples(examples), *_tokens(config, folder)]
+    checks = [*_examples(examples), *_tokens(config, dataset)]
     return [*checks, *_probes(config, folder, examples["label"][examples["part"] == "test"])]
 
 
@@ -136,15 +137,21 @@ def length_rule(length: Array, label: Array) -> LengthRule:
     return LengthRule(float(values[best]), above=bool(above[best] >= below[best]))
 
 
-def _tokens(config: Config, folder: Path) -> Iterator[Check]:
-    for path in (folder / "tokens" / f"{model}.safetensors" for model in sorted(config.models)):
+def _tokens(config: Config, dataset: str) -> Iterator[Check]:
+    """What each tokenizer cuts; a text of a task must not lose its end, question and answer."""
+    task = isinstance(config.datasets[dataset], HubDataset)
+    folder = Path(config.results) / dataset / "tokens"
+    for path in (folder / f"{model}.safetensors" for model in sorted(config.models)):
         if not path.is_file():
             continue
         tokens = load(path, TOKENS)
         n = len(tokens["id"])
         cut = int(tokens.facts["truncated"])
-        told = f"{path.stem} cuts {cut:,} of {n:,} texts, {len(tokens['token']):,} tokens in all"
-        yield Check("tokens", cut <= CUT * n, told)
+        ends = {"left": "the beginning", "right": "the end"}[tokens.facts["side"]]
+        asked = task and tokens.facts["side"] == "right"
+        told = f"{path.stem} cuts {ends}{', question and answer,' * asked} of {cut:,} of {n:,} "
+        told += f"texts, {len(tokens['token']):,} tokens in all"
+        yield Check("tokens", cut <= CUT * n * (not asked), told)
 
 
 def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:
