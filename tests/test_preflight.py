@@ -217,6 +217,22 @@ def test_a_text_of_a_task_that_loses_its_question_is_told(
     assert found.told == f"{told}2,000 tokens in all"
 
 
+def test_a_coordinate_that_decides_cosines_is_told() -> None:
+    write_examples()
+    x = np.random.default_rng(0).normal(size=(50, 100)).astype(np.float32)
+    moved = x.copy()
+    moved[:, 7] += 20
+    arrays = {"id": np.arange(50), "layer_-1": moved, "layer_0": x}
+    facts = {"dataset": "films", "model": {}, "storage": "float32",
+             "loss": {"layer_-1": 0.0, "layer_0": 0.0}}  # fmt: skip
+    save(Artifact("activations", arrays, facts), "results/films/activations/b.safetensors")
+    found = [check for check in preflight(parse(CONFIG), "films") if check.name == "norm"]
+    told = {check.told.partition(":")[0]: check for check in found}
+    assert told["b, layer_-1"].good is False
+    assert told["b, layer_0"].good is True
+    assert told["b, layer_-1"].told.startswith("b, layer_-1: coordinate 7 holds 8")
+
+
 def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
     """The ceiling as networks have it: the mean over two starting points."""
     rows = [

@@ -342,6 +342,21 @@ def test_regions_do_not_depend_on_the_order_of_the_inputs(chain: Chain) -> None:
         assert turned.facts["tau_hard"] == straight.facts["tau_hard"]
 
 
+def test_a_coordinate_that_decides_cosines_is_in_the_log(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    weak, activations = overlap_inputs(chain)
+    overlap(weak, activations, settings=OverlapSettings())
+    assert caplog.text == ""
+    x = activations["layer_-1"].copy()
+    x[:, 5] += 100
+    moved = replace(activations, arrays={**activations.arrays, "layer_-1": x})
+    overlap(weak, moved, settings=OverlapSettings())
+    (line,) = caplog.messages
+    assert line.startswith("overlap films: coordinate 5 holds 9")
+    assert line.endswith("% of the squared norm of the strong vectors")
+
+
 def test_thresholds_can_be_numbers_and_quantiles(chain: Chain) -> None:
     settings = parse_as(
         OverlapSettings, {"overlap": {"tau_hard": 0.3, "tau_overlap": {"quantile": 0.5}}}
