@@ -179,6 +179,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("overlap.similarity", "dot", {"overlap", "select", "student"}),
         ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select", "student"}),
         ("weak_supervision.lfs", ["afinn", "vader", "negation"], {"label_matrix"}),
+        ("weak_supervision.lexicons", "mended", {"label_matrix"}),
         ("weak_supervision.restarts", 3, {"student"}),
         ("weak_supervision.proportions", [0, 1], {"student"}),
         ("selection.paths", {"rounds": 7}, {"select"}),

@@ -258,7 +258,7 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "synthetic_figures": lambda c, job: {},
     "wrench_votes": lambda c, job: {},
     "wrench_features": lambda c, job: {},
-    "label_matrix": lambda c, job: _fields(c.weak_supervision, "lfs"),
+    "label_matrix": lambda c, job: _fields(c.weak_supervision, "lfs", "lexicons"),
     "label_model": lambda c, job: {"label_model": job["weak"]},
     "student": _student,
     "weak_supervision_tables": lambda c, job: _fields(c, "evaluation"),
