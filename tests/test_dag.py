@@ -180,6 +180,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("overlap.similarity", "dot", {"overlap", "select", "student"}),
         ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select", "student"}),
         ("weak_supervision.lfs", ["afinn", "vader", "negation"], {"label_matrix"}),
+        ("weak_supervision.lexicons", "mended", {"label_matrix"}),
         ("weak_supervision.restarts", 3, {"student"}),
         ("weak_supervision.proportions", [0, 1], {"student"}),
         ("selection.paths", {"rounds": 7}, {"select"}),
@@ -232,6 +233,22 @@ def test_edit_changes_the_settings_of_the_stages_it_concerns(
     path: str, value: Any, expected: set[str]
 ) -> None:
     assert stages(affected(path, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sides"),
+    [(None, ("left", "right")), ("right", ("right", "right")), ("left", ("left", "left"))],
+)
+def test_texts_of_tasks_are_cut_where_question_and_answer_are_not(
+    chosen: str | None, sides: tuple[str, str]
+) -> None:
+    data = example()
+    data["models"]["six"]["truncation"] = chosen
+    found = [
+        json.loads(dag.settings(parse(data), "tokenize", dataset=name, model="six"))["truncation"]
+        for name in ("yes", "films")
+    ]
+    assert tuple(found) == sides
 
 
 def test_edit_of_one_dataset_or_model_or_pair_concerns_no_other() -> None:

@@ -161,7 +161,7 @@ def test_configuration_of_a_model_that_cannot_be_read_leaves_the_width_unknown(
 def write_tokens(model: str, n: int, each: int) -> None:
     arrays = {"id": np.arange(n), "start": np.arange(n + 1) * each,
               "token": np.zeros(n * each, dtype=np.int32)}  # fmt: skip
-    facts = {"dataset": "boolq", "truncated": 0}
+    facts = {"dataset": "boolq", "truncated": 0, "side": "left"}
     save(Artifact("tokens", arrays, facts), f"results/boolq/tokens/{model}.safetensors")
 
 

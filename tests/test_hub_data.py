@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 import w2s
 from w2s.data.hub import HubRows, load_rows
+from w2s.data.hub_splits import splits_of
 from w2s.data.task import Task
 from w2s.errors import DataError
 from w2s.models.source import Source
@@ -427,6 +429,27 @@ def test_offline_gives_the_same_rows_of_the_same_commit(hub, online, home, commi
         assert "load it once on a machine with network, or give a copy as `local`" in message
 
 
+def test_a_cache_without_a_list_of_its_files_is_read_only_if_it_is_known_to_be_whole(hub, tmp_path):
+    """As versions of huggingface_hub before 2.4 leave it."""
+    names = ("glue", "lines", "two")
+    jobs = {name: GOOD[name] for name in names}
+    environment = hub.environment(tmp_path)
+    online = process(environment, jobs)
+    trees = list(tmp_path.rglob("trees/*.json"))
+    assert len(trees) == 3
+    for path in trees:
+        path.unlink()
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    found = process(offline, jobs)
+    assert found["glue"] == online["glue"]  # README.md and the files' names say how many there are
+    for name in ("lines", "two"):
+        assert "without the list of those that belong to them" in found[name]["error"]
+    (shard,) = tmp_path.rglob("cola/train-00001-of-00002.parquet")
+    shard.unlink()
+    assert "found 1 of 2 files train-*" in process(offline, {"": GOOD["glue"]})[""]["error"]
+    assert process(environment, jobs) == online  # fetched again
+
+
 def test_a_hub_out_of_reach_is_like_offline_mode(hub, online, home):
     with HubServer() as gone:
         nowhere = gone.url
@@ -559,11 +582,91 @@ def test_a_copy_that_cannot_be_read_is_one_line(tmp_path, make, changes, expecte
 def test_a_copy_that_lacks_a_file_is_noticed(tmp_path):
     copy = write(tmp_path / "copy", glue_files())
     (copy / "cola" / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match=r"cannot be read .NonMatchingSplitsSizesError"):
+    with pytest.raises(DataError, match=r"found 1 of 2 files train-\*, expected also number 00001"):
         read(copy, config="cola", test=("validation",))
+    (copy / "cola" / "train-00000-of-00002.parquet").rename(
+        copy / "cola" / "train-00000-of-00001.parquet"
+    )
+    with pytest.raises(DataError) as error:
+        read(copy, config="cola", test=("validation",))
+    assert str(error.value) == (
+        "dataset owner/name (cola), split train: found 12 rows, expected 24 as `dataset_info` in "
+        "README.md says; a file is missing or README.md is of other files: fetch all of it again, "
+        "or correct README.md"
+    )
+    assert read(copy, config="cola", train=("test",), test=("validation",)).n_rows["test"] == 12
     (copy / "ax" / "test-00000-of-00001.parquet").unlink()
     with pytest.raises(DataError, match="found no data files"):
         read(copy, config="ax", train=("test",), test=(), held_out=2)
+
+
+def csv(*texts: str) -> bytes:
+    return "".join(["sentence\n", *(f"{text}\n" for text in texts)]).encode()
+
+
+PAIR = {"train.csv": csv("a", "b"), "test.csv": csv("c")}
+LISTED = b"""---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: train-test-split/a.csv}
+  - {split: test, path: train-test-split/b.csv}
+---
+"""
+ELSEWHERE = b"---\nconfigs:\n- config_name: default\n  data_dir: my-test\n---\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        below("train-test-split", PAIR),
+        below("run-test", PAIR),
+        below("a[1]/test set", PAIR),
+        {"train/x.csv": csv("a", "b"), "test/x.csv": csv("c")},
+        {"Train.csv": csv("a", "b"), "x/v1.0-eval.csv": csv("c"), ".x/train.csv": csv("d")},
+        {"data/train-00000-of-00002.csv": csv("a"), "data/train-00001-of-00002.csv": csv("b"),
+         "data/test-00000-of-00001.csv": csv("c")},
+        {"train-test-split/a.csv": csv("a", "b"), "train-test-split/b.csv": csv("c"),
+         "README.md": LISTED},
+        {**below("my-test", PAIR), "README.md": ELSEWHERE},
+    ],
+    ids=",".join,
+)  # fmt: skip
+def test_names_of_folders_put_no_row_into_another_split(tmp_path, files):
+    found = read(write(tmp_path / "copy", files), columns=("sentence",))
+    assert list(found.source_id) == ["train/0", "train/1", "test/0"]
+    assert [json.loads(row)["sentence"] for row in found.row] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"train_test.csv": csv("a"), "test.csv": csv("b")}, "train_test.csv, which is named for "
+         "test and train"),
+        ({**PAIR, "train/test.csv": csv("c")}, "train/test.csv, which is named for test and train"),
+        ({**PAIR, "run-test/x.csv": csv("c")}, "run-test/x.csv, whose folder only names a split"),
+        ({"data/train-00000-of-00002.csv": csv("a"), "test.csv": csv("b")}, "found 1 of 2 files "
+         "train-*, expected also number 00001"),
+    ],
+)  # fmt: skip
+def test_files_that_say_two_splits_or_too_little_are_refused(tmp_path, files, expected):
+    copy = write(tmp_path / "copy", files)
+    with pytest.raises(DataError, match=re.escape(expected)) as error:
+        read(copy, columns=("sentence",))
+    assert str(error.value).startswith("dataset owner/name: found ")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_splits_of_one_folder_may_have_any_name_that_is_asked_for():
+    files = ["validation_matched.csv", "validation_mismatched-00000-of-00001.csv", "train.csv",
+             "notes.csv"]  # fmt: skip
+    assert splits_of(files, ("train", "validation_matched", "validation_mismatched")) == {
+        "train": ["train.csv"],
+        "validation_matched": ["validation_matched.csv"],
+        "validation_mismatched": ["validation_mismatched-00000-of-00001.csv"],
+    }
+    assert splits_of(["b.csv", "a.csv"], ("train",)) == {"train": ["a.csv", "b.csv"]}
+    assert splits_of([], ("train",)) == {"train": []}
 
 
 def test_files_of_different_columns_are_one_line(tmp_path):

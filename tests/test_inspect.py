@@ -13,6 +13,7 @@ from w2s.artifacts import load, save
 from w2s.errors import ArtifactError
 from w2s.inspect import describe
 from w2s.kinds import KINDS
+from w2s.methods.similarity import dominant_coordinate
 
 
 def test_kind_facts_and_provenance_are_shown(chain: Chain) -> None:
@@ -44,6 +45,12 @@ def test_arrays_are_shown_with_type_shape_range_and_missing_values(chain: Chain)
         assert f"{word} {count}" in region
     (ids,) = [line for line in lines if line.startswith("  · id ")]
     assert "mean" not in ids
+
+
+def test_vectors_are_shown_with_the_coordinate_that_counts_most(chain: Chain) -> None:
+    path = chain / "activations-small.safetensors"
+    (line,) = [line for line in describe(path).splitlines() if line.startswith("  · layer_-1 ")]
+    assert line.endswith(f"; {dominant_coordinate([load(path)['layer_-1']])}")
 
 
 def test_rows_are_shown_with_the_text_of_their_id(chain: Chain) -> None:

@@ -16,6 +16,7 @@ from w2s.data.labeling_functions import (
     label_matrix,
     words_of,
 )
+from w2s.data.lexicon_texts import apart, written_out
 from w2s.errors import W2SError
 
 PACKAGES = ("vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald")
@@ -230,3 +231,51 @@ def test_abstentions_have_one_value_in_the_project():
     from w2s.methods import lf_analysis
 
     assert labeling_functions.ABSTAIN == lf_analysis.ABSTAIN == -1
+
+
+# what is read in the place of a text
+
+
+@EVERY
+@pytest.mark.parametrize("mended", [False, True])
+def test_typographic_signs_are_those_of_a_typewriter(name, mended):
+    typed = ["It isn't good", "don't miss it", 'a "heavy-handed" mess', "so-so, :'("]
+    printed = ["It isn’t good", "don‘t miss it", "a “heavy‑handed” me\xadss", "so‐so, :’("]
+    votes = [label_matrix(texts, [name], mended=mended).tolist() for texts in (typed, printed)]
+    assert votes[0] == votes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "packaged", "mended"),
+    [
+        ("vader", "The film isn’t good", 0, 0),
+        ("afinn", "The film isn’t good", 1, 0),
+        ("textblob", "The film isn't good", 1, 0),
+        ("afinn", "I can't stand it", 0, 0),
+        ("harvard_iv4", "a good film, the best; I love it", -1, 1),
+        ("harvard_iv4", "a painful failure", 0, 0),
+        ("vader", "a feel-good movie", -1, 1),
+        ("textblob", "a feel-good movie", -1, 1),
+        ("movie_words", "a heartfelt-witty movie", -1, 1),
+        ("movie_words", "a heavy-handed movie", 0, 0),
+    ],
+)
+def test_mended_lexicons_by_hand(name, text, packaged, mended):
+    found = [label_matrix([text], [name], mended=on)[0, 0] for on in (False, True)]
+    assert found == [packaged, mended]
+
+
+def test_contractions_are_written_out():
+    assert (
+        written_out("I can't, won't, shan't; it ain't")
+        == "I can not, will not, shall not; it is not"
+    )
+    assert written_out("Isn't it? DON'T") == "Is not it? DO not"
+    assert written_out("I can't stand it, can't I") == "I can't stand it, can not I"
+    assert written_out("nothing to write out") == "nothing to write out"
+
+
+def test_compounds_are_taken_apart_but_for_known_ones():
+    known = frozenset({"heavy-handed"})
+    text = "A well-made, (Heavy-handed) so-so film - no :-) here"
+    assert apart(text, known) == "A well made, (Heavy-handed) so so film - no :-) here"

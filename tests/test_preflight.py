@@ -180,10 +180,10 @@ def test_length_shows_quantiles_of_characters() -> None:
     assert checks()["length"].told.startswith("characters of a text: ")
 
 
-def write_tokens(model: str, truncated: int, n: int = 100) -> None:
+def write_tokens(model: str, truncated: int, n: int = 100, side: str = "right") -> None:
     arrays = {"id": np.arange(n), "start": np.arange(n + 1) * 20,
               "token": np.zeros(20 * n, dtype=np.int32)}  # fmt: skip
-    facts = {"dataset": "films", "truncated": truncated}
+    facts = {"dataset": "films", "truncated": truncated, "side": side}
     save(Artifact("tokens", arrays, facts), f"results/films/tokens/{model}.safetensors")
 
 
@@ -193,7 +193,44 @@ def test_texts_that_are_cut_are_told(cut: int, good: bool) -> None:
     write_tokens("a", cut)
     found = checks()["tokens"]
     assert found.good is good
-    assert found.told == f"a cuts {cut} of 100 texts, 2,000 tokens in all"
+    assert found.told == f"a cuts the end of {cut} of 100 texts, 2,000 tokens in all"
+
+
+@pytest.mark.parametrize(
+    ("side", "cut", "good", "told"),
+    [
+        ("left", 5, True, "a cuts the beginning of 5 of 100 texts, "),
+        ("left", 6, False, "a cuts the beginning of 6 of 100 texts, "),
+        ("right", 0, True, "a cuts the end, question and answer, of 0 of 100 texts, "),
+        ("right", 1, False, "a cuts the end, question and answer, of 1 of 100 texts, "),
+    ],
+)
+def test_a_text_of_a_task_that_loses_its_question_is_told(
+    side: str, cut: int, good: bool, told: str
+) -> None:
+    write_examples()
+    write_tokens("a", cut, side=side)
+    films = {"source": "hub", "task": "quail"}
+    config = parse({**CONFIG, "datasets": {**CONFIG["datasets"], "films": films}})
+    found = next(check for check in preflight(config, "films") if check.name == "tokens")
+    assert found.good is good
+    assert found.told == f"{told}2,000 tokens in all"
+
+
+def test_a_coordinate_that_decides_cosines_is_told() -> None:
+    write_examples()
+    x = np.random.default_rng(0).normal(size=(50, 100)).astype(np.float32)
+    moved = x.copy()
+    moved[:, 7] += 20
+    arrays = {"id": np.arange(50), "layer_-1": moved, "layer_0": x}
+    facts = {"dataset": "films", "model": {}, "storage": "float32",
+             "loss": {"layer_-1": 0.0, "layer_0": 0.0}}  # fmt: skip
+    save(Artifact("activations", arrays, facts), "results/films/activations/b.safetensors")
+    found = [check for check in preflight(parse(CONFIG), "films") if check.name == "norm"]
+    told = {check.told.partition(":")[0]: check for check in found}
+    assert told["b, layer_-1"].good is False
+    assert told["b, layer_0"].good is True
+    assert told["b, layer_-1"].told.startswith("b, layer_-1: coordinate 7 holds 8")
 
 
 def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
@@ -275,8 +312,8 @@ def test_only_what_the_configuration_names_is_read() -> None:
     write_tokens("gone", 9)
     found = preflight(parse(CONFIG), "films")
     told = [check.told for check in found if check.name in ("floor", "probes", "tokens")]
-    assert [line.partition(",")[0] for line in told] == [
-        "a cuts 1 of 100 texts", "a--b: weak floor 0.700", "a--c: not trained yet"
+    assert [line.partition(",")[0].partition(";")[0] for line in told] == [
+        "a cuts the end of 1 of 100 texts", "a--b: weak floor 0.700", "a--c: not trained yet"
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference.overlap import similarity_matrix
 
-from w2s.methods.similarity import max_similarity
+from w2s.methods.similarity import dominant_coordinate, max_similarity
 
 LIGHT = settings(max_examples=100)
 ROOT_HALF = np.sqrt(0.5)
@@ -138,3 +138,32 @@ def test_no_points():
 def test_one_dimension():
     found = max_similarity([[2.0], [-3.0], [0.0]], [[5.0]], absolute=False)
     np.testing.assert_array_equal(found, [1, -1, 0])
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_dominant_coordinate_by_hand_in_blocks_of_any_size(size):
+    rows = np.tile(np.float32([1, -3, 0, 2] + [0] * 96), (100, 1))
+    found = dominant_coordinate(rows[i : i + size] for i in range(0, 100, size))
+    assert (found.coordinate, found.share, found.strong) == (1, pytest.approx(9 / 14), True)
+    assert str(found) == "coordinate 1 holds 64.3% of the squared norm"
+
+
+@pytest.mark.parametrize(
+    ("offset", "width", "strong"),
+    [(0, 256, False), (3, 256, False), (10, 256, True), (0, 4, False)],
+)
+def test_an_offset_of_one_coordinate_is_told_where_it_changes_regions(offset, width, strong):
+    rows = np.random.default_rng(0).normal(size=(1000, width)).astype(np.float32)
+    rows[:, 2] += offset
+    found = dominant_coordinate([rows])
+    assert found.strong is strong
+    if offset:
+        assert found.coordinate == 2
+        assert found.share == pytest.approx((1 + offset**2) / (width + offset**2), abs=0.02)
+
+
+def test_dominant_coordinate_of_nothing():
+    assert dominant_coordinate([np.zeros((3, 2))]).share == 0
+    assert not dominant_coordinate([np.zeros((0, 2), np.float32)]).strong
+    huge = dominant_coordinate([np.full((2, 3), 1e30, np.float32)])  # squares beyond float32
+    assert huge.share == pytest.approx(1 / 3)

@@ -218,7 +218,7 @@ def test_tokens_are_those_of_the_examples_in_their_order(chain: Chain) -> None:
     for model, extra in (("small", 2), ("large", 1)):
         tokens = load(chain / f"tokens-{model}.safetensors")
         assert tokens["id"].tolist() == found["id"].tolist()
-        assert tokens.facts == {"dataset": "films", "truncated": 0}
+        assert tokens.facts == {"dataset": "films", "truncated": 0, "side": "right"}
         lengths = np.diff(tokens["start"]).tolist()
         assert lengths == [len(text.split()) + extra for text in found["text"]]
 
@@ -340,6 +340,21 @@ def test_regions_do_not_depend_on_the_order_of_the_inputs(chain: Chain) -> None:
         turned = overlap(*inputs, settings=OverlapSettings())["regions"]
         assert by_id(turned, "region") == by_id(straight, "region")
         assert turned.facts["tau_hard"] == straight.facts["tau_hard"]
+
+
+def test_a_coordinate_that_decides_cosines_is_in_the_log(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    weak, activations = overlap_inputs(chain)
+    overlap(weak, activations, settings=OverlapSettings())
+    assert caplog.text == ""
+    x = activations["layer_-1"].copy()
+    x[:, 5] += 100
+    moved = replace(activations, arrays={**activations.arrays, "layer_-1": x})
+    overlap(weak, moved, settings=OverlapSettings())
+    (line,) = caplog.messages
+    assert line.startswith("overlap films: coordinate 5 holds 9")
+    assert line.endswith("% of the squared norm of the strong vectors")
 
 
 def test_thresholds_can_be_numbers_and_quantiles(chain: Chain) -> None:

@@ -18,6 +18,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
+from w2s.data.tasks import TASKS
 from w2s.errors import DataError
 from w2s.models.source import Source, describe, parse_source
 from w2s.models.tokenizer import CHUNK, tokenize
@@ -83,6 +84,29 @@ def test_long_texts_are_cut_on_the_asked_side_and_counted(
         room = max_length - sum(extra)
         kept = inner[:room] if side == "right" else inner[max(0, len(inner) - room) :]
         assert ids == long[: extra[0]] + kept + long[len(long) - extra[1] :]
+
+
+@FAMILIES
+def test_a_long_passage_cut_on_the_left_keeps_question_and_answer(
+    family: str, models: dict[str, Path]
+) -> None:
+    """Cut on the right, a right and a wrong answer give the same tokens."""
+    row = {"context": "the film was good " * 100, "question": "was the film good ?",
+           "answers": [tiny.GOOD[0], *tiny.BAD[:3]], "correct_answer_id": 0}  # fmt: skip
+    made = [TASKS["quail"].format(row, np.random.default_rng(seed)) for seed in range(20)]
+    texts = {found[1]: found[0] for found in made if found}
+    ends = [texts[label].partition("\n\n")[2] for label in (0, 1)]
+    both = [texts[0], texts[1]]
+    right, left = (
+        tokens(models[family], both, max_length=200, truncation=side)[0]
+        for side in ("right", "left")
+    )
+    assert right[0] == right[1]
+    assert left[0] != left[1]
+    for ids, end in zip(left, ends, strict=True):
+        kept = tokens(models[family], [end], max_length=200)[0][0]
+        inner = kept[1 if family != "gpt2" else 0 :]  # after what begins a text
+        assert ids[-len(inner) :] == inner
 
 
 @FAMILIES

@@ -219,7 +219,11 @@ class ModelBase(Strict):
     max_length: Annotated[int, Field(ge=1)] = Field(
         512, description="Longest text in tokens; longer ones are cut and counted."
     )
-    truncation: Literal["right", "left"] = Field("right", description="Side that is cut.")
+    truncation: Literal["right", "left"] | None = Field(
+        None,
+        description="Side that is cut. If not given, texts of tasks of the hub are cut on the left "
+        "(they end in question and answer), others on the right.",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the forward pass; vectors leave it as float32."
     )

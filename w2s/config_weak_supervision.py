@@ -34,6 +34,12 @@ class WeakSupervisionConfig(Strict):
     lfs: Annotated[tuple[LF, ...], Field(min_length=1)] = Field(
         get_args(LF), description="LFs for datasets of texts; others bring their own."
     )
+    lexicons: Literal["packaged", "mended"] = Field(
+        "packaged",
+        description="How lexicons read texts. `mended`: contractions written out for AFINN and "
+        'TextBlob, which find "isn\'t good" positive; compounds in parts; all words of the '
+        "Harvard IV-4 dictionary, whose package drops good, best and love.",
+    )
     label_models: Annotated[tuple[LabelModelName, ...], Field(min_length=1)] = Field(
         get_args(LabelModelName), description="Which label models."
     )

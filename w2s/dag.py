@@ -13,7 +13,7 @@ from typing import Any
 
 from w2s.config import Config
 from w2s.config_selection import Partition
-from w2s.config_sources import holds_features
+from w2s.config_sources import HubDataset, holds_features
 from w2s.config_spine import Pair
 from w2s.config_weak_supervision import OWN_FEATURES
 from w2s.dag_sources import (
@@ -234,15 +234,20 @@ def _finetune_strong(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
     return {**pair, **_finetune(config, job["strong"], *names)}
 
 
+def _tokenize(config: Config, job: Mapping[str, str]) -> dict[str, Any]:
+    model = config.models[job["model"]]
+    task = isinstance(config.datasets[job["dataset"]], HubDataset)
+    side = model.truncation or ("left" if task else "right")
+    return {**_fields(model, "max_length", "trust_remote_code"), "truncation": side}
+
+
 _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "fetch": lambda c, job: {"package": packages(c)[job["resource"]].model_dump(mode="json")},
     "examples": _examples,
     "fetch_task": lambda c, job: tasks(c)[job["task"]],
     "task_examples": _task_examples,
     "split": lambda c, job: {"dataset": job["dataset"], "seed": int(job["seed"])},
-    "tokenize": lambda c, job: _fields(
-        c.models[job["model"]], "max_length", "truncation", "trust_remote_code"
-    ),
+    "tokenize": _tokenize,
     "activations": _activations,
     "gather_activations": _gather_activations,
     "weak_labels": _weak_labels,
@@ -265,7 +270,7 @@ _SETTINGS: dict[str, Callable[[Config, Mapping[str, str]], dict[str, Any]]] = {
     "synthetic_figures": lambda c, job: {},
     "wrench_votes": lambda c, job: {},
     "wrench_features": lambda c, job: {},
-    "label_matrix": lambda c, job: _fields(c.weak_supervision, "lfs"),
+    "label_matrix": lambda c, job: _fields(c.weak_supervision, "lfs", "lexicons"),
     "label_model": lambda c, job: {"label_model": job["weak"]},
     "student": _student,
     "weak_supervision_tables": lambda c, job: _fields(c, "evaluation"),

@@ -12,6 +12,7 @@ import numpy as np
 from w2s.artifacts import Artifact, load
 from w2s.errors import W2SError
 from w2s.kinds import EXAMPLES, KINDS, Kind
+from w2s.methods.similarity import dominant_coordinate
 from w2s.spool import blocks
 
 WIDTH = 60  # characters of a text that are shown
@@ -67,7 +68,10 @@ def _array(name: str, array: Any) -> str:
     nan = f", {array.size - known} NaN" if known < array.size else ""
     if not known or name == "id":
         return head + nan
-    return f"{head}  {low:.6g} to {high:.6g}, mean {total / known:.6g}{nan}"
+    told = f"{head}  {low:.6g} to {high:.6g}, mean {total / known:.6g}{nan}"
+    if name.startswith("layer_") and known == array.size:
+        told += f"; {dominant_coordinate(blocks(array))}"
+    return told
 
 
 def _rows(artifact: Artifact, path: Path, count: int) -> str:

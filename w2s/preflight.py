@@ -1,9 +1,10 @@
 """`w2s preflight`: whether a dataset can say something about weak-to-strong generalization.
 
 The first checks need the examples only, so they cost no GPU time: size, balance, length, groups on
-both sides, and whether the label shows in the length of a text. The last ones need the probes of
-some pair: a floor above always giving the more frequent label, a ceiling above both, and a gap
-between them that PGR can be a share of.
+both sides, and whether the label shows in the length of a text. Others need token ids, and vectors:
+whether one coordinate decides their cosines. The last ones need the probes of some pair: a floor
+above always giving the more frequent label, a ceiling above both, and a gap between them that PGR
+can be a share of.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import numpy as np
 from w2s.artifacts import Artifact, load
 from w2s.checks import Array
 from w2s.config import Config
+from w2s.config_sources import HubDataset
 from w2s.errors import ArtifactError
-from w2s.kinds import EXAMPLES, METRICS, TOKENS
+from w2s.kinds import ACTIVATIONS, EXAMPLES, METRICS, TOKENS
+from w2s.methods.similarity import dominant_coordinate
+from w2s.spool import blocks
 
 SMALL = 500  # texts of the pool: with fewer, chance decides more than the data
 CUT = 0.05  # share of texts that lose words
@@ -66,7 +70,7 @@ def preflight(config: Config, dataset: str) -> list[Check]:
             f"`snakemake --cores 1 texts` and your --configfile"
         )
     examples = load(path, EXAMPLES)
-    checks = [*_examples(examples), *_tokens(config, folder)]
+    checks = [*_examples(examples), *_tokens(config, dataset), *_norms(config, dataset)]
     return [*checks, *_probes(config, folder, examples["label"][examples["part"] == "test"])]
 
 
@@ -136,15 +140,36 @@ def length_rule(length: Array, label: Array) -> LengthRule:
     return LengthRule(float(values[best]), above=bool(above[best] >= below[best]))
 
 
-def _tokens(config: Config, folder: Path) -> Iterator[Check]:
-    for path in (folder / "tokens" / f"{model}.safetensors" for model in sorted(config.models)):
-        if not path.is_file():
-            continue
+def _files_of(config: Config, dataset: str, what: str) -> Iterator[Path]:
+    """Files of the configured models that are there."""
+    for model in sorted(config.models):
+        path = Path(config.results) / dataset / what / f"{model}.safetensors"
+        if path.is_file():
+            yield path
+
+
+def _tokens(config: Config, dataset: str) -> Iterator[Check]:
+    """What each tokenizer cuts; a text of a task must not lose its end, question and answer."""
+    task = isinstance(config.datasets[dataset], HubDataset)
+    for path in _files_of(config, dataset, "tokens"):
         tokens = load(path, TOKENS)
         n = len(tokens["id"])
         cut = int(tokens.facts["truncated"])
-        told = f"{path.stem} cuts {cut:,} of {n:,} texts, {len(tokens['token']):,} tokens in all"
-        yield Check("tokens", cut <= CUT * n, told)
+        ends = {"left": "the beginning", "right": "the end"}[tokens.facts["side"]]
+        asked = task and tokens.facts["side"] == "right"
+        told = f"{path.stem} cuts {ends}{', question and answer,' * asked} of {cut:,} of {n:,} "
+        told += f"texts, {len(tokens['token']):,} tokens in all"
+        yield Check("tokens", cut <= CUT * n * (not asked), told)
+
+
+def _norms(config: Config, dataset: str) -> Iterator[Check]:
+    """Whether one coordinate decides the cosines of a model's vectors."""
+    for path in _files_of(config, dataset, "activations"):
+        activations = load(path, ACTIVATIONS, by_rows=True)
+        for name, layer in activations.arrays.items():
+            if name != "id":
+                found = dominant_coordinate(blocks(layer))
+                yield Check("norm", not found.strong, f"{path.stem}, {name}: {found}")
 
 
 def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:

@@ -216,6 +216,9 @@ class LabelMatrixSettings(Strict):
     """Which labeling functions read the texts."""
 
     lfs: tuple[LF, ...] = Field(description="Names of the labeling functions.", min_length=1)
+    lexicons: Literal["packaged", "mended"] = Field(
+        "packaged", description="How lexicons read texts."
+    )
 
 
 class LabelModelSettings(Strict):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.data.hub_files import download, open_copy, prepare, quiet, reading, title
+from w2s.data.hub_files import download, listed, open_copy, prepare, quiet, reading, title
 from w2s.data.task import Task
 from w2s.errors import DataError
 
@@ -49,9 +49,10 @@ def load_rows(
     objects; the tables of all rows are made in the temporary folder (TMPDIR) for the time it takes.
 
     With `copy`, no network is used. It is a folder that `DatasetDict.save_to_disk` wrote, or one of
-    data files (parquet, jsonl, csv, ...) by the rules of `datasets`: a copy of the repository with
-    its README.md, or files or folders named for their splits. A configuration or `data_dir` of the
-    task is a folder of the copy; where there is none, the copy holds nothing else.
+    data files (parquet, jsonl, csv, ...): a copy of the repository with its README.md, or files or
+    folders named for their splits, `train.csv` or `train/a.csv`. A configuration or
+    `data_dir` of the task is a folder of the copy; where there is none, the copy holds nothing
+    else.
 
     Args:
         task: The dataset, its splits and columns.
@@ -65,8 +66,10 @@ def load_rows(
 
     Raises:
         DataError: no such repository, revision, configuration, split or column; a gated repository
-            without access; no network and nothing in the cache; a loading script; unreadable files;
-            fewer rows than are held out; or a value that JSON cannot hold.
+            without access; no network and not all files, or no way to know, in the cache; a loading
+            script; unreadable files; names that say two splits; fewer files or rows than README.md,
+            or the names of files, say; fewer rows than are held out; or a value that JSON cannot
+            hold.
     """
     if most < 1:
         raise DataError(f"{title(task)}: found at most {most} rows, expected 1 or more")
@@ -74,7 +77,10 @@ def load_rows(
         if copy is None:
             folder = download(task, revision)
             with reading(task, f"commit {folder.name[:8]}"):
-                splits = prepare(task, folder, task.config, task.data_dir, Path(tables))
+                whole = listed(task, folder.name)
+                splits = prepare(
+                    task, folder, task.config, task.data_dir, Path(tables), whole=whole
+                )
         else:
             folder = copy
             with reading(task, f"the local copy '{copy.name}'"):

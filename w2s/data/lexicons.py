@@ -123,3 +123,10 @@ BOOSTERS = _words(
 
 SMILES = _words(":) :-) :] :D :-D =) =D ;) ;-) ;D (: (-: :P :-P XD xD <3 ^_^ ☺ ♥ ❤")
 FROWNS = _words(":( :-( :[ :'( =( ;( ): )-: :/ :-/ =/ D: :S </3 -_- >:( T_T")
+
+COMPOUNDS = frozenset(
+    word
+    for lexicon in (GENERAL, MOVIES, PRODUCTS, EDITORIALS, TWEETS)
+    for word in (*lexicon.positive, *lexicon.negative)
+    if "-" in word
+)

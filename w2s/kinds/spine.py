@@ -67,7 +67,11 @@ TOKENS = Kind(
         "start": Array("int64", "text i is token[start[i]:start[i + 1]]", ("n+1",)),
         "token": Array("int32", "token ids, special tokens included", ("tokens",)),
     },
-    {**DATASET, "truncated": "texts that were longer than max_length and were cut"},
+    {
+        **DATASET,
+        "truncated": "texts that were longer than max_length and were cut",
+        "side": "left or right: where they were cut",
+    },
     suffix=".safetensors",
 )
 ACTIVATIONS = Kind(

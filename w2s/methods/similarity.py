@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from w2s.checks import Array
 
+TALL, EVEN = 0.1, 4  # share of a coordinate that is told, and how often its even share
 BLOCK = 2048  # rows of a tile's sides: 16 MB of float32, near the cache and at the matrix peak
 
 
@@ -45,6 +48,39 @@ def max_similarity(
             if absolute:
                 np.maximum(running, -product.min(axis=1), out=running)
     return best
+
+
+@dataclass(frozen=True)
+class Dominant:
+    """The coordinate that counts most in norms, and so in cosines.
+
+    Attributes:
+        coordinate: Its number, from 0.
+        share: Its part of the sum of all squares, in [0, 1]; 0 where all are 0.
+        strong: Whether that is more than a tenth, and four times its even part: cosines of such
+            vectors are those of this coordinate first, and an offset of it, as some models have,
+            moves the regions.
+    """
+
+    coordinate: int
+    share: float
+    strong: bool
+
+    def __str__(self) -> str:
+        return f"coordinate {self.coordinate} holds {self.share:.1%} of the squared norm"
+
+
+def dominant_coordinate(blocks: Iterable[Array]) -> Dominant:
+    """The coordinate with the largest sum of squares; the first of several.
+
+    Args:
+        blocks: Rows, each block of shape (k, d).
+    """
+    squares = sum(np.einsum("ij,ij->j", block, block, dtype=np.float64) for block in blocks)
+    known = np.atleast_1d(squares)
+    total, most = float(known.sum()), int(np.argmax(known))
+    share = float(known[most]) / total if total > 0 else 0.0
+    return Dominant(most, share, share > max(TALL, EVEN / len(known)))
 
 
 def _same(rows: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from w2s.checks import Array, rows_of
 from w2s.config_spine import OverlapConfig
 from w2s.errors import DegenerateError
 from w2s.methods.overlap import fit_detector
+from w2s.methods.similarity import dominant_coordinate
 from w2s.settings import OverlapSettings
 from w2s.steps.inputs import layer_of, same_job
+
+log = logging.getLogger(__name__)
 
 
 def overlap(
@@ -26,7 +30,10 @@ def overlap(
     same_job(weak_labels=weak_labels, activations=activations)
     layer = layer_of(activations, settings.layer)
     x = layer[rows_of(points["id"], activations["id"], what="activations")]
-    found = regions_of(
+    found = dominant_coordinate([x])
+    if found.strong:
+        log.warning("overlap %s: %s of the strong vectors", weak_labels.facts["dataset"], found)
+    regions = regions_of(
         points,
         x,
         points["part"] == "strong_train",
@@ -34,7 +41,7 @@ def overlap(
         dataset=weak_labels.facts["dataset"],
         seed=weak_labels.facts["seed"],
     )
-    return {"regions": found}
+    return {"regions": regions}
 
 
 def regions_of(

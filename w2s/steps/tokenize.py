@@ -26,4 +26,5 @@ def tokenize(examples: Artifact, model: str, *, settings: TokenizeSettings) -> d
         )
     tell_length(source, np.diff(start))
     arrays = {"id": examples["id"], "start": start, "token": token}
-    return {"tokens": Artifact("tokens", arrays, {"dataset": name, "truncated": cut})}
+    facts = {"dataset": name, "truncated": cut, "side": settings.truncation}
+    return {"tokens": Artifact("tokens", arrays, facts)}
