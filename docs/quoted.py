@@ -1,8 +1,9 @@
-"""Numbers of the default run for the pages that quote them, so that none is typed in.
+"""Numbers of finished runs for the pages that quote them, so that none is typed in.
 
-`docs/results/demo` holds tables of that run. Pages that quote it are templates (`*.jinja`) with
-these functions. `python docs/generate.py --results results/demo` takes the tables of a new run; a
-sentence whose condition no longer holds then stops the pages.
+`docs/results` holds tables of the default run (`demo`) and of `config/finetuning.yaml`
+(`finetuning`). Pages that quote them are templates (`*.jinja`) with these functions. `python
+docs/generate.py --results results/demo` takes the tables of a new run; a sentence whose condition
+no longer holds then stops the pages.
 """
 
 from __future__ import annotations
@@ -16,23 +17,35 @@ from typing import Any
 
 import jinja2
 
-TABLES = Path(__file__).parent / "results" / "demo"
+TABLES = Path(__file__).parent / "results"
 WORLDS = Path(__file__).parent.parent / "benchmarks" / "tables" / "null_worlds.md"
-QUOTED = ("main", "mixing", "comparisons", "regions", "selection", "detection", "weak_supervision",
-          "weak_supervision_comparisons")  # fmt: skip
+QUOTED = {
+    "demo": ("main", "mixing", "comparisons", "regions", "selection", "detection",
+             "weak_supervision", "weak_supervision_comparisons"),
+    "finetuning": ("finetuning", "finetuning_comparisons"),
+}  # fmt: skip
 Row = dict[str, Any]
 
 
 def take(results: Path) -> None:
     """Copy the quoted tables of a finished run."""
-    TABLES.mkdir(parents=True, exist_ok=True)
-    for name in QUOTED:
-        shutil.copyfile(results / "tables" / f"{name}.csv", TABLES / f"{name}.csv")
+    names = QUOTED.get(results.name)
+    if names is None:
+        raise SystemExit(f"{results}: found no quoted run, expected one of {', '.join(QUOTED)}")
+    (TABLES / results.name).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(results / "tables" / f"{name}.csv", path_of(name))
+
+
+def path_of(table: str) -> Path:
+    """Where a quoted table lies."""
+    (run,) = (run for run, names in QUOTED.items() if table in names)
+    return TABLES / run / f"{table}.csv"
 
 
 def rows(table: str, **wanted: Any) -> list[Row]:
     """Rows of a table that have these values, numbers as numbers."""
-    with (TABLES / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+    with path_of(table).open(encoding="utf-8", newline="") as file:
         found = [{key: _value(cell) for key, cell in line.items()} for line in csv.DictReader(file)]
     return [row for row in found if all(row[key] == value for key, value in wanted.items())]
 
@@ -124,7 +137,7 @@ def holds(condition: bool, sentence: str) -> str:
         ValueError: it does not: the sentence is to be rewritten.
     """
     if not condition:
-        raise ValueError(f"no longer true of docs/results/demo: {sentence}")
+        raise ValueError(f"no longer true of docs/results: {sentence}")
     return sentence
 
 

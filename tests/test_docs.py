@@ -243,6 +243,8 @@ QUOTED = {
     "detection": "detection_table",
     "weak_supervision": "weak_supervision_table",
     "weak_supervision_comparisons": "comparisons_table",
+    "finetuning": "finetuning_table",
+    "finetuning_comparisons": "comparisons_table",
 }
 
 
@@ -252,10 +254,10 @@ def quoted(monkeypatch):
     return importlib.import_module("quoted")
 
 
-def test_quoted_tables_of_the_default_run_have_the_declared_columns(quoted):
-    assert set(quoted.QUOTED) == set(QUOTED)
+def test_quoted_tables_have_the_declared_columns(quoted):
+    assert {name for names in quoted.QUOTED.values() for name in names} == set(QUOTED)
     for name, kind in QUOTED.items():
-        header = (quoted.TABLES / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
+        header = quoted.path_of(name).read_text(encoding="utf-8").splitlines()[0]
         assert header.split(",") == list(KINDS[kind].arrays), name
 
 
