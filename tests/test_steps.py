@@ -24,6 +24,7 @@ from w2s import detect_overlap, fit_probes
 from w2s.artifacts import Artifact, load
 from w2s.config import parse_as
 from w2s.data.rows import text_id
+from w2s.data.splits import REASONS
 from w2s.errors import ArtifactError, DataError
 from w2s.evaluation.metrics import calibration_error
 from w2s.methods.cross_validation import CANDIDATES
@@ -98,7 +99,9 @@ def test_examples_of_a_file_are_its_rows(chain: Chain) -> None:
         "dataset": "films",
         "grouped": False,
         "leaks": 0,
-        "dropped": dict.fromkeys(("duplicate", "duplicate with another label", "unbalanced"), 0),
+        "near_duplicates": 0,
+        "near_leaks": 0,
+        "dropped": dict.fromkeys(("duplicate", "duplicate with another label", *REASONS), 0),
     }
 
 
@@ -155,7 +158,8 @@ def test_examples_of_icwsm14_come_from_the_fetched_archive(tmp_path: Path) -> No
     found = examples(manifest, settings=ICWSM14)["examples"]
     assert found.facts["grouped"] is True
     assert found.facts["dropped"] == {
-        **{"ambiguous": 1, "duplicate": 1, "duplicate with another label": 0, "unbalanced": 0}
+        **dict.fromkeys(REASONS, 0),
+        **{"ambiguous": 1, "duplicate": 1, "duplicate with another label": 0},
     }
     assert set(found["group"]) == {str(i) for i in range(20)}
     assert found["text"][0] == "sentence 0 of naïve café"
