@@ -10,6 +10,7 @@ from w2s.checks import Array
 from w2s.errors import DataError
 
 Size = int | float | None
+HALVES = ("weak_train", "strong_train")
 REASONS = ("unbalanced", "more than asked for", "to keep groups whole", "group of the test part")
 
 
@@ -206,28 +207,62 @@ def draw_halves(labels: Array, groups: Array, rng: np.random.Generator) -> Array
 
     Groups go, in random order, to the half that then has the better balance of both classes; ties
     are drawn. Without groups each class is divided exactly (an odd row is drawn) and every such
-    division is equally likely.
+    division is equally likely. Where a half would lack a class that groups could give it, groups
+    that give both halves both classes are placed first, and the others as before.
 
     Args:
         labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,).
+        groups: Any hashable, shape (n,); of two groups or more, neither half is empty.
         rng: Source of the order and of ties.
 
     Returns:
         `"weak_train"` or `"strong_train"` for each row, shape (n,).
     """
-    names = ("weak_train", "strong_train")
+    members = _members(groups)
+    order = [members[index] for index in rng.permutation(len(members))]
+    halves = _place(labels, order, [], rng)
+    if not _both(labels, halves):
+        halves = _place(labels, order, _anchors(labels, order), rng)
+    return halves
+
+
+def _place(
+    labels: Array, order: list[Array], first: list[tuple[int, int]], rng: np.random.Generator
+) -> Array:
+    """Halves by the groups in their order, after those of `first` (group and its half)."""
     halves = np.full(len(labels), "", dtype=object)
     ahead = np.zeros(2, dtype=np.int64)  # per class: rows of weak_train minus rows of strong_train
-    members = _members(groups)
-    for index in rng.permutation(len(members)):
-        rows = members[index]
-        counts = np.bincount(labels[rows], minlength=2)
-        lean = int(np.sum(ahead * counts))  # sign of the change of |ahead|^2 for weak_train
-        side = int(rng.integers(2)) if lean == 0 else int(lean > 0)
+    given = dict(first)
+    for index in (*given, *(i for i in range(len(order)) if i not in given)):
+        counts = np.bincount(labels[order[index]], minlength=2)
+        side = given.get(index)
+        if side is None:
+            lean = int(np.sum(ahead * counts))  # sign of the change of |ahead|^2 for weak_train
+            side = int(rng.integers(2)) if lean == 0 else int(lean > 0)
         ahead += counts if side == 0 else -counts
-        halves[rows] = names[side]
+        halves[order[index]] = HALVES[side]
     return halves
+
+
+def _both(labels: Array, halves: Array) -> bool:
+    """Whether both halves have both classes."""
+    return all(len(set(labels[halves == half])) == 2 for half in HALVES)
+
+
+def _anchors(labels: Array, order: list[Array]) -> list[tuple[int, int]]:
+    """Groups and the halves they go to, so that both have both classes, or at least a row.
+
+    Two groups of both classes do it, or one and a group of each class, or two groups of each
+    class. With none of these there is no such division.
+    """
+    zeros, ones, mixed = (
+        [i for i, rows in enumerate(order) if set(labels[rows]) == kind]
+        for kind in ({0}, {1}, {0, 1})
+    )
+    sets = [(index,) for index in mixed] + list(zip(zeros, ones, strict=False))
+    if len(sets) < 2:
+        sets = [(index,) for index in range(len(order))]
+    return [(index, side) for side, indices in enumerate(sets[:2]) for index in indices]
 
 
 def _members(groups: Sequence[object] | Array) -> list[Array]:
