@@ -603,6 +603,25 @@ def test_columns_of_csv_are_numbers_only_where_nothing_is_lost(tmp_path, file, w
     assert [type(value) for value in found] == [type(value) for value in expected]
 
 
+TYPED = """---
+dataset_info:
+  features:
+  - {name: i, dtype: int64}
+  - {name: t, dtype: string}
+---
+"""
+
+
+def test_a_readme_declares_the_types_of_csv_and_rows_must_fit_the_header(tmp_path):
+    write(tmp_path / "copy", {"README.md": TYPED.encode(), "train.csv": b"i,t\n0,007\n1,NA\n,\n"})
+    found = read(tmp_path / "copy", columns=("i", "t"), test=(), held_out=1)
+    expected = ['{"i": 0, "t": "007"}', '{"i": 1, "t": "NA"}', '{"i": null, "t": ""}']
+    assert sorted(found.row) == expected
+    write(tmp_path / "copy", {"train.csv": b"i,t\n0,1,\n1,2,\n"})
+    with pytest.raises(DataError, match=r"train.csv, row 1: found 3 fields, expected 2 as in"):
+        read(tmp_path / "copy", columns=("i", "t"), test=(), held_out=1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

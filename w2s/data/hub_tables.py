@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -19,6 +20,7 @@ from w2s.data.reader import csv_rows, json_rows, json_value, shown_names
 from w2s.errors import DataError
 
 BATCH = 1000  # rows that are Python objects at one time
+MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]  # in columns of numbers
 ROW = "row"  # the only column of the table of JSON texts
 Kind = Callable[[str], Any]  # the value of a word, or None where it is not the value's spelling
 
@@ -94,9 +96,10 @@ def read_splits(builder: Any, what: str, folder: Path, tables: Path) -> Any:
 def read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenTable] | None:
     """The splits of a folder of CSV or JSON files; None where its README.md says how to read them.
 
-    None also for JSON files that are neither lines of objects nor a list of them. A column of CSV
-    holds whole numbers, numbers or truth values where each of its words is the only spelling of
-    one, or empty; else texts.
+    CSV whose README.md declares columns is checked, and the builder told which are texts. None also
+    for JSON files that are neither lines of objects nor a list of them. A column of CSV holds whole
+    numbers, numbers or truth values where each of its words is the only spelling of one, or empty;
+    else texts.
 
     Args:
         builder: What `datasets` would read the folder with.
@@ -108,7 +111,9 @@ def read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenT
     """
     import datasets
 
-    if builder.name not in ("csv", "json") or builder.info.features or not _plain(builder.config):
+    declared = bool(builder.info.features)
+    kinds = ("csv",) if declared else ("csv", "json")
+    if builder.name not in kinds or not _plain(builder.config):
         return None
     manager = datasets.DownloadManager(
         download_config=datasets.DownloadConfig(cache_dir=str(tables / "extracted"))
@@ -124,8 +129,23 @@ def read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenT
             return None
         place = tables / f"written-{number}.arrow"
         rows = _rows(paths, builder.config.sep if builder.name == "csv" else None)
+        if declared:
+            deque(rows, maxlen=0)  # checks that fields are as many as those of the header
+            continue
         splits[str(split)] = _write(rows, place, words=builder.name == "csv")
+    if declared:
+        _keep_texts(builder)
+        return None
     return splits
+
+
+def _keep_texts(builder: Any) -> None:
+    """Tell a builder of CSV that words of columns declared as texts are neither numbers nor NA."""
+    types = {name: getattr(kind, "dtype", "") for name, kind in builder.info.features.items()}
+    texts = [name for name, kind in types.items() if kind in ("string", "large_string")]
+    builder.config.converters = dict.fromkeys(texts, str)
+    builder.config.keep_default_na = False
+    builder.config.na_values = {name: MISSING for name in types if name not in texts}
 
 
 def _plain(config: Any) -> bool:
@@ -133,7 +153,7 @@ def _plain(config: Any) -> bool:
     import datasets
 
     common = {field.name for field in fields(datasets.BuilderConfig)}
-    common |= {"sep", "delimiter"}
+    common |= {"sep", "delimiter", "features"}
     return all(
         getattr(config, field.name) == field.default
         for field in fields(config)
