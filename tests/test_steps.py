@@ -115,6 +115,23 @@ def test_examples_keep_groups_together_and_say_so(tmp_path: Path) -> None:
     assert apart.facts["grouped"] is False
 
 
+def test_near_duplicates_stay_in_a_half_or_are_left_out(tmp_path: Path) -> None:
+    path = tiny.write_dataset(tmp_path / "texts.csv")
+    frame = pd.read_csv(path)
+    pd.concat([frame, frame.assign(text=frame["text"] + "\n")]).to_csv(path, index=False)
+    (found,) = examples(path, settings=file_settings()).values()
+    assert (found.facts["near_duplicates"], found.facts["near_leaks"]) == (len(frame), 0)
+    halves = split(found, settings=SplitSettings(dataset="films", seed=0))["split"]
+    half = by_id(halves, "half")
+    texts = found["text"][found["part"] == "pool"]
+    assert len(texts) > 100
+    assert all(half[text_id(text.strip())] == half[text_id(text)] for text in texts)
+    (fewer,) = examples(path, settings=file_settings(drop_near_duplicates=True)).values()
+    assert sorted(fewer["text"]) == sorted(frame["text"])
+    assert fewer.facts["near_duplicates"] == 0
+    assert fewer.facts["dropped"]["near-duplicate"] == len(frame)
+
+
 def test_examples_take_the_given_split(tmp_path: Path) -> None:
     path = tiny.write_dataset(tmp_path / "texts.csv", splits=True)
     (found,) = examples(path, settings=file_settings(split="split")).values()
