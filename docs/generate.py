@@ -69,7 +69,7 @@ that read what it wrote. Everything else stays.
 
 | edit | runs again from |
 |---|---|
-| a dataset's `source`, `pool`, `val`, `test`, `grouped`, columns or content | `examples` of it |
+| a dataset's settings but for its `title`, or its content | `examples` of it |
 | a `title` | `figures` at most |
 | where a model comes from | `tokenize` of it |
 | a model's `max_length`, `truncation` | `tokenize` of it |

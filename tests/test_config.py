@@ -482,6 +482,7 @@ def test_dataset_of_the_hub_parses_with_its_defaults() -> None:
     assert found.model_dump() == {
         "title": "", "source": "hub", "task": "boolq", "tasks_file": None, "revision": None,
         "local": None, "max_rows": 50_000, "pool": None, "val": 0.1, "test": 5000, "grouped": True,
+        "drop_near_duplicates": False,
     }  # fmt: skip
 
 

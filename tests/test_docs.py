@@ -111,6 +111,7 @@ def test_artifacts_are_loaded_as_their_page_says(storage, tmp_path, monkeypatch)
     texts = {"id": ids, "source_id": words, "text": words, "label": np.array([0, 1], np.int8),
              "part": np.array(["pool", "test"], dtype=object), "group": words}  # fmt: skip
     facts = {"dataset": "movies", "grouped": False, "dropped": {}, "leaks": 0}
+    facts |= {"near_duplicates": 0, "near_leaks": 0}
     save(Artifact("examples", texts, facts), results / "examples.parquet")
     facts = {"dataset": "movies", "model": {}, "storage": storage, "loss": {"layer_-1": 0.0}}
     arrays = {"id": ids, "layer_-1": Rounded(vectors, storage)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.data.examples import leaks, make_examples
+from w2s.data.near_duplicates import without_near_duplicates
 from w2s.data.rows import Rows, text_id
+from w2s.data.splits import REASONS
 from w2s.errors import DataError
 
 SIZES = {"pool": None, "val": 0.1, "test": 0.25}
@@ -45,7 +48,8 @@ def test_columns_hold_texts_labels_and_ids_in_the_order_of_the_source() -> None:
     assert columns["label"].tolist() == [i % 2 for i in numbers]
     assert columns["label"].dtype == np.int8
     assert columns["group"].tolist() == columns["source_id"].tolist()
-    assert dropped == {"duplicate": 0, "duplicate with another label": 0, "unbalanced": 0}
+    assert set(dropped.values()) == {0}
+    assert set(dropped) == {"duplicate", "duplicate with another label", *REASONS}
 
 
 def test_parts_have_their_sizes_and_equal_classes() -> None:
@@ -191,7 +195,7 @@ def test_sides_give_parts_with_the_sizes_as_the_most_rows() -> None:
         (side[name] == "test") == (part == "test")
         for name, part in zip(columns["source_id"], columns["part"], strict=True)
     )
-    assert dropped["unbalanced"] == 10
+    assert dropped["more than asked for"] == 10
 
 
 def test_a_text_of_both_sides_stays_on_the_first_only() -> None:
@@ -214,18 +218,20 @@ def test_leaks_are_the_test_texts_whose_group_is_in_the_pool(grouped: bool) -> N
         [home[name] for name in columns["source_id"][columns["part"] == part]]
         for part in ("pool", "test")
     )
-    assert leaks(found, columns) == sum(group in pool for group in test)
-    assert leaks(found, columns) == (0 if grouped else 4)
+    assert leaks(found, columns)["leaks"] == sum(group in pool for group in test)
+    assert leaks(found, columns)["leaks"] == (0 if grouped else 4)
 
 
 def test_leaks_count_texts_and_not_val() -> None:
     found = rows(6, group=["a", "b", "c", "a", "a", "b"])
     columns = {
+        "text": found.text,
         "source_id": np.array(found.source_id, dtype=object),
         "part": np.array(["pool", "val", "pool", "test", "test", "test"], dtype=object),
     }
-    assert leaks(found, columns) == 2
-    assert leaks(rows(6), columns) == 0
+    assert leaks(found, columns) == {"leaks": 2, "near_duplicates": 0, "near_leaks": 0}
+    assert leaks(rows(6), columns)["leaks"] == 0
+    assert leaks(rows(6, group=["a", "", "", "", " ", ""]), columns)["leaks"] == 0
 
 
 @pytest.mark.parametrize("side", ["train", "test"])
@@ -236,3 +242,109 @@ def test_a_side_that_is_too_small_is_refused_with_its_part(side: str) -> None:
     with pytest.raises(DataError, match=f"part {told}: found 0 balanced rows") as caught:
         make(rows(part=parts, label=labels), sizes=MOST)
     assert "\n" not in str(caught.value)
+
+
+# Rows without a group, large groups, near-duplicates.
+
+
+def parts_of(columns: dict[str, Any]) -> dict[str, str]:
+    return dict(zip(columns["source_id"], columns["part"], strict=True))
+
+
+def test_a_row_without_a_group_is_its_own_group() -> None:
+    blank = [("", "  ")[i % 3 % 2] if i % 10 < 7 else f"doc{i // 20}" for i in range(400)]
+    columns, dropped = make(rows(400, group=blank))
+    own = np.array([group.startswith("row ") for group in columns["group"]])
+    assert columns["group"][own].tolist() == columns["source_id"][own].tolist()
+    assert len(columns["id"]) + sum(dropped.values()) == 400
+    assert len(columns["id"]) > 330
+
+
+def test_a_row_without_a_group_does_not_join_a_group_of_its_name() -> None:
+    groups = ["row 1", "", "row 1'", *("" for _ in range(77))]
+    columns, _ = make(rows(group=groups))
+    names = dict(zip(columns["source_id"], columns["group"], strict=True))
+    assert (names["row 0"], names["row 1"], names["row 2"]) == ("row 1", "row 1''", "row 1'")
+
+
+def test_a_group_larger_than_a_part_goes_to_the_pool() -> None:
+    groups = ["large" if i < 200 else f"doc{i // 4}" for i in range(400)]
+    for seed in range(10):
+        columns, dropped = make(rows(400, group=groups), seed=seed)
+        assert set(columns["part"][columns["group"] == "large"]) == {"pool"}
+        assert sum(dropped.values()) == 0
+
+
+def test_large_groups_fill_a_part_that_others_do_not() -> None:
+    groups = [f"domain{i // 100}" for i in range(400)]
+    columns, dropped = make(rows(400, group=groups))
+    assert Counter(columns["part"]) == {"pool": 200, "val": 40, "test": 100}
+    assert dropped["to keep groups whole"] == 60
+    assert dropped["unbalanced"] == dropped["more than asked for"] == 0
+
+
+def test_why_rows_are_left_out_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    labels = [int(i % 4 == 0) for i in range(400)]
+    _, dropped = make(rows(400, label=labels), sizes={"pool": 100, "val": 20, "test": 40})
+    assert (dropped["unbalanced"], dropped["more than asked for"]) == (200, 40)
+    (line,) = caplog.messages
+    told = "dataset 'films': 240 of 400 rows left out (unbalanced 200, more than asked for 40)"
+    assert line == told
+    groups = [f"doc{i % 20}" for i in range(80)]
+    columns, dropped = make(rows(group=groups, part=SIDES), sizes=MOST)
+    tested = set(columns["group"][columns["part"] == "test"])
+    assert dropped["group of the test part"] == 3 * len(tested)
+    caplog.clear()
+    make(rows())
+    assert caplog.messages == []
+
+
+def near(n: int = 200) -> Rows:
+    """Texts with a near-duplicate each; the two of one have the same label."""
+    changes = (str.upper, lambda t: t + "!", lambda t: f" {t}\n", lambda t: t.replace(" ", "  "))
+    texts = [f"the film number {i}" for i in range(n)]
+    twins = [changes[i % 4](text) for i, text in enumerate(texts)]
+    return rows(2 * n, text=[*texts, *twins], label=[i % 2 for i in range(n)] * 2)
+
+
+def test_near_duplicates_are_counted_and_lie_on_one_side() -> None:
+    found = near()
+    columns, dropped = make(found)
+    assert len(columns["id"]) == 400
+    assert sum(dropped.values()) == 0
+    part = parts_of(columns)
+    assert all(part[f"row {i}"] == part[f"row {i + 200}"] for i in range(200))
+    group = dict(zip(columns["source_id"], columns["group"], strict=True))
+    assert all(group[f"row {i + 200}"] == f"row {i}" for i in range(200))
+    assert leaks(found, columns) == {"leaks": 0, "near_duplicates": 200, "near_leaks": 0}
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_near_duplicates_join_the_groups_they_are_in(grouped: bool) -> None:
+    found = replace(near(), group=[f"doc{i // 4}" for i in range(400)])
+    columns, _ = make(found, grouped=grouped)
+    part = parts_of(columns)
+    twins = [{part.get(f"row {i}"), part.get(f"row {i + 200}")} - {None} for i in range(200)]
+    assert all(len(homes) == 1 for homes in twins)  # some rows may be left out
+    assert len(set(columns["group"])) == (50 if grouped else 200)
+
+
+def test_near_duplicates_in_parts_of_the_source_stay_there_and_are_told() -> None:
+    parts = ["pool" if i < 200 else "test" if i < 300 else "val" for i in range(400)]
+    found = replace(near(), part=parts)
+    columns, _ = make(found)
+    assert parts_of(columns) == dict(zip(found.source_id, parts, strict=True))
+    assert leaks(found, columns) == {"leaks": 0, "near_duplicates": 200, "near_leaks": 100}
+    parts = [("pool", "val", "test", "pool")[i // 2 % 4] for i in range(400)]
+    fewer = without_near_duplicates(replace(found, part=parts))
+    columns, dropped = make(fewer)
+    assert dropped["near-duplicate"] == 200
+    assert leaks(fewer, columns)["near_duplicates"] == 0
+
+
+def test_near_duplicates_of_the_test_part_are_not_drawn_for_the_pool() -> None:
+    found = replace(near(), part=["train"] * 200 + ["test"] * 200)
+    columns, dropped = make(found, sizes={"pool": None, "val": 10, "test": 100})
+    assert Counter(columns["part"]) == {"pool": 90, "val": 10, "test": 100}
+    assert leaks(found, columns)["near_leaks"] == 0
+    assert dropped["group of the test part"] == 100

@@ -280,7 +280,7 @@ BAD = {
     "script": (job("old"), "found the loading script old.py, which `datasets` no longer runs, "
                "expected data files; use revision 'refs/convert/parquet'"),
     "damaged": (job("damaged"), "cannot be read (ArrowInvalid"),
-    "mixed": (job("mixed", columns=["sentence"]), "cannot be read ("),
+    "mixed": (job("mixed", columns=["sentence"]), "train.jsonl, row 3: cannot be read as JSON ("),
     "empty": (job("empty"), "found no data files"),
     "dates": (job("dates", columns=["when"]), "row train/0: found what JSON cannot hold (Object of "
               "type datetime"),
@@ -545,6 +545,101 @@ def test_csv_and_jsonl_files_are_local_copies(tmp_path):
     assert list(read(tmp_path / "json").row) == rows_of(table(0), table(0))
 
 
+def values(folder, *columns, file):
+    """Rows of the train side of a copy of one file, as Python objects."""
+    write(folder, {file: (content := folder / "content").read_bytes()})
+    content.unlink()
+    found = read(folder, columns=columns, train=("train",), test=(), held_out=1)
+    return sorted((json.loads(row) for row in found.row), key=lambda row: row["i"])
+
+
+MIXED = [12, "0012", "1.50", "null", "word", 3.5, "true", None, True, 2**63 + 1, "2020-01-01"]
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "indented"])
+def test_mixed_columns_of_json_are_read_as_they_are_written(tmp_path, form):
+    rows = [{"i": i, "t": value, "l": ["a", value]} for i, value in enumerate(MIXED)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if form != "lines":
+        text = json.dumps(rows, indent=1 if form == "indented" else None)
+    (tmp_path / "content").write_text(text, encoding="utf-8")
+    file = "train.jsonl" if form == "lines" else "train.json"
+    found = values(tmp_path, "i", "t", "l", file=file)
+    assert found == rows
+    assert [type(row["t"]) for row in found] == [type(value) for value in MIXED]
+
+
+@pytest.mark.parametrize("file", ["train.jsonl.gz", "train.jsonl"])
+def test_a_key_that_a_row_lacks_is_missing(tmp_path, file):
+    data = b'{"i": 0, "t": "007"}\n{"i": 1, "u": {"b": 1}}\n{"u": {"c": 2}, "i": 2}\n'
+    (tmp_path / "content").write_bytes(gzip.compress(data) if file.endswith("gz") else data)
+    assert values(tmp_path, "i", "t", "u", file=file) == [
+        {"i": 0, "t": "007", "u": None}, {"i": 1, "t": None, "u": {"b": 1}},
+        {"i": 2, "t": None, "u": {"c": 2}},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ["train.csv", "train.tsv"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["1", "", "-20", str(2**53 + 1)], [1, None, -20, 2**53 + 1]),
+        (["1", "007", "2", "3"], ["1", "007", "2", "3"]),
+        (["1.5", "2", "", "0.1"], [1.5, 2, None, 0.1]),
+        (["1.50", "2", "", "0.1"], ["1.50", "2", "", "0.1"]),
+        (["True", "false", "", "TRUE"], [True, False, None, True]),
+        (["NA", "null", "nan", ""], ["NA", "null", "nan", ""]),
+        (["1", "true", "2", "3"], ["1", "true", "2", "3"]),
+        (["2020-01-01", "inf", "1_0", "-0"], ["2020-01-01", "inf", "1_0", "-0"]),
+        (["", "", "", ""], [None] * 4),
+    ],
+)
+def test_columns_of_csv_are_numbers_only_where_nothing_is_lost(tmp_path, file, words, expected):
+    sign = "," if file.endswith("csv") else "\t"
+    rows = [f"i{sign}t", *(f"{i}{sign}{word}" for i, word in enumerate(words))]
+    (tmp_path / "content").write_text("\n".join(rows), encoding="utf-8")
+    found = [row["t"] for row in values(tmp_path, "i", "t", file=file)]
+    assert found == expected
+    assert [type(value) for value in found] == [type(value) for value in expected]
+
+
+TYPED = """---
+dataset_info:
+  features:
+  - {name: i, dtype: int64}
+  - {name: t, dtype: string}
+---
+"""
+
+
+def test_a_readme_declares_the_types_of_csv_and_rows_must_fit_the_header(tmp_path):
+    write(tmp_path / "copy", {"README.md": TYPED.encode(), "train.csv": b"i,t\n0,007\n1,NA\n,\n"})
+    found = read(tmp_path / "copy", columns=("i", "t"), test=(), held_out=1)
+    expected = ['{"i": 0, "t": "007"}', '{"i": 1, "t": "NA"}', '{"i": null, "t": ""}']
+    assert sorted(found.row) == expected
+    write(tmp_path / "copy", {"train.csv": b"i,t\n0,1,\n1,2,\n"})
+    with pytest.raises(DataError, match=r"train.csv, row 1: found 3 fields, expected 2 as in"):
+        read(tmp_path / "copy", columns=("i", "t"), test=(), held_out=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("train.csv", "text,label\na,1,\nb,0,\n", "train.csv, row 1: found 3 fields, expected 2"),
+        ("train.csv", "a,a\n1,2\n", "train.csv: found columns a, a, expected each once"),
+        ("train.jsonl", '{"a": 1}\n[2]\n', "train.jsonl, row 2: found [2], expected an object"),
+        ("data/train.json", '[{"a": 1}, 2]', "data/train.json, row 2: found no object"),
+    ],
+)
+def test_tables_that_cannot_be_read_name_file_and_row(tmp_path, name, content, told):
+    write(tmp_path / "copy", {name: content.encode()})
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "copy", columns=("a",), test=(), held_out=1)
+    assert str(error.value).startswith(f"dataset owner/name: {told}")
+    assert str(tmp_path) not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_copy_is_read_as_it_is_now(tmp_path):
     copy = write(tmp_path / "here" / "glue", glue_files())
     task = {"config": "cola", "test": ("validation",)}
@@ -671,7 +766,9 @@ def test_splits_of_one_folder_may_have_any_name_that_is_asked_for():
 
 def test_files_of_different_columns_are_one_line(tmp_path):
     copy = write(tmp_path / "copy", {"train-0.csv": b"a,b\n1,2\n", "train-1.csv": b"a,c\n1,2\n"})
-    with pytest.raises(DataError, match=r"cannot be read .*expected whole tables") as error:
+    with pytest.raises(
+        DataError, match=r"train-1.csv: found columns a, c, expected .* a, b"
+    ) as error:
         read(copy, columns=("a",), test=(), held_out=1)
     assert str(tmp_path) not in str(error.value)
     assert len(str(error.value).splitlines()) == 1

@@ -72,7 +72,7 @@ def test_length_rule_on_lengths_it_has_not_seen() -> None:
 
 def write_examples(
     name: str = "films", *, pool: int = 600, val: int = 50, test: int = 200, ones: float = 0.5,
-    word: str = "", leaks: int = 0,
+    word: str = "", leaks: int = 0, near: int = 0, torn: int = 0,
 ) -> None:  # fmt: skip
     """Texts of random length; `word` follows those with label 1, `ones` is their share."""
     draw = np.random.default_rng(0)
@@ -88,7 +88,8 @@ def write_examples(
         "text": np.array(texts, dtype=object), "label": label, "part": part,
         "group": np.array([str(i) for i in range(n)], dtype=object),
     }  # fmt: skip
-    facts = {"dataset": name, "grouped": True, "dropped": {}, "leaks": leaks}
+    facts = {"dataset": name, "grouped": True, "dropped": {}, "leaks": leaks,
+             "near_duplicates": near, "near_leaks": torn}  # fmt: skip
     save(Artifact("examples", columns, facts), f"results/{name}/examples.parquet")
 
 
@@ -100,10 +101,12 @@ def checks(name: str = "films") -> dict[str, Check]:
 def test_a_good_dataset_has_nothing_against_it() -> None:
     write_examples()
     found = checks()
-    assert list(found) == ["size", "balance", "majority", "length", "form", "groups", "probes"]
+    assert list(found) == [
+        "size", "balance", "majority", "length", "form", "groups", "repeats", "probes",
+    ]  # fmt: skip
     assert {name: check.good for name, check in found.items()} == {
         "size": True, "balance": True, "majority": None, "length": None, "form": True,
-        "groups": True, "probes": None,
+        "groups": True, "repeats": True, "probes": None,
     }  # fmt: skip
     assert found["size"].told == "pool 600, val 50, test 200"
     assert found["balance"].told == "label 1 in pool 50.0%, val 50.0%, test 50.0%"
@@ -123,6 +126,8 @@ def test_a_good_dataset_has_nothing_against_it() -> None:
         ({"word": " and more words to tell it by"}, {"form"}),
         ({"word": "!"}, set()),
         ({"leaks": 3}, {"groups"}),
+        ({"near": 300}, set()),
+        ({"near": 300, "torn": 1}, {"repeats"}),
     ],
     ids=str,
 )
@@ -173,6 +178,16 @@ def test_leaks_say_what_keeps_groups_apart() -> None:
         "1,234 of 200 test texts are of a group (passage, document) of the pool; "
         "`grouped: true` keeps them apart"
     )
+
+
+def test_near_duplicates_are_told_and_what_leaves_them_out() -> None:
+    write_examples(near=120, torn=67)
+    assert checks()["repeats"].told == (
+        "120 of 850 texts differ from another in white space, case, punctuation only; "
+        "67 of 200 test texts from one of the pool; `drop_near_duplicates: true` leaves them out"
+    )
+    write_examples(near=3)
+    assert checks()["repeats"].told.endswith("only; 0 of 200 test texts from one of the pool")
 
 
 def test_length_shows_quantiles_of_characters() -> None:

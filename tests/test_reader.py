@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from w2s.data.reader import csv_rows, json_object, json_rows, read_table, texts_of
 from w2s.errors import DataError
@@ -158,3 +164,150 @@ def test_what_is_no_text_is_refused_with_its_row(value: Any) -> None:
 def test_a_key_twice_is_refused_at_any_depth() -> None:
     with pytest.raises(DataError, match="here: found the key 'b' twice"):
         json_object('{"a": {"b": 1, "b": 2}}', "here")
+
+
+# Against the reference of each format: the same values, or a refusal that names the row.
+
+ANY = st.text(st.characters(codec="utf-8"), max_size=12)
+SIGNS = st.text(st.sampled_from(list('a1,"\n\r \t;\0é')), max_size=8)
+WORDS_OR_SIGNS = ANY | SIGNS | st.sampled_from(["NA", "null", "", "007", "1.0", "1e5", "nan"])
+
+
+def read_or_row(path: Path, columns: dict[str, str]) -> dict[str, list[Any]] | str:
+    """What is read, or the place a refusal names."""
+    try:
+        return read_table(path, columns)
+    except DataError as error:
+        return str(error).removeprefix(str(path)).split(":")[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tables")
+
+
+@given(
+    st.lists(st.tuples(WORDS_OR_SIGNS, WORDS_OR_SIGNS), max_size=6),
+    st.sampled_from(csv.list_dialects()),
+)
+def test_csv_that_is_written_is_read(folder: Path, rows: list[tuple[str, str]], name: str) -> None:
+    """What `csv` writes in any dialect with commas, quotes where they are needed."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, dialect=name, delimiter=",")
+    table.writerows([("a", "b"), *rows])
+    path = write(folder / "t.csv", text.getvalue())
+    assert read_table(path, {"x": "b", "y": "a"}) == {
+        "x": [b for _, b in rows],
+        "y": [a for a, _ in rows],
+    }
+
+
+@given(st.text(st.sampled_from(list('ab1,"\n\r ')), max_size=40))
+def test_csv_of_any_signs_is_read_as_csv_does_or_refused_with_the_row(
+    folder: Path, text: str
+) -> None:
+    path = write(folder / "t.csv", "a,b\n" + text)
+    rows: list[list[str]] = []
+    wrong = ""
+    reader = csv.reader(io.StringIO("a,b\n" + text, newline=""), strict=True)
+    next(reader)
+    try:
+        for row in reader:
+            if (len(row) == 1 and not row[0].strip()) or not row:
+                continue
+            if len(row) != 2:
+                wrong = f", row {len(rows) + 1}"
+                break
+            rows.append(row)
+    except csv.Error:
+        wrong = f", row {len(rows) + 1}"
+    expected = {"x": [row[0] for row in rows], "y": [row[1] for row in rows]}
+    assert read_or_row(path, {"x": "a", "y": "b"}) == (wrong or expected)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=False) | ANY
+VALUES = st.recursive(
+    SCALARS, lambda x: st.lists(x, max_size=3) | st.dictionaries(ANY, x, max_size=3), max_leaves=6
+)
+OBJECTS = st.fixed_dictionaries({"a": VALUES}, optional={"b": VALUES, "c": SCALARS})
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Equal and of one type; a missing value for a number that is none."""
+    if isinstance(expected, float) and expected != expected:
+        return found is None
+    return type(found) is type(expected) and repr(found) == repr(expected)
+
+
+@given(
+    st.lists(OBJECTS, min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n", "\n\n"]),
+)
+def test_json_lines_are_what_json_says(
+    folder: Path, rows: list[dict[str, Any]], ascii_only: bool, end: str
+) -> None:
+    lines = [json.dumps(row, ensure_ascii=ascii_only) for row in rows]
+    path = write(folder / "t.jsonl", end.join(lines))
+    found = read_table(path, {"x": "a"})["x"]
+    assert all(same(x, json.loads(line)["a"]) for x, line in zip(found, lines, strict=True))
+    if any("b" in row for row in rows):
+        found = read_table(path, {"x": "b"})["x"]
+        assert all(same(x, row.get("b")) for x, row in zip(found, rows, strict=True))
+
+
+@given(
+    st.lists(OBJECTS, min_size=1, max_size=4),
+    st.integers(0, 3),
+    st.text(st.sampled_from(list('{}[]",:a1\\')), max_size=9),
+)
+def test_a_line_that_json_refuses_is_refused_with_its_row(
+    folder: Path, rows: list[dict[str, Any]], place: int, bad: str
+) -> None:
+    lines = [json.dumps(row) for row in rows]
+    place = min(place, len(lines))
+    lines.insert(place, "{" + bad)
+    with contextlib.suppress(ValueError):
+        assume(not isinstance(json.loads(lines[place]), dict))
+    path = write(folder / "t.jsonl", "\n".join(lines))
+    assert read_or_row(path, {"x": "a"}) == f", row {place + 1}"
+
+
+TYPES = [
+    (pa.string(), ANY), (pa.large_string(), ANY), (pa.binary(), ANY), (pa.large_binary(), ANY),
+    (pa.dictionary(pa.int32(), pa.string()), ANY), (pa.bool_(), st.booleans()),
+    (pa.int64(), st.integers(-(2**63), 2**63 - 1)), (pa.uint64(), st.integers(0, 2**64 - 1)),
+    (pa.int8(), st.integers(-128, 127)), (pa.float64(), st.floats()),
+    (pa.list_(pa.int64()), st.lists(st.integers(0, 9), max_size=3)),
+]  # fmt: skip
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> tuple[Any, list[Any]]:
+    """An array of any type with missing values, and its values."""
+    kind, values = draw(st.sampled_from(TYPES))
+    drawn = draw(st.lists(st.none() | values, max_size=6))
+    return pa.array(drawn, kind), drawn
+
+
+@given(arrays())
+def test_parquet_is_what_was_written(folder: Path, drawn: tuple[Any, list[Any]]) -> None:
+    array, values = drawn
+    path = parquet(folder / "t.parquet", a=array, b=array)
+    found = read_table(path, {"x": "b"})["x"]
+    assert all(same(x, value) for x, value in zip(found, values, strict=True))
+
+
+@given(st.lists(st.binary(max_size=4), min_size=1, max_size=5))
+def test_bytes_are_decoded_as_python_does_or_refused_with_the_row(
+    folder: Path, values: list[bytes]
+) -> None:
+    expected: dict[str, list[str]] | str = {"x": []}
+    for number, value in enumerate(values, start=1):
+        try:
+            expected["x"].append(value.decode())  # type: ignore[index, union-attr]
+        except UnicodeDecodeError:
+            expected = f", row {number}"
+            break
+    path = parquet(folder / "t.parquet", a=pa.array(values, pa.binary()))
+    assert read_or_row(path, {"x": "a"}) == expected

@@ -182,6 +182,37 @@ def test_no_group_is_in_both_halves_and_the_imbalance_is_bounded(rows: Any, seed
     assert sum(a**2 for a in ahead) <= sum(int((b**2).sum()) for b in brought)
 
 
+FEW = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=1, max_size=30
+).map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))  # fmt: skip
+
+
+@given(FEW, st.integers(0, 5))
+def test_both_halves_have_both_classes_wherever_some_division_gives_them(
+    rows: Any, seed: int
+) -> None:
+    """Against all divisions of the groups."""
+    labels, groups = rows
+    halves = draw_halves(labels, groups, rng(seed))
+    kinds = [set(labels[groups == group].tolist()) for group in sorted(set(groups.tolist()))]
+    divisions = itertools.product((0, 1), repeat=len(kinds))
+    possible = any(
+        all(set().union(*(kinds[i] for i, s in enumerate(sides) if s == half)) == {0, 1}
+            for half in (0, 1))
+        for sides in divisions
+    )  # fmt: skip
+    found = [set(labels[halves == half].tolist()) for half in ("weak_train", "strong_train")]
+    assert (found == [{0, 1}, {0, 1}]) == possible
+    assert all(found) or len(kinds) == 1
+
+
+def test_halves_of_two_groups_of_one_class_each_are_never_empty() -> None:
+    labels = np.repeat([0, 1], 10)
+    for seed in range(40):
+        halves = draw_halves(labels, labels, rng(seed))
+        assert sorted(Counter(halves.tolist()).values()) == [10, 10]
+
+
 def test_every_division_of_a_class_into_halves_is_equally_likely() -> None:
     labels = np.array([0, 1, 0, 1, 0, 1, 0, 1])
     draws, stream = 3000, rng()

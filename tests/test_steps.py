@@ -24,6 +24,7 @@ from w2s import detect_overlap, fit_probes
 from w2s.artifacts import Artifact, load
 from w2s.config import parse_as
 from w2s.data.rows import text_id
+from w2s.data.splits import REASONS
 from w2s.errors import ArtifactError, DataError
 from w2s.evaluation.metrics import calibration_error
 from w2s.methods.cross_validation import CANDIDATES
@@ -98,7 +99,9 @@ def test_examples_of_a_file_are_its_rows(chain: Chain) -> None:
         "dataset": "films",
         "grouped": False,
         "leaks": 0,
-        "dropped": dict.fromkeys(("duplicate", "duplicate with another label", "unbalanced"), 0),
+        "near_duplicates": 0,
+        "near_leaks": 0,
+        "dropped": dict.fromkeys(("duplicate", "duplicate with another label", *REASONS), 0),
     }
 
 
@@ -110,6 +113,23 @@ def test_examples_keep_groups_together_and_say_so(tmp_path: Path) -> None:
         assert len(set(found["part"][found["group"] == group])) == 1
     (apart,) = examples(path, settings=file_settings(group="group", grouped=False)).values()
     assert apart.facts["grouped"] is False
+
+
+def test_near_duplicates_stay_in_a_half_or_are_left_out(tmp_path: Path) -> None:
+    path = tiny.write_dataset(tmp_path / "texts.csv")
+    frame = pd.read_csv(path)
+    pd.concat([frame, frame.assign(text=frame["text"] + "\n")]).to_csv(path, index=False)
+    (found,) = examples(path, settings=file_settings()).values()
+    assert (found.facts["near_duplicates"], found.facts["near_leaks"]) == (len(frame), 0)
+    halves = split(found, settings=SplitSettings(dataset="films", seed=0))["split"]
+    half = by_id(halves, "half")
+    texts = found["text"][found["part"] == "pool"]
+    assert len(texts) > 100
+    assert all(half[text_id(text.strip())] == half[text_id(text)] for text in texts)
+    (fewer,) = examples(path, settings=file_settings(drop_near_duplicates=True)).values()
+    assert sorted(fewer["text"]) == sorted(frame["text"])
+    assert fewer.facts["near_duplicates"] == 0
+    assert fewer.facts["dropped"]["near-duplicate"] == len(frame)
 
 
 def test_examples_take_the_given_split(tmp_path: Path) -> None:
@@ -155,7 +175,8 @@ def test_examples_of_icwsm14_come_from_the_fetched_archive(tmp_path: Path) -> No
     found = examples(manifest, settings=ICWSM14)["examples"]
     assert found.facts["grouped"] is True
     assert found.facts["dropped"] == {
-        **{"ambiguous": 1, "duplicate": 1, "duplicate with another label": 0, "unbalanced": 0}
+        **dict.fromkeys(REASONS, 0),
+        **{"ambiguous": 1, "duplicate": 1, "duplicate with another label": 0},
     }
     assert set(found["group"]) == {str(i) for i in range(20)}
     assert found["text"][0] == "sentence 0 of naïve café"

@@ -111,7 +111,13 @@ class DatasetBase(Strict):
     test: Rows = Field(0.25, description="Size of the test part: rows, or a share.")
     grouped: bool = Field(
         True,
-        description="Keep the rows of a group (a document, a passage) in one part and one half.",
+        description="Keep the rows of a group (a document, a passage) in one part and one half. A "
+        "row without a group is its own.",
+    )
+    drop_near_duplicates: bool = Field(
+        False,
+        description="Leave out texts that differ from an earlier one in white space, case and "
+        "punctuation only; otherwise they stay together as a group does.",
     )
 
 
@@ -137,7 +143,9 @@ class FileDataset(DatasetBase):
     )
     text: str = Field("text", description="Column with the text.")
     label: str = Field("label", description="Column with the label, 0 or 1.")
-    group: str | None = Field(None, description="Column with the group of a row, if it has one.")
+    group: str | None = Field(
+        None, description="Column with the group of a row; empty where it has none."
+    )
     split: str | None = Field(
         None, description="Column with the words pool (or train), val and test, if it has one."
     )

@@ -1,10 +1,10 @@
 """`w2s preflight`: whether a dataset can say something about weak-to-strong generalization.
 
-The first checks need the examples only, so they cost no GPU time: size, balance, length, groups on
-both sides, and whether the label shows in the length of a text. Others need token ids, and vectors:
-whether one coordinate decides their cosines. The last ones need the probes of some pair: a floor
-above always giving the more frequent label, a ceiling above both, and a gap between them that PGR
-can be a share of.
+The first checks need the examples only, so they cost no GPU time: size, balance, length, groups or
+near-duplicates on both sides, and whether the label shows in the length of a text. Others need
+token ids, and vectors: whether one coordinate decides their cosines. The last ones need the probes
+of some pair: a floor above always giving the more frequent label, a ceiling above both, and a gap
+between them that PGR can be a share of.
 """
 
 from __future__ import annotations
@@ -98,6 +98,11 @@ def _examples(examples: Artifact) -> Iterator[Check]:
     told = f"{leaks:,} of {sizes['test']:,} test texts are of a group (passage, document) of the "
     hint = "pool" if leaks == 0 else "pool; `grouped: true` keeps them apart"
     yield Check("groups", leaks == 0, told + hint)
+    near, torn = int(examples.facts["near_duplicates"]), int(examples.facts["near_leaks"])
+    told = f"{near:,} of {len(text):,} texts differ from another in white space, case, punctuation "
+    told += f"only; {torn:,} of {sizes['test']:,} test texts from one of the pool"
+    hint = "" if torn == 0 else "; `drop_near_duplicates: true` leaves them out"
+    yield Check("repeats", torn == 0, told + hint)
 
 
 def majority(label: Array) -> float:

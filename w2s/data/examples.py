@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array
+from w2s.data.near_duplicates import joined, near_key
 from w2s.data.rows import PARTS, TRAIN, Rows, check_rows, text_id
-from w2s.data.splits import Size, balance_parts, draw_parts, draw_within_sides, part_sizes
+from w2s.data.splits import (
+    REASONS,
+    Size,
+    balance_parts,
+    draw_parts,
+    draw_within_sides,
+    left_out,
+    part_sizes,
+)
 from w2s.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 def make_examples(
@@ -23,6 +35,9 @@ def make_examples(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Drop repeated texts, draw balanced parts, and name every example by its text.
 
+    Near-duplicates (`w2s.data.near_duplicates`) stay in one part as the rows of a group do, unless
+    the source puts them into several. The log tells what is left out.
+
     Args:
         rows: The source's rows.
         dataset: Name, for messages.
@@ -35,7 +50,7 @@ def make_examples(
 
     Returns:
         Columns id, source_id, text, label, group, part (n rows each, in the source's order), and
-        the number of source rows left out, by reason.
+        the number of source rows left out, by reason. Rows that stay together have one group.
 
     Raises:
         DataError: bad rows (see `check_rows`), too few for the parts, or a part without both
@@ -45,33 +60,76 @@ def make_examples(
     keep = _first_rows(rows)
     labels = np.array(rows.label, dtype=np.int8)[keep]
     names = np.array(rows.source_id, dtype=object)[keep]
-    given = rows.group if grouped and rows.group is not None else None
-    groups = names if given is None else np.array(given, dtype=object)[keep]
-    parts: Any
-    if rows.part is None:
-        per_class = part_sizes(2 * min(np.bincount(labels, minlength=2)), sizes, dataset=dataset)
-        parts = draw_parts(labels, groups, per_class, rng)
+    texts = np.array(rows.text, dtype=object)[keep]
+    given = None if rows.part is None else np.array(rows.part, dtype=object)[keep]
+    groups = np.array(_groups(rows) if grouped else rows.source_id, dtype=object)[keep]
+    keys = [near_key(text) for text in texts]
+    if given is not None and TRAIN not in given:
+        _check_groups(groups, given, dataset)
+        groups = joined(groups, list(zip(keys, given, strict=True)))
+        parts = balance_parts(labels, given, rng) if balanced else given
+        why = {**dict.fromkeys(REASONS, 0), "unbalanced": int(np.count_nonzero(parts == ""))}
     else:
-        parts = np.array(rows.part, dtype=object)[keep]
-        if TRAIN in parts:
-            parts = draw_within_sides(labels, groups, parts, sizes, rng)
-        else:
-            _check_groups(groups, parts, dataset)
-            parts = balance_parts(labels, parts, rng) if balanced else parts
+        groups = joined(groups, keys)
+        parts, why = _draw(labels, groups, given, sizes, dataset, rng)
     _check_parts(parts, labels, dataset)
     used = parts != ""
     _check_pool(groups[parts == "pool"], dataset)
-    texts = np.array(rows.text, dtype=object)[keep][used]
     columns = {
-        "id": np.array([text_id(text) for text in texts], dtype=np.int64),
+        "id": np.array([text_id(text) for text in texts[used]], dtype=np.int64),
         "source_id": names[used],
-        "text": texts,
+        "text": texts[used],
         "label": labels[used],
         "group": groups[used],
         "part": parts[used],
     }
-    repeated = _repeated(rows, len(rows.text) - len(keep))
-    return columns, {**rows.dropped, **repeated, "unbalanced": int(np.count_nonzero(~used))}
+    dropped = {**rows.dropped, **_repeated(rows, len(rows.text) - len(keep)), **why}
+    _tell(dataset, dropped, int(np.count_nonzero(used)))
+    return columns, dropped
+
+
+def _draw(
+    labels: Array,
+    groups: Array,
+    sides: Array | None,
+    sizes: dict[str, Size],
+    dataset: str,
+    rng: np.random.Generator,
+) -> tuple[Array, dict[str, int]]:
+    """Parts drawn from all rows or within their sides, and why rows are in none."""
+    if sides is None:
+        n_balanced = 2 * min(np.bincount(labels, minlength=2))
+        per_class = part_sizes(n_balanced, sizes, dataset=dataset)
+        parts = draw_parts(labels, groups, per_class, rng)
+        sides = np.full(len(labels), TRAIN, dtype=object)
+    else:
+        parts = draw_within_sides(labels, groups, sides, sizes, rng)
+    return parts, left_out(labels, groups, parts, sides, sizes)
+
+
+def _tell(dataset: str, dropped: dict[str, int], used: int) -> None:
+    """A line of the log on what was left out, and why."""
+    number = sum(dropped.values())
+    if number:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items() if count)
+        log.warning(
+            "dataset '%s': %s of %s rows left out (%s)",
+            *(dataset, f"{number:,}", f"{number + used:,}", reasons),
+        )
+
+
+def _groups(rows: Rows) -> list[str]:
+    """The group of each row; one without a group is its own, by a name that no group has."""
+    if rows.group is None:
+        return list(rows.source_id)
+    known = set(rows.group)
+    groups = []
+    for name, group in zip(rows.source_id, rows.group, strict=True):
+        own = name
+        while own in known:
+            own += "'"
+        groups.append(group if group.strip() else own)
+    return groups
 
 
 def _first_rows(rows: Rows) -> Array:
@@ -88,19 +146,33 @@ def _repeated(rows: Rows, number: int) -> dict[str, int]:
     return {"duplicate": number - conflicts, "duplicate with another label": conflicts}
 
 
-def leaks(rows: Rows, columns: dict[str, Any]) -> int:
-    """Texts of the test part whose group is in the pool too; none where there are no groups.
+def leaks(rows: Rows, columns: dict[str, Any]) -> dict[str, int]:
+    """What a test part may know of the pool: facts of the examples.
 
     Args:
         rows: The source's rows.
         columns: What `make_examples` made of them.
+
+    Returns:
+        `leaks`: texts of the test part whose group is in the pool too, none where there are no
+        groups; `near_duplicates`: texts that are a near-duplicate of an earlier one;
+        `near_leaks`: texts of the test part of which the pool has a near-duplicate.
     """
-    if rows.group is None:
-        return 0
-    group_of = dict(zip(rows.source_id, rows.group, strict=True))
-    groups = np.array([group_of[name] for name in columns["source_id"]], dtype=object)
-    pool = set(groups[columns["part"] == "pool"].tolist())
-    return sum(group in pool for group in groups[columns["part"] == "test"])
+    part = columns["part"]
+    group_of = dict(zip(rows.source_id, _groups(rows), strict=True))
+    groups = [group_of[name] for name in columns["source_id"]]
+    keys = [near_key(text) for text in columns["text"]]
+    return {
+        "leaks": _in_both(groups, part),
+        "near_duplicates": len(keys) - len(set(keys)),
+        "near_leaks": _in_both(keys, part),
+    }
+
+
+def _in_both(values: list[str], parts: Array) -> int:
+    """Rows of the test part whose value is in the pool too."""
+    pool = {value for value, part in zip(values, parts, strict=True) if part == "pool"}
+    return sum(part == "test" and value in pool for value, part in zip(values, parts, strict=True))
 
 
 def _check_groups(groups: Any, parts: Any, dataset: str) -> None:

@@ -13,10 +13,9 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.data.hub_files import download, listed, open_copy, prepare, quiet, reading, title
+from w2s.data.hub_tables import rows_at
 from w2s.data.task import Task
 from w2s.errors import DataError
-
-BATCH = 1000  # rows that are Python objects at one time
 
 
 @dataclass(frozen=True)
@@ -152,14 +151,8 @@ def _rows(task: Task, table: Any, name: str, indices: list[int]) -> Iterator[str
     """JSON text of the rows of a split at these indices."""
     if not indices:
         return
-    chosen = table.select_columns(list(task.columns)).select(indices)
-    done = 0
-    for batch in chosen.iter(batch_size=BATCH):
-        columns = [batch[column] for column in task.columns]
-        for values in zip(*columns, strict=True):
-            row = dict(zip(task.columns, values, strict=True))
-            yield _json(row, f"{title(task)}, row {name}/{indices[done]}")
-            done += 1
+    for index, row in zip(indices, rows_at(table, task.columns, indices), strict=True):
+        yield _json(row, f"{title(task)}, row {name}/{index}")
 
 
 def _json(row: dict[str, Any], where: str) -> str:

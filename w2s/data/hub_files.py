@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.data.hub_splits import check_shards, splits_of
+from w2s.data.hub_tables import read_splits
 from w2s.data.task import Task
 from w2s.errors import DataError
 
@@ -219,8 +220,7 @@ def prepare(
             f"to them, as older versions of huggingface_hub left them, so some may be missing; "
             f"load it once with network, or give a copy as `local`"
         )
-    builder.download_and_prepare(verification_mode="no_checks")
-    splits = builder.as_dataset()
+    splits = read_splits(builder, title(task), folder.resolve(), tables)
     for name in wanted:
         if name in splits and promised.get(name) not in (None, len(splits[name])):
             raise DataError(

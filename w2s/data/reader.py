@@ -111,14 +111,26 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
-    """An object of JSON, of no repeated key.
+    """An object of JSON, of no repeated key; see `json_value`.
+
+    Raises:
+        DataError: not JSON, a key twice, or no object.
+    """
+    found = json_value(text, where)
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: found {shown(found)}, expected an object")
+    return found
+
+
+def json_value(text: str, where: str) -> Any:
+    """What a text of JSON says, of whose objects none repeats a key.
 
     Args:
         text: The JSON.
         where: Begins the message.
 
     Raises:
-        DataError: not JSON, a key twice, or no object.
+        DataError: not JSON, or a key twice.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,12 +142,9 @@ def json_object(text: str, where: str) -> dict[str, Any]:
         return found
 
     try:
-        found = json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise _unreadable(where, "JSON", error) from None
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: found {shown(found)}, expected an object")
-    return found
 
 
 def _csv(path: Path, columns: Mapping[str, str]) -> dict[str, list[Any]]:

@@ -10,6 +10,8 @@ from w2s.checks import Array
 from w2s.errors import DataError
 
 Size = int | float | None
+HALVES = ("weak_train", "strong_train")
+REASONS = ("unbalanced", "more than asked for", "to keep groups whole", "group of the test part")
 
 
 def part_sizes(n_balanced: int, sizes: dict[str, Size], *, dataset: str) -> dict[str, int | None]:
@@ -51,8 +53,10 @@ def draw_parts(
     """Draw the parts: whole groups in random order until a part has its rows of both classes.
 
     A group enters a part that still lacks a class the group has, in the order of `sizes`; what it
-    brings beyond the asked number is left out. So a group is never in two parts, every part is
-    exactly balanced, and rows without groups (each its own) lose nothing but the larger class.
+    brings beyond the asked number is left out. A group that brings more of a class than the whole
+    of val or test is left for the pool, unless no others fill them. So a group is never in two
+    parts, every part is exactly balanced, and rows without groups (each its own) lose nothing but
+    the larger class.
 
     Args:
         labels: 0 or 1, shape (n,).
@@ -74,20 +78,58 @@ def draw_parts(
 def _fill(
     parts: Array, part: str, size: int | None, labels: Array, order: list[Array]
 ) -> list[Array]:
-    """Give groups of `order` to `part`; return the groups that remain."""
-    rest: list[Array] = []
+    """Give groups of `order` to `part`; return the groups that remain, in their order."""
+    most = len(labels) if size is None or part == "pool" else size
+    large = [bool(np.bincount(labels[rows], minlength=2).max() > most) for rows in order]
+    given: set[int] = set()
     taken: list[list[int]] = [[], []]
-    for rows in order:
+    for index in sorted(range(len(order)), key=large.__getitem__):
+        rows = order[index]
         lacking = [c for c in (0, 1) if size is None or len(taken[c]) < size]
         if any((labels[rows] == c).any() for c in lacking):
+            given.add(index)
             for c in (0, 1):
                 taken[c].extend(rows[labels[rows] == c])
-        else:
-            rest.append(rows)
     keep = min(*map(len, taken), size if size is not None else len(labels))
     for c in (0, 1):
         parts[taken[c][:keep]] = part
-    return rest
+    return [rows for index, rows in enumerate(order) if index not in given]
+
+
+def left_out(
+    labels: Array, groups: Array, parts: Array, sides: Array, sizes: dict[str, Size]
+) -> dict[str, int]:
+    """Why rows are in no part, where parts were drawn: the number of rows by reason.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        groups: Any hashable, shape (n,).
+        parts: As `draw_parts` or `draw_within_sides` returned them, shape (n,).
+        sides: `train` or `test`, shape (n,); train where all parts were drawn from all rows.
+        sizes: What was asked for.
+
+    Returns:
+        Rows of the larger class; of groups of the test part, which are on the other side; rows of
+        groups no part had need of; and what a group brought beyond the need of its part.
+    """
+    outside, used = parts == "", set(groups[parts != ""].tolist())
+    tested = set(groups[parts == "test"].tolist())
+    result = dict.fromkeys(REASONS, 0)
+    for side in dict.fromkeys(sides.tolist()):
+        mine = np.flatnonzero(sides == side)
+        if side != "test" and "test" in sides:
+            torn = np.array([group in tested for group in groups[mine]], dtype=bool)
+            result["group of the test part"] += int(torn.sum())
+            mine = mine[~torn]
+        counts = np.bincount(labels[mine], minlength=2)
+        excess, rest = int(np.ptp(counts)), int(outside[mine].sum())
+        result["unbalanced"] += excess
+        takes_all = sizes["test" if side == "test" else "pool"] is None
+        untouched = sum(groups[i] not in used for i in mine[outside[mine]])
+        more = 0 if takes_all else min(rest - excess, untouched)
+        result["more than asked for"] += more
+        result["to keep groups whole"] += rest - excess - more
+    return result
 
 
 def draw_within_sides(
@@ -165,28 +207,62 @@ def draw_halves(labels: Array, groups: Array, rng: np.random.Generator) -> Array
 
     Groups go, in random order, to the half that then has the better balance of both classes; ties
     are drawn. Without groups each class is divided exactly (an odd row is drawn) and every such
-    division is equally likely.
+    division is equally likely. Where a half would lack a class that groups could give it, groups
+    that give both halves both classes are placed first, and the others as before.
 
     Args:
         labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,).
+        groups: Any hashable, shape (n,); of two groups or more, neither half is empty.
         rng: Source of the order and of ties.
 
     Returns:
         `"weak_train"` or `"strong_train"` for each row, shape (n,).
     """
-    names = ("weak_train", "strong_train")
+    members = _members(groups)
+    order = [members[index] for index in rng.permutation(len(members))]
+    halves = _place(labels, order, [], rng)
+    if not _both(labels, halves):
+        halves = _place(labels, order, _anchors(labels, order), rng)
+    return halves
+
+
+def _place(
+    labels: Array, order: list[Array], first: list[tuple[int, int]], rng: np.random.Generator
+) -> Array:
+    """Halves by the groups in their order, after those of `first` (group and its half)."""
     halves = np.full(len(labels), "", dtype=object)
     ahead = np.zeros(2, dtype=np.int64)  # per class: rows of weak_train minus rows of strong_train
-    members = _members(groups)
-    for index in rng.permutation(len(members)):
-        rows = members[index]
-        counts = np.bincount(labels[rows], minlength=2)
-        lean = int(np.sum(ahead * counts))  # sign of the change of |ahead|^2 for weak_train
-        side = int(rng.integers(2)) if lean == 0 else int(lean > 0)
+    given = dict(first)
+    for index in (*given, *(i for i in range(len(order)) if i not in given)):
+        counts = np.bincount(labels[order[index]], minlength=2)
+        side = given.get(index)
+        if side is None:
+            lean = int(np.sum(ahead * counts))  # sign of the change of |ahead|^2 for weak_train
+            side = int(rng.integers(2)) if lean == 0 else int(lean > 0)
         ahead += counts if side == 0 else -counts
-        halves[rows] = names[side]
+        halves[order[index]] = HALVES[side]
     return halves
+
+
+def _both(labels: Array, halves: Array) -> bool:
+    """Whether both halves have both classes."""
+    return all(len(set(labels[halves == half])) == 2 for half in HALVES)
+
+
+def _anchors(labels: Array, order: list[Array]) -> list[tuple[int, int]]:
+    """Groups and the halves they go to, so that both have both classes, or at least a row.
+
+    Two groups of both classes do it, or one and a group of each class, or two groups of each
+    class. With none of these there is no such division.
+    """
+    zeros, ones, mixed = (
+        [i for i, rows in enumerate(order) if set(labels[rows]) == kind]
+        for kind in ({0}, {1}, {0, 1})
+    )
+    sets = [(index,) for index in mixed] + list(zip(zeros, ones, strict=False))
+    if len(sets) < 2:
+        sets = [(index,) for index in range(len(order))]
+    return [(index, side) for side, indices in enumerate(sets[:2]) for index in indices]
 
 
 def _members(groups: Sequence[object] | Array) -> list[Array]:

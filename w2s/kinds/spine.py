@@ -43,7 +43,9 @@ EXAMPLES = Kind(
         "source_id": Array("str", "the row's name in the source"),
         "text": Array("str", "the text"),
         "label": Array("int8", "true label, 0 or 1"),
-        "group": Array("str", "rows of a group stay together; unique where there are no groups"),
+        "group": Array(
+            "str", "rows of a group stay together, as do near-duplicates; other rows have their own"
+        ),
         "part": Array("str", "pool, val or test"),
     },
     {
@@ -51,6 +53,9 @@ EXAMPLES = Kind(
         "grouped": "whether groups were kept together",
         "dropped": "rows of the source that were left out, by reason",
         "leaks": "texts of the test part whose group is in the pool too",
+        "near_duplicates": "texts that differ from an earlier one in white space, case and "
+        "punctuation only",
+        "near_leaks": "texts of the test part that differ so from one of the pool",
     },
 )
 SPLIT = Kind(

@@ -12,6 +12,7 @@ from w2s.data.examples import leaks, make_examples
 from w2s.data.files import read_file
 from w2s.data.hashes import check_fetched
 from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
+from w2s.data.near_duplicates import without_near_duplicates
 from w2s.data.rows import Rows
 from w2s.data.wrench import PARTS, read_wrench
 from w2s.errors import DataError
@@ -23,6 +24,8 @@ def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]
     """Read the source (the fetched manifest, or the user's file) and draw the parts."""
     data, name = settings.data, settings.dataset
     rows = _rows(source, data)
+    if data.drop_near_duplicates:
+        rows = without_near_duplicates(rows)
     columns, dropped = make_examples(
         rows,
         dataset=name,
@@ -36,7 +39,7 @@ def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]
         "dataset": name,
         "grouped": grouped,
         "dropped": dropped,
-        "leaks": leaks(rows, columns),
+        **leaks(rows, columns),
     }
     return {"examples": Artifact("examples", columns, facts)}
 

@@ -9,11 +9,10 @@ from w2s.settings import SplitSettings
 
 
 def split(examples: Artifact, *, settings: SplitSettings) -> dict[str, Artifact]:
-    """Divide the pool; groups stay together if they do in the examples."""
+    """Divide the pool; rows of one group in the examples stay together."""
     pool = examples.where(examples["part"] == "pool")
-    groups = pool["group"] if examples.facts["grouped"] else pool["source_id"]
     rng = stream(settings.seed, "split", settings.dataset)
-    halves = draw_halves(pool["label"], groups, rng)
+    halves = draw_halves(pool["label"], pool["group"], rng)
     facts = {
         "dataset": settings.dataset,
         "seed": settings.seed,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from w2s.artifacts import Artifact
 from w2s.data.examples import leaks, make_examples
+from w2s.data.near_duplicates import without_near_duplicates
 from w2s.data.rows import Rows
 from w2s.data.task import Task
 from w2s.data.task_files import find_task
@@ -33,6 +34,8 @@ def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str
         raise ArtifactError(f"rows: found task {rows.facts['task']}, expected {data.task}")
     task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
     texts = _texts(rows, data.task, task, name)
+    if data.drop_near_duplicates:
+        texts = without_near_duplicates(texts)
     columns, dropped = make_examples(
         texts,
         dataset=name,
@@ -44,7 +47,7 @@ def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str
         "dataset": name,
         "grouped": data.grouped and task.group is not None,
         "dropped": dropped,
-        "leaks": leaks(texts, columns),
+        **leaks(texts, columns),
     }
     return {"examples": Artifact("examples", columns, facts)}
 
