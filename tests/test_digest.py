@@ -123,6 +123,7 @@ def test_comments_docstrings_and_layout_of_all_modules_change_nothing(package: P
         ("models/family_check.py", {"activations", "finetune_weak", "finetune_strong"}),
         ("models/finetune.py", {"finetune_weak", "finetune_strong"}),
         ("models/losses.py", {"finetune_weak", "finetune_strong"}),
+        ("models/scaling.py", {"finetune_weak", "finetune_strong"}),
         ("steps/finetune_strong.py", {"finetune_strong"}),
         ("checkpoint.py", set()),
         ("models/tokenizer.py", {"tokenize"}),

@@ -190,6 +190,18 @@ def test_families_that_mix_padding_in_have_passes_of_one_length(
     assert off(replace(encoder, apart=None)) > least
 
 
+def test_padding_that_is_mixed_in_is_seen_through_rounding(tmp_path: Path) -> None:
+    encoder = loaded(write(tmp_path / "m", "convbert"), dtype="float16")
+    assert encoder.apart == families.Apart(0, each=True)
+
+
+def test_rounding_that_sends_tokens_to_other_experts_is_no_reason(tmp_path: Path) -> None:
+    folder = write(tmp_path / "m", "mixtral", num_hidden_layers=24, hidden_size=64,
+                   num_key_value_heads=2, num_local_experts=8)  # fmt: skip
+    encoder = loaded(folder, dtype="bfloat16")
+    assert encoder.apart is None
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_families_that_mask_padding_keep_their_passes(

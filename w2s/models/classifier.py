@@ -30,6 +30,7 @@ class Classifier(torch.nn.Module):  # type: ignore[misc]
         encoder: The model below.
         head: The linear function, float32.
         pooling: Which tokens make a text's vector.
+        dtype: Number format of the forward pass.
     """
 
     def __init__(self, encoder: Encoder, *, pooling: Pooling, dtype: str) -> None:
@@ -37,7 +38,7 @@ class Classifier(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
         self.model = encoder.model  # so that its weights are among this module's
-        self._dtype = getattr(torch, dtype)
+        self.dtype = getattr(torch, dtype)
         self.head = torch.nn.Linear(encoder.width, 1).to(encoder.device)
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
@@ -83,9 +84,9 @@ class Classifier(torch.nn.Module):  # type: ignore[misc]
         return proba
 
     def _autocast(self) -> Any:
-        if self._dtype == torch.float32:
+        if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.encoder.device.type, dtype=self._dtype)
+        return torch.autocast(self.encoder.device.type, dtype=self.dtype)
 
 
 def adapted(encoder: Encoder, recipe: FinetuningRecipe, *, seed: int, name: str) -> None:

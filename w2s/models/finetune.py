@@ -24,6 +24,7 @@ from w2s.methods.ranking import auroc
 from w2s.models.classifier import Classifier
 from w2s.models.losses import Loss
 from w2s.models.passes import lacks_memory, token_batches
+from w2s.models.scaling import Scale
 from w2s.rng import stream
 
 MAX_NORM = 1.0  # of the gradient of a step; the usual value, a step beyond it is shortened
@@ -112,7 +113,7 @@ class Training:
         self.looks: list[Look] = []
         self.kept = 0
         self._lengths = np.array(list(map(len, lesson.texts)))
-        self._budget = plan.batch_tokens
+        self._budget, self._scale = plan.batch_tokens, Scale(classifier.dtype)
         self._best: dict[str, Array] = {}
         self._optimizer = torch.optim.AdamW(
             classifier.trained.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -168,7 +169,9 @@ class Training:
         while True:
             try:
                 total = self._gradient(rows, step / self.steps)
-                break
+                if not math.isfinite(total) or self._scale.undo(self.classifier.trained.values()):
+                    break
+                continue
             except RuntimeError as error:
                 if not lacks_memory(error):
                     raise
@@ -208,7 +211,7 @@ class Training:
             logits = self.classifier([self.lesson.texts[i] for i in rows[part]])
             losses = self.loss(logits, labels[part].to(logits.device), progress=progress)
             mean = losses.sum() / len(rows)
-            mean.backward()
+            (mean * self._scale.factor).backward()
             total += float(mean.detach())
         return total
 
@@ -258,6 +261,7 @@ class Training:
                 updates[name] = float(moments["step"])
         looks = [asdict(look) for look in self.looks]
         facts = {"step": step, "looks": looks, "kept": self.kept, "budget": self._budget}
+        facts["scale"] = self._scale.factor
         return arrays, {**facts, "updates": updates}
 
     def _restore(self, arrays: dict[str, Array], facts: Any) -> int:
@@ -279,6 +283,7 @@ class Training:
                 self._optimizer.state[parameter] = state
         self.looks = [Look(**look) for look in facts["looks"]]
         self.kept, self._budget = facts["kept"], facts["budget"]
+        self._scale.factor = facts.get("scale", self._scale.factor)
         return int(facts["step"])
 
 
