@@ -148,7 +148,7 @@ def test_verify_tells_what_does_not_belong_to_a_configuration(
     old = Path("my results/old/examples.parquet")
     old.parent.mkdir()
     shutil.copy(EXAMPLES, old)
-    for name in ("logs/a.csv", "old/.hidden.csv", "report.html"):
+    for name in ("logs/a.csv", "old/.hidden.csv", "report.html", "benchmarks/a.csv"):
         path = Path("my results", name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -214,3 +214,17 @@ def test_settings_of_gathered_shards_are_those_of_the_model() -> None:
     told = json.loads(dag.settings(parsed, job.stage, **job.of))
     assert (told["pooling"], told["code"]) == ("mean", digest.code_digest("activations"))
     assert list(foreign(parsed, ["."])) == []
+
+
+def test_shards_of_an_unfinished_extraction_are_no_strangers(here: Path) -> None:
+    for name in ("shard-1-of-2.safetensors", "other.safetensors"):
+        path = Path("my results/films/activations/a", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (told,) = foreign(parse(example()), ["my results"])
+    assert told == (path, "no file of this experiment")
+    path.write_bytes((2).to_bytes(8, "little") + b"[]")
+    assert metadata_of(path) is None
+    header = json.dumps({"__metadata__": {"w2s": 7}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert metadata_of(path) is None

@@ -144,7 +144,8 @@ def _safetensors_text(path: Path) -> str | None:
         length = min(int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size)
         header = json.loads(file.read(length))
     told = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return told.get(KEY) if isinstance(told, dict) else None
+    text = told.get(KEY) if isinstance(told, dict) else None
+    return text if isinstance(text, str) else None
 
 
 def svg_metadata(text: str) -> dict[str, str | None]:

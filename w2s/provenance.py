@@ -23,6 +23,7 @@ FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the u
 PINNED = frozenset({"fetch", "fetch_task"})  # a hash or a commit says what the content is, not code
 WRITTEN = frozenset({".parquet", ".safetensors", ".csv", ".md", ".svg", ".png"})
 BESIDE = frozenset({"logs", "benchmarks"})  # folders of Snakemake's
+SHARD = "activations/*/shard-*.safetensors"  # there until all of them are
 WIDTH = 40  # characters of a setting that are shown
 
 
@@ -102,6 +103,7 @@ def foreign(config: Config, paths: Iterable[str | Path]) -> Iterator[tuple[Path,
         inside = path.relative_to(results)
         hidden = any(part.startswith(".") for part in inside.parts)
         beside = hidden or inside.parts[0] in BESIDE or path.suffix not in WRITTEN
+        beside |= inside.match(SHARD)
         if path not in own and not beside and path.is_file():
             found[path] = (Path(config.results) / inside, "no file of this experiment")
     for path in sorted(found):
