@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from test_passes import CPU, GPU
 from torch.nn import functional
+from transformers import MixtralConfig, MixtralModel
 from transformers.pytorch_utils import Conv1D
 
 from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError
-from w2s.models.classifier import Classifier, adapted
+from w2s.models.classifier import Classifier, adapted, adapters_of
 from w2s.models.encoder import extract
 from w2s.models.forward import Encoder
 from w2s.models.loader import load_encoder
@@ -149,6 +151,24 @@ def test_lora_trains_two_thin_matrices_beside_every_linear_layer_and_the_head(
     assert {n: tuple(p.shape) for n, p in model.trained.items()} == expected
     assert list(model.trained) == sorted(expected)
     assert {p.dtype for p in model.trained.values()} == {torch.float32}
+
+
+def test_places_and_ranks_of_adapters_are_told_for_mixtures_of_experts_too() -> None:
+    """Fused matrices of gate and up have twice the rank, for each of the experts."""
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": 50}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 3}
+    model = torch.nn.Module()
+    model.model = MixtralModel(MixtralConfig(**sizes, **heads))
+    config = LoraConfig(r=RANK, lora_alpha=4, target_modules="all-linear")
+    inject_adapter_in_model(config, model.model)
+    found = adapters_of(dict(model.named_parameters()))
+    attention = {f"layers.*.self_attn.{name}_proj": RANK for name in "qkvo"}
+    assert found == attention | {
+        "layers.*.mlp.gate": RANK,
+        "layers.*.mlp.experts": 3 * RANK,
+        "layers.*.mlp.experts.base_layer": 3 * 2 * RANK,
+    }
+    assert adapters_of({"model.layers.0.weight": torch.zeros(3), "head.bias": torch.zeros(1)}) == {}
 
 
 @SOME

@@ -254,6 +254,10 @@ def test_weak_labels_are_those_of_a_training_on_weak_train_alone(
     assert set(told["control"]) == {"floor"}
     trained = sum(p.numel() for p in training.classifier.trained.values())
     assert told.facts["trainable"] == trained
+    ranks = told.facts["adapters"]
+    lora = chosen.recipe.method == "lora"
+    assert set(ranks.values()) == ({RECIPE["rank"]} if lora else set())
+    assert lora == any(".*." in name for name in ranks)
 
 
 def reordered(tokens: Artifact) -> Artifact:

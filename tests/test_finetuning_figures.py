@@ -72,7 +72,7 @@ def training(
         for name, cells in zip(spec, zip(*rows, strict=True) if rows else [()] * 6, strict=True)
     }
     arrays["val_auroc"][np.isin(arrays["control"], undefined)] = np.nan
-    facts = {"dataset": dataset, "model": "a model", "seed": seed, "trainable": 10}
+    facts = {"dataset": dataset, "model": "a model", "seed": seed, "trainable": 10, "adapters": {}}
     found = Artifact("training", arrays, facts)
     check(found, "made up")
     return found

@@ -13,9 +13,11 @@ from w2s.errors import DegenerateError, W2SError
 from w2s.methods import label_models
 from w2s.methods.label_models import (
     LABEL_MODELS,
+    SETTLED,
     fit_dawid_skene,
     fit_majority_vote,
     fit_snorkel,
+    mean_coverage,
 )
 
 EVERY = pytest.mark.parametrize("fit", LABEL_MODELS.values(), ids=LABEL_MODELS)
@@ -92,6 +94,21 @@ def test_snorkel_that_diverges_is_an_outcome():
     votes, _ = planted(n=500, accuracy=(0.9,) * 200, coverage=1)
     with pytest.raises(DegenerateError, match="found a loss that is not finite"):
         fit_snorkel(votes)
+
+
+@pytest.mark.parametrize(("coverage", "spread"), [(0.03, (0.02, 0.3)), (0.3, (0, 0.01))])
+def test_snorkel_depends_on_its_seed_where_votes_are_rare(coverage, spread):
+    votes, _ = planted(n=1500, accuracy=(0.95,) * 5, coverage=coverage)
+    lone = np.where(np.eye(5) == 1, 1, -1)
+    found = [fit_snorkel(votes, seed=seed).predict_proba(lone) for seed in range(3)]
+    low, high = spread
+    assert low <= np.ptp(found, axis=0).max() <= high
+    assert (mean_coverage(votes) < SETTLED) == (low > 0)
+
+
+def test_mean_coverage_leaves_out_what_never_votes():
+    assert mean_coverage([[0, -1, -1], [1, -1, 1]]) == 0.75
+    assert mean_coverage([[-1, -1]]) == 0
 
 
 # Dawid and Skene

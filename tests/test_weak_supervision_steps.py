@@ -260,6 +260,20 @@ def test_votes_for_one_class_only_are_an_outcome_with_its_reason(made: Made, nam
     assert set(found["regions"]["region"]) == {"undefined"}
 
 
+@EVERY
+def test_rare_votes_are_told_where_the_result_depends_on_the_seed(
+    made: Made, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made.weak_labels(name)
+    assert caplog.text == ""
+    rare = np.random.default_rng(0).random(made.votes["votes"].shape) < 0.06
+    votes = np.where(rare, made.votes["votes"], -1).astype(np.int8)
+    labels_of(made.examples, made.split, changed(made.votes, votes=votes), name)
+    told = [line for line in caplog.messages if "labeling functions vote on" in line]
+    assert len(told) == (name == "snorkel")
+    assert all(line.startswith("label_model w: ") and "below 10%" in line for line in told)
+
+
 # --- students -------------------------------------------------------------------------------------
 
 

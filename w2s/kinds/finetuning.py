@@ -26,6 +26,7 @@ TRAINING = Kind(
         "model": "where the model comes from, and its revision or weight hashes",
         "seed": "seed of the halves",
         "trainable": "numbers that are trained",
+        "adapters": "rank of the adapters by place (of all experts together); none: all weights",
     },
     ids=False,
 )

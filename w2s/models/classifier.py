@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -89,10 +90,28 @@ class Classifier(torch.nn.Module):  # type: ignore[misc]
         return torch.autocast(self.encoder.device.type, dtype=self.dtype)
 
 
+def adapters_of(trained: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Rank of the adapters by the place of their layers, numbers of layers as `*`.
+
+    In a mixture of experts it is that of all experts together: a fused matrix of gate and up has
+    twice the rank of the recipe for each.
+
+    Args:
+        trained: Weights that are trained, by name.
+    """
+    found: dict[str, int] = {}
+    for path, weights in trained.items():
+        place, mark, _ = path.removeprefix("model.").partition(".lora_A.")
+        if mark:
+            found[re.sub(r"(^|\.)\d+(?=\.|$)", r"\1*", place)] = weights.shape[0]
+    return found
+
+
 def adapted(encoder: Encoder, recipe: FinetuningRecipe, *, seed: int, name: str) -> None:
     """Say which weights of a model are trained: all, or adapters that are put in.
 
-    Adapters (Hu et al., 2022) stand beside every linear layer and are float32 whatever the model's
+    Adapters (Hu et al., 2022) stand beside every layer that peft's `all-linear` finds (see
+    `adapters_of` for mixtures of experts) and are float32 whatever the model's
     format. One of their two matrices starts at 0, so the model computes what it did before; the
     other is uniform in +-1/sqrt(inputs), drawn from a stream of the layer's own name: the same on
     every device.

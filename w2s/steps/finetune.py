@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from w2s.checks import Array
 from w2s.config_finetuning import AuxiliaryConfig, LossName
 from w2s.config_spine import JobRuntime
 from w2s.errors import DegenerateError
-from w2s.models.classifier import Classifier, adapted
+from w2s.models.classifier import Classifier, adapted, adapters_of
 from w2s.models.encoder import check_tokens
 from w2s.models.finetune import Lesson, Look, Plan, Training
 from w2s.models.loader import load_encoder
@@ -68,6 +68,7 @@ class Trained:
         looks: Its looks at val.
         kept: Which of them gave the predictions.
         trainable: How many numbers were trained.
+        adapters: Ranks of adapters, as `adapters_of` gives them.
         reason: Why it failed, "" if it did not.
     """
 
@@ -76,6 +77,7 @@ class Trained:
     looks: Sequence[Look] = ()
     kept: int = 0
     trainable: int = 0
+    adapters: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -121,10 +123,12 @@ class Trainer:
         except DegenerateError as error:
             return Trained(task, np.full(len(wanted), np.nan, np.float32), reason=str(error))
         trainable = sum(parameter.numel() for parameter in classifier.trained.values())
-        trained = Trained(task, proba, training.looks, training.kept, trainable)
+        adapters = adapters_of(classifier.trained)
+        trained = Trained(task, proba, training.looks, training.kept, trainable, adapters)
         if keeper is not None:
             facts = {"looks": [vars(look) for look in trained.looks], "kept": trained.kept}
-            keeper.save({"proba": proba}, {**facts, "trainable": trainable})
+            facts |= {"trainable": trainable, "adapters": adapters}
+            keeper.save({"proba": proba}, facts)
         return trained
 
     def _run(
@@ -176,7 +180,8 @@ def _finished(task: Task, keeper: Checkpoint) -> Trained | None:
         return None
     arrays, facts = state
     looks = [Look(**look) for look in facts["looks"]]
-    return Trained(task, arrays["proba"], looks, facts["kept"], facts["trainable"])
+    told = facts["kept"], facts["trainable"], facts.get("adapters", {})
+    return Trained(task, arrays["proba"], looks, *told)
 
 
 def training_artifact(trained: Sequence[Trained], facts: dict[str, Any]) -> Artifact:
@@ -192,4 +197,5 @@ def training_artifact(trained: Sequence[Trained], facts: dict[str, Any]) -> Arti
         for i, (name, dtype) in enumerate(zip(("control", *COLUMNS, "kept"), types, strict=True))
     }
     trainable = max((item.trainable for item in trained), default=0)
-    return Artifact("training", arrays, {**facts, "trainable": trainable})
+    adapters = next((dict(item.adapters) for item in trained if item.adapters), {})
+    return Artifact("training", arrays, {**facts, "trainable": trainable, "adapters": adapters})
