@@ -70,6 +70,8 @@ def joined(groups: Array, keys: Sequence[Hashable]) -> Array:
     Returns:
         The groups, shape (n,); those that share no key keep their names.
     """
+    if len(set(keys)) == len(keys):
+        return groups
     place: dict[object, int] = {}
     for group in groups:
         place.setdefault(group, len(place))

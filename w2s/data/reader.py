@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from w2s.data.rows import is_unicode
 from w2s.data.task import shown
 from w2s.errors import DataError
 
@@ -61,7 +62,7 @@ def texts_of(path: Path, values: Sequence[Any]) -> list[str]:
     for number, (value, text) in enumerate(zip(values, texts, strict=True), start=1):
         if isinstance(value, list | dict | tuple):
             raise DataError(f"{path}, row {number}: found {shown(value)}, expected a text")
-        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        if not is_unicode(text):
             raise DataError(f"{path}, row {number}: found text that is not Unicode")
     return texts
 

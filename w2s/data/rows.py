@@ -39,6 +39,15 @@ def text_id(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair, which UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def place_of(name: str) -> str:
     """What messages call a row: rows of a table are named `row 3`, others by their source."""
     return name if name.startswith("row ") else f"row {name}"
@@ -54,7 +63,7 @@ def check_rows(rows: Rows, *, dataset: str) -> None:
     for place, text in zip(where, rows.text, strict=True):
         if not text.strip():
             raise DataError(f"{place}: found an empty text, expected words")
-        if any("\ud800" <= sign <= "\udfff" for sign in text):
+        if not is_unicode(text):
             raise DataError(f"{place}: found text that is not Unicode")
     for place, label in zip(where, rows.label, strict=True):
         if label not in (0, 1):

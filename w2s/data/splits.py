@@ -80,7 +80,7 @@ def _fill(
 ) -> list[Array]:
     """Give groups of `order` to `part`; return the groups that remain, in their order."""
     most = len(labels) if size is None or part == "pool" else size
-    large = [bool(np.bincount(labels[rows], minlength=2).max() > most) for rows in order]
+    large = [len(rows) > most and np.bincount(labels[rows]).max() > most for rows in order]
     given: set[int] = set()
     taken: list[list[int]] = [[], []]
     for index in sorted(range(len(order)), key=large.__getitem__):
