@@ -563,3 +563,21 @@ def test_wide_matrices_with_mixes_of_all_sizes(penalty):
     weights = rng.random((n, 6)) < np.linspace(0.1, 1, 6)
     targets = np.column_stack([labels, np.round(labels)] * 3)
     assert_solved(x.astype(np.float32), targets, weights=weights, l2=penalty)
+
+
+@pytest.mark.parametrize(("l2", "least", "most"), [(1e-9, 10, 45), (1e-13, 10, 45)])
+def test_separable_data_under_next_to_no_penalty_take_few_newton_steps(
+    l2, least, most, monkeypatch
+):
+    steps = []
+    real = np.linalg.lstsq
+    monkeypatch.setattr(
+        np.linalg, "lstsq", lambda *a, **options: steps.append(1) or real(*a, **options)
+    )
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 40)).astype(np.float32)
+    y = (x @ rng.normal(size=40) > 0).astype(float)
+    fitted = fit_probes(x, y, l2=l2)
+    assert fitted.gap <= 1e-6
+    assert least <= len(steps) <= most
+    np.testing.assert_array_equal(fitted.predict_proba(x) > 0.5, y == 1)

@@ -6,6 +6,7 @@ uses, and its matrix products serve all of them. A duality gap certifies every c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from w2s.checks import Array
 from w2s.methods.arrays import backend
 from w2s.methods.lbfgs import minimise
-from w2s.methods.newton import EPSILON, newton_column
+from w2s.methods.newton import ENOUGH, EPSILON, newton_column
 from w2s.methods.preconditioner import Preconditioner
 from w2s.methods.problem import CURVATURE, Problem, certify
 
@@ -22,6 +23,7 @@ TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
 CHUNK = 128  # most columns: more make no product faster, and fewer leave more rows out
 CLOSER = 1e-3  # share of the tolerance to aim at where the certificate was just missed
+SMALL = 1e-6  # penalties below this get few steps of Newton's method before all
 SPARSE = 0.8  # share of the rows in use below which copying them pays
 
 
@@ -116,7 +118,8 @@ class Solver:
             narrow = self.ops.array(self.matrix.narrow[rows], double=False)
             part = Problem(self.ops, x64, narrow, y64, u64, inverse.select(columns), penalty)
             begin = None if start is None else start[:, columns]
-            theta[:, columns], gap[columns] = _certified(part, begin, tolerance)
+            last = (_newton,) if l2 >= SMALL else (_brief_newton, _newton)
+            theta[:, columns], gap[columns] = _certified(part, begin, tolerance, last)
         return Solution(theta, gap)
 
     def coefficients(self, solution: Solution) -> tuple[Array, Array]:
@@ -125,11 +128,17 @@ class Solver:
         return coef, solution.theta[-1] - self.matrix.centre @ coef
 
 
-def _certified(problem: Problem, start: Array | None, tolerance: float) -> tuple[Array, Array]:
+def _certified(
+    problem: Problem,
+    start: Array | None,
+    tolerance: float,
+    last: tuple[Callable[..., Any], ...],
+) -> tuple[Array, Array]:
     """Coefficients (d + 1, b) in the problem's coordinates, and gaps (b,).
 
     float32 first; columns whose certificate in float64 is not reached go on in float64, and what
-    then is left (separable data without much penalty, wild outliers) by Newton's method.
+    then is left (separable data without much penalty, wild outliers) by the `last` ones, of
+    Newton's method.
     """
     ops = problem.ops
     if start is None:
@@ -138,7 +147,7 @@ def _certified(problem: Problem, start: Array | None, tolerance: float) -> tuple
         start[-1] = np.log(mean) - np.log1p(-np.minimum(mean, 1 - EPSILON))
     theta = ops.array(start, double=True)
     gap = np.full(theta.shape[1], np.inf)
-    for solver in (_single, minimise, _closer, _newton):
+    for solver in (_single, minimise, _closer, *last):
         left = np.flatnonzero(~(gap <= tolerance))
         if not len(left) or (solver is _single and not SINGLE[0] < problem.l2 < SINGLE[1]):
             continue
@@ -163,10 +172,15 @@ def _closer(problem: Problem, theta: Any, tolerance: float) -> Any:
     return minimise(problem, theta, CLOSER * tolerance)
 
 
-def _newton(problem: Problem, theta: Any, tolerance: float) -> Any:
+def _brief_newton(problem: Problem, theta: Any, tolerance: float) -> Any:
+    """The same as `_newton`, ended where a step gains next to nothing: a tenth of its steps."""
+    return _newton(problem, theta, tolerance, enough=ENOUGH)
+
+
+def _newton(problem: Problem, theta: Any, tolerance: float, enough: float = -np.inf) -> Any:
     """Newton's method in float64 on one column after another, for what L-BFGS leaves.
 
-    It ends where float64 does, whatever the tolerance.
+    It ends where float64 does, whatever the tolerance, or at 300 steps.
     """
     ops = problem.ops
     x = np.column_stack([ops.numpy(problem.x), np.ones(len(problem.y))])
@@ -174,5 +188,5 @@ def _newton(problem: Problem, theta: Any, tolerance: float) -> Any:
     penalty[-1] = 0
     y, u, found = (np.array(ops.numpy(side)) for side in (problem.y, problem.u, theta))
     for j in range(found.shape[1]):
-        found[:, j] = newton_column(x, y[:, j], u[:, j], penalty, found[:, j])
+        found[:, j] = newton_column(x, y[:, j], u[:, j], penalty, found[:, j], enough=enough)
     return ops.array(found, double=True)

@@ -7,10 +7,13 @@ import numpy as np
 from w2s.checks import Array
 
 MAX_STEPS = 300
+ENOUGH = 1e-12  # decrement relative to the objective: a gap far below what is certified
 EPSILON = float(np.finfo(np.float64).eps)
 
 
-def newton_column(x: Array, y: Array, u: Array, penalty: Array, theta: Array) -> Array:
+def newton_column(
+    x: Array, y: Array, u: Array, penalty: Array, theta: Array, *, enough: float = -np.inf
+) -> Array:
     """Minimum of sum u BCE(sigmoid(x theta), y) + sum penalty theta^2 / 2, by damped Newton steps.
 
     Full Hessian; steps are halved until the objective falls enough (Armijo).
@@ -21,6 +24,8 @@ def newton_column(x: Array, y: Array, u: Array, penalty: Array, theta: Array) ->
         u: Weights that add up to 1, (n,).
         penalty: Twice the weight of each squared coefficient, 0 for the bias, (d + 1,).
         theta: Where to start, (d + 1,).
+        enough: End where the decrement is this part of the objective; near a loss of 0 float64
+            does not run out of digits, and only the number of steps would end it.
 
     Returns:
         The minimum, (d + 1,), as near as float64 gets.
@@ -41,6 +46,8 @@ def newton_column(x: Array, y: Array, u: Array, penalty: Array, theta: Array) ->
         hessian[np.diag_indices_from(hessian)] += penalty + EPSILON * np.trace(hessian)
         step = np.linalg.lstsq(hessian, -gradient, rcond=None)[0]
         size, slope = 1.0, float(gradient @ step)
+        if -slope <= enough * value:
+            break
         while size > EPSILON and not objective(theta + size * step) <= value + 1e-4 * size * slope:
             size /= 2
         if size <= EPSILON:
