@@ -90,7 +90,7 @@ def test_what_the_configuration_asks_for_differs_in_nothing(here: Path) -> None:
         (lambda d: d.update(probe={"l2": 0.1}), ""),
         (lambda d: d["seeds"].append(1), ""),
     ],
-    ids=str,
+    ids=["val", "path", "title", "probe", "seeds"],
 )
 def test_settings_are_compared(here: Path, edit: Edit, expected: str) -> None:
     told = found(edit)
