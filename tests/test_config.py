@@ -200,6 +200,7 @@ MISTAKES = [
         ]
     ),
     ("results", "./-r", "that does not begin with a dash"),
+    *(("results", path, "expected a folder of its own") for path in ("/", "..", "a/..", "../..")),
 ]
 
 

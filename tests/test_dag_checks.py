@@ -80,3 +80,15 @@ def test_packages_that_lack_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     check(asked, packages=False)
     check(config(tmp_path, {}, finetuning={"recipe": {"method": "full"}}))
     check(config(tmp_path, {}))
+
+
+def test_results_in_the_place_of_a_file_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = config(tmp_path, {})
+    check(asked)
+    for folder in ("r", "r/inside"):
+        Path("r").write_text("a table", encoding="utf-8")
+        with pytest.raises(ConfigError, match=f"results: found the file {folder}, expected a fol"):
+            check(asked.model_copy(update={"results": folder}))

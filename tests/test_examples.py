@@ -61,6 +61,12 @@ def test_parts_have_their_sizes_and_equal_classes() -> None:
     }
 
 
+def test_a_group_that_takes_the_pool_is_named() -> None:
+    group = ["NA" if i % 3 else f"document {i // 12}" for i in range(300)]
+    with pytest.raises(DataError, match=r"part pool: found 0 .* group 'NA' holds 200 of 300 rows"):
+        make(rows(300, group=group), seed=8)
+
+
 def test_repeated_texts_are_dropped_and_counted_and_the_first_is_kept() -> None:
     plain = rows()
     texts = [*plain.text[:-2], plain.text[0], plain.text[0]]

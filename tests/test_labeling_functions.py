@@ -239,8 +239,20 @@ def test_abstentions_have_one_value_in_the_project():
 @EVERY
 @pytest.mark.parametrize("mended", [False, True])
 def test_typographic_signs_are_those_of_a_typewriter(name, mended):
-    typed = ["It isn't good", "don't miss it", 'a "heavy-handed" mess', "so-so, :'("]
-    printed = ["It isn’t good", "don‘t miss it", "a “heavy‑handed” me\xadss", "so‐so, :’("]
+    typed = [
+        "It isn't good",
+        "don't miss it",
+        "don't like it",
+        'a "heavy-handed" mess',
+        "so-so, :'(",
+    ]
+    printed = [
+        "It isn’t good",
+        "don‘t miss it",
+        "don`t like it",
+        "a “heavy‑handed” me\xadss",
+        "so‐so, :’(",
+    ]
     votes = [label_matrix(texts, [name], mended=mended).tolist() for texts in (typed, printed)]
     assert votes[0] == votes[1]
 

@@ -52,6 +52,8 @@ def test_by_hand():
     assert found.tau_overlap == pytest.approx(np.sqrt(0.5), abs=1e-6)
     assert found.density == found.share("overlap") == pytest.approx(2 / 7)
     assert found.share("easy") == pytest.approx(3 / 7)
+    told = "easy 0.429, hard 0.286, overlap 0.286; tau_hard=0.875, tau_overlap=0.7071"
+    assert repr(found) == f"Regions(n=7: {told})"
 
 
 def test_by_hand_signed():

@@ -17,7 +17,8 @@ from w2s.artifacts import load
 from w2s.cli import main
 from w2s.config import Config, parse
 from w2s.dag_jobs import FILES, jobs
-from w2s.provenance import differing, foreign, metadata_of
+from w2s.data.hashes import sha256_of
+from w2s.provenance import differing, foreign, has_weights, metadata_of
 from w2s.stages import STAGES, Plain
 
 SPLIT = Path("my results/films/splits/seed0.parquet")
@@ -113,6 +114,20 @@ def test_inputs_are_compared(here: Path) -> None:
     assert found() == {EXAMPLES: "made from another films.csv"}
     run(parse(example()), "examples", "--source", csv, "--examples", EXAMPLES, dataset="films")
     assert found() == {SPLIT: "made from other examples"}
+
+
+def test_weights_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    facts = {"model": {"model.safetensors": sha256_of(tmp_path / "model.safetensors")}}
+    assert has_weights(tmp_path, facts)
+    (tmp_path / "more.safetensors").write_bytes(b"weights")
+    assert not has_weights(tmp_path, facts)
+    (tmp_path / "more.safetensors").unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    assert not has_weights(tmp_path, facts)
+    (tmp_path / "model.safetensors").unlink()
+    assert not has_weights(tmp_path, facts)
+    assert has_weights(tmp_path, {"dataset": "films"})  # tokens name none
 
 
 def test_a_file_of_another_stage_and_one_that_says_nothing(here: Path) -> None:

@@ -33,8 +33,15 @@ def _path(text: str) -> str:
 
 
 def _folder(text: str) -> str:
-    """The path as Snakemake writes it: without `./` and a slash at the end."""
-    return _path(str(Path(text)))
+    """The path as Snakemake writes it: without `./` and a slash at the end.
+
+    Raises:
+        PydanticCustomError: the root of all files, or a folder around the current one.
+    """
+    path = Path(text)
+    if path == Path(path.anchor or "..") or path.name == "..":
+        raise _refused("a folder of its own, such as results/mine")
+    return _path(str(path))
 
 
 def _refused(expected: str) -> PydanticCustomError:

@@ -1,4 +1,4 @@
-"""What jobs would stop at, told before any job: about models whose files are here, and packages."""
+"""What jobs would stop at, told before any job: folders, models whose files are here, packages."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def check(config: Config, *, packages: bool = True) -> None:
         ConfigError: one line for each mistake.
     """
     mistakes = [
+        f"{name}: found the file {folder}, expected a folder"
+        for name, folder in (("results", config.results), ("resources", config.resources))
+        if not is_folder(Path(folder))
+    ]
+    mistakes += [
         f"models.{name}.{mistake}"
         for name, model in config.models.items()
         if not isinstance(model, HubModel)
@@ -39,6 +44,11 @@ def check(config: Config, *, packages: bool = True) -> None:
     mistakes += _of_packages(config) if packages else []
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, or can be made: nothing on the way to it is a file."""
+    return next(p for p in (path, *path.parents) if p.exists()).is_dir()
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _probes(config: Config, folder: Path, label: Array) -> Iterator[Check]:
             for name in ("floor", "ceiling")
         )
         chance = error(most, n)
-        told = f"{pair.name}: weak floor {floor:.3f}, {len(paths)} seeds, "
+        told = f"{pair.name}: weak floor {floor:.3f}, {len(paths)} seed{'s' * (len(paths) > 1)}, "
         told += f"always the same label {most:.3f} ± {chance:.3f}"
         yield Check("floor", floor > most + chance, told)
         base, what = (most, "always the same label") if floor < most else (floor, "the floor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def _without_folders(settings: Any) -> Any:
 def identity_of_model(reference: str) -> str:
     """What the provenance says of a model: its name on the hub, or a digest of its folder.
 
-    The weights are not in it: activations name them themselves.
+    The weights are not in it: artifacts made with them name them in their facts.
     """
     if reference.startswith("hub:"):
         return reference
@@ -127,7 +127,7 @@ def _why(config: Config, job: Job, told: Any, known: Container[str]) -> str:
         return other
     if stage not in PINNED and made.get("code") != code_digest(stage):
         return "made by other code"
-    return _other_input(config, job, made.get("inputs", {}), known)
+    return _other_input(config, job, made.get("inputs", {}), told.get("facts", {}), known)
 
 
 def _other_setting(found: Any, expected: Any, where: str = "") -> str:
@@ -147,7 +147,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
-def _other_input(config: Config, job: Job, inputs: Any, known: Container[str]) -> str:
+def has_weights(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the weights of a model's folder are those that an artifact names, if it names any."""
+    hashes = facts.get("model")
+    if not isinstance(hashes, dict):  # tokens are of no weights
+        return True
+    names = {*hashes, *(path.name for path in folder.glob("*.safetensors"))}
+    paths = {name: folder / name for name in names}
+    return all(path.is_file() and sha256_of(path) == hashes.get(n) for n, path in paths.items())
+
+
+def _other_input(
+    config: Config, job: Job, inputs: Any, facts: Mapping[str, Any], known: Container[str]
+) -> str:
     """Which input is not there any more as it was read; "" if all are."""
     source = Path(dataset_source(config, job.of["dataset"])) if "source" in inputs else None
     if source is not None and source.is_file() and sha256_of(source) != inputs["source"]:
@@ -156,7 +168,8 @@ def _other_input(config: Config, job: Job, inputs: Any, known: Container[str]) -
         name = job.of.get("model") or job.of.get("strong") or job.of["weak"]
         model = model_reference(config, name)
         there = model.startswith("hub:") or Path(model).is_dir()
-        if there and identity_of_model(model) != inputs["model"]:
+        same = not there or model.startswith("hub:") or has_weights(Path(model), facts)
+        if there and (identity_of_model(model) != inputs["model"] or not same):
             return f"made with another model than {name} is now"
     for name, kind in STAGES[job.stage].inputs.items():
         read = inputs.get(name, []) if name != "shards" else []  # they do not stay

@@ -72,7 +72,7 @@ def make_examples(
     else:
         groups = joined(groups, keys)
         parts, why = _draw(labels, groups, given, sizes, dataset, rng)
-    _check_parts(parts, labels, dataset)
+    _check_parts(parts, labels, groups, dataset)
     used = parts != ""
     _check_pool(groups[parts == "pool"], dataset)
     columns = {
@@ -195,14 +195,24 @@ def _check_pool(groups: Any, dataset: str) -> None:
         )
 
 
-def _check_parts(parts: Any, labels: Any, dataset: str) -> None:
+def _large(groups: Array) -> str:
+    """The end of a message where one group holds much of a dataset; it cannot be divided."""
+    names, counts = np.unique(groups.astype(str), return_counts=True)
+    most = int(counts.argmax())
+    if 2 * counts[most] < len(groups):
+        return ""
+    name, count = str(names[most]), counts[most]
+    return f", as group {name!r} holds {count} of {len(groups)} rows and stays whole"
+
+
+def _check_parts(parts: Any, labels: Any, groups: Any, dataset: str) -> None:
     smallest = {"pool": 4, "val": 2, "test": 2}  # both classes, in both halves of the pool
     for part in PARTS:
         found = int(np.count_nonzero(parts == part))
         if found < smallest[part]:
             raise DataError(
                 f"dataset '{dataset}', part {part}: found {found} balanced rows, expected at least "
-                f"{smallest[part]}; it is too small for its split"
+                f"{smallest[part]}; it is too small for its split{_large(groups)}"
             )
         if len(set(labels[parts == part])) < 2:
             raise DataError(

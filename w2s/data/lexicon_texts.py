@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 SIGNS = str.maketrans(
-    {**dict.fromkeys("‘’ʼ′＇", "'"), **dict.fromkeys("“”„", '"'), **dict.fromkeys("‐‑", "-")}
+    {**dict.fromkeys("‘’ʼ′＇`´", "'"), **dict.fromkeys("“”„", '"'), **dict.fromkeys("‐‑", "-")}
     | {"\N{SOFT HYPHEN}": None}
 )
 WHOLE = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}  # of can't, won't, shan't, ain't

@@ -59,6 +59,8 @@ def check_rows(rows: Rows, *, dataset: str) -> None:
     Raises:
         DataError: with the first offending row.
     """
+    if not rows.label:
+        raise DataError(f"dataset '{dataset}': found no rows, expected texts with their labels")
     where = [f"dataset '{dataset}', {place_of(name)}" for name in rows.source_id]
     for place, text in zip(where, rows.text, strict=True):
         if not text.strip():

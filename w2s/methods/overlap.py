@@ -12,6 +12,7 @@ import numpy.typing as npt
 from w2s.checks import Array, finite, probabilities, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.methods.change_point import MIN_VALUES, change_point
+from w2s.methods.regions import REGIONS
 from w2s.methods.similarity import max_similarity
 
 ROUNDING = 4e-6  # relative size below which float32 scores may differ by the order of summation
@@ -37,6 +38,12 @@ class Regions:
     score: Array
     tau_hard: float
     tau_overlap: float
+
+    def __repr__(self) -> str:
+        """The shares of the regions and the thresholds; the arrays are long."""
+        shares = ", ".join(f"{name} {self.share(name):.3f}" for name in REGIONS)
+        taus = f"tau_hard={self.tau_hard:.4g}, tau_overlap={self.tau_overlap:.4g}"
+        return f"Regions(n={len(self.region)}: {shares}; {taus})"
 
     @property
     def density(self) -> float:
