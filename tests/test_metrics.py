@@ -187,7 +187,7 @@ def test_columns_of_different_lengths_are_refused(metric):
         metric([0.7], [1, 0, 1])
 
 
-@pytest.mark.parametrize("metric", [accuracy, brier, calibration_error])
+@pytest.mark.parametrize("metric", [*METRICS.values(), calibration_error])
 @pytest.mark.parametrize(("proba", "label"), [(0.5, [1]), ([0.5], 1), ([0.5, 0.5], [[1], [0]])])
 def test_metrics_are_of_columns(metric, proba, label):
     with pytest.raises(W2SError, match=r"found . dimensions .*, expected 1"):

@@ -199,7 +199,7 @@ def _threshold(
             )
         return float(np.quantile(values, share))
     if rule != "change_point":
-        if isinstance(rule, str) or np.isnan(rule):
+        if isinstance(rule, str) or rule != rule:  # nor NaN
             raise W2SError(
                 f"threshold of {what}: found {rule!r}, expected change_point, a number, or a "
                 f"quantile"
