@@ -217,6 +217,25 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
     assert "found kind 'predictions', expected 'split'" in line
 
 
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        ({"kind": ["regions"]}, "found kind '['regions']' in format"),
+        ({"kind": None}, "found kind 'None' in format"),
+        ({"format": {}}, "found kind 'regions' in format {}"),
+        ({"facts": [1]}, "damaged (found facts that are no object)"),
+        ({"provenance": 1}, "damaged (found other provenance than a stage's)"),
+        ({"provenance": {"stage": 1}}, "damaged (found other provenance than a stage's)"),
+        ({"provenance": {"settings": [1]}}, "damaged (found other provenance than a stage's)"),
+        ({"digest": {"a": 1}}, "content differs from its checksum"),
+    ],
+)
+def test_metadata_of_other_types_are_refused(
+    meta: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    assert told in refusal(write_unchecked(regions(), tmp_path / "a.parquet", **meta))
+
+
 def without(items: Any, name: str) -> dict[str, Any]:
     return {key: value for key, value in items.items() if key != name}
 

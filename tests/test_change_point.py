@@ -248,3 +248,9 @@ def test_dtypes(dtype):
     found = change_point(np.array([0, 1, 8, 9], dtype=dtype))
     assert found == 8
     assert isinstance(found, float)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, -1e-300, np.nan])
+def test_a_tolerance_below_0_is_refused(tolerance):
+    with pytest.raises(W2SError, match=r"tolerance: found .*, expected 0 or more"):
+        change_point([0.0, 0.1, 0.8, 0.9], tolerance=tolerance)

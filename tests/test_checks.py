@@ -134,6 +134,17 @@ def test_what_is_no_number_is_refused_in_one_line(bad):
     assert "\n" not in str(caught.value)
 
 
+def test_tensors_without_values_are_refused_in_one_line():
+    torch = pytest.importorskip("torch")
+    for bad in (
+        torch.ones(3, device="meta"),
+        torch.ones(3).to_sparse(),
+        [torch.ones(2).to_sparse()],
+    ):
+        with pytest.raises(W2SError, match=r"^x: found no numbers .*, expected .*$"):
+            finite(bad, "x", ndim=1)
+
+
 @pytest.mark.parametrize("n", [0, 2, 4])
 def test_same_length(n):
     same_length("targets", np.ones((3, 2)), "activations", 3)

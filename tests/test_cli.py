@@ -218,6 +218,56 @@ def test_a_fault_of_the_program_is_a_traceback_and_not_a_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "sign", ["\n", "\r", "\u2028", "\x0b", "\x85", "\x1b[31m", "\u202e", "\udcff"]
+)
+def test_whatever_a_message_quotes_it_is_one_line(
+    sign: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "texts.jsonl"
+    source.write_text('{"text": "a", "label": 1}\n', encoding="utf-8")
+    data = {"source": "file", "path": "texts.jsonl", "text": f"a{sign}b"}
+    line = ["examples", "--source", str(source), "--examples", str(tmp_path / "e.parquet")]
+    assert main([*line, "--settings", json.dumps({"dataset": "m", "data": data})]) == 2
+    told = capsys.readouterr().err
+    shown = repr(sign)[1:-1]
+    assert told.splitlines() == [
+        f"w2s examples: error: {source}: found columns text, label; expected 'a{shown}b' (text)"
+    ]
+    assert told.removesuffix("\n").isprintable()
+
+
+def test_a_wrong_setting_of_two_lines_is_told_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '"a\\u2028b": 1\n"c\\nd": 1\nresults: r\n'
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    assert main(["estimate", "--config", str(tmp_path / "c.yaml")]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("w2s estimate: error: a\\u2028b is not a setting")
+    assert second.startswith("w2s estimate: error: c\\nd is not a setting")
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "estimate", "examples", "overlap"])
+def test_a_path_that_the_system_does_not_look_up_is_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = str(tmp_path / ("x" * 300))
+    data = {"source": "file", "path": "x"}
+    lines = {
+        "inspect": [long],
+        "verify": [long],
+        "estimate": ["--config", long],
+        "examples": ["--source", long, "--examples", str(tmp_path / "e.parquet"),
+                     "--settings", json.dumps({"dataset": "m", "data": data})],
+        "overlap": ["--weak-labels", long, "--activations", long, "--regions", long],
+    }  # fmt: skip
+    assert main([command, *lines[command]]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f"w2s {command}: error: {long}: cannot be ")
+
+
 def test_inspect_shows_every_artifact_of_a_run(
     chain: Chain, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,6 +139,7 @@ MISTAKES = [
     ("seeds", [], "at least 1 item"),
     ("seeds", [1, 1], "found a seed twice in [1, 1], expected once"),
     ("seeds", [-1], "found -1"),
+    ("seeds", [2**32], "found 4294967296; input should be less than 4294967296"),
     ("seeds", 3, "found 3"),
     ("pairs", [], "at least 1 item"),
     ("pairs", [{"weak": "small", "strong": "large"}] * 2, "found a pair twice"),

@@ -33,6 +33,15 @@ def test_rows_as_near_as_the_last_vote_too():
     np.testing.assert_allclose(probe.predict_proba([[2.0]]), [1 / 3])  # 1 and 3 are as near
 
 
+@pytest.mark.parametrize("scale", [1e25, 1e60, 1e300])
+def test_rows_too_far_apart_for_float32_are_refused(scale):
+    with pytest.raises(W2SError, match=r"activations: found rows that differ by more than 1e.18"):
+        fit_neighbors(LINE * scale, [0, 0, 1, 1, 0.5, 1], neighbors=2)
+    probe = fit_neighbors(LINE, [0, 0, 1, 1, 0.5, 1], neighbors=2)
+    with pytest.raises(W2SError, match=r"activations: found rows that differ by more than 1e.18"):
+        probe.predict_proba([[scale]])
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_it_is_scikit_learns_on_the_rows_in_use(seed, neighbors):

@@ -76,6 +76,12 @@ def test_snorkel_is_the_package(seed):
     np.testing.assert_allclose(found.predict_proba(others), theirs, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+def test_a_seed_that_snorkel_does_not_take_is_refused(seed):
+    with pytest.raises(W2SError, match=f"seed: found {seed}, expected 0 to"):
+        fit_snorkel(np.ones((4, 3), dtype=int), seed=seed)
+
+
 def test_snorkel_is_quiet_and_gives_the_same_twice(capfd):
     votes, _ = planted(n=300)
     first, second = fit_snorkel(votes, seed=3), fit_snorkel(votes, seed=3)

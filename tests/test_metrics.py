@@ -171,7 +171,7 @@ def test_labels_may_be_booleans_or_floats(metric):
     assert metric(proba, label) == metric(proba, label.astype(np.int8))
 
 
-@pytest.mark.parametrize("metric", [accuracy, brier])
+@pytest.mark.parametrize("metric", [accuracy, brier, calibration_error])
 def test_missing_predictions_are_not_scored_as_class_0(metric):
     assert math.isnan(metric([np.nan, 0.9], [0, 1]))
 
@@ -185,6 +185,19 @@ def test_a_ranking_of_missing_predictions_is_refused():
 def test_columns_of_different_lengths_are_refused(metric):
     with pytest.raises(W2SError, match="label: found 3 rows, expected 1 as in proba"):
         metric([0.7], [1, 0, 1])
+
+
+@pytest.mark.parametrize("metric", [*METRICS.values(), calibration_error])
+@pytest.mark.parametrize(("proba", "label"), [(0.5, [1]), ([0.5], 1), ([0.5, 0.5], [[1], [0]])])
+def test_metrics_are_of_columns(metric, proba, label):
+    with pytest.raises(W2SError, match=r"found . dimensions .*, expected 1"):
+        metric(proba, label)
+
+
+@pytest.mark.parametrize("proba", [[-0.2, 0.5], [0.5, 1e300], [np.inf, 0.5]])
+def test_calibration_is_of_probabilities(proba):
+    with pytest.raises(W2SError, match=r"proba: found values in .*, expected \[0, 1\]"):
+        calibration_error(proba, [0, 1])
 
 
 def test_correct_rows_by_hand():

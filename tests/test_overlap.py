@@ -399,6 +399,37 @@ def test_activations_that_do_not_fit_are_refused():
         detector.apply(PROBA, np.ones((7, 3)))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"similarity": "euclid"}, "similarity: found 'euclid', expected cosine or dot"),
+        ({"similarity": None}, "similarity: found None, expected cosine or dot"),
+        ({"tau_hard": {"quantile": 2}}, "confidences: found .*, expected a quantile of 0 to 1"),
+        ({"tau_hard": {"share": 0.5}}, "confidences: found .*, expected a quantile of 0 to 1"),
+        ({"tau_overlap": {"quantile": np.nan}}, "scores: found .*, expected a quantile"),
+        ({"tau_hard": "median"}, "confidences: found 'median', expected change_point, a number"),
+        ({"tau_overlap": np.nan}, "scores: found nan, expected change_point, a number"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, message):
+    with pytest.raises(W2SError, match=message):
+        detect_overlap(PROBA, ACTIVATIONS, **options)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "scale", "message"),
+    [
+        ("cosine", 1e60, "found values beyond 3.4e.38, expected float32"),
+        ("dot", 1e60, "found values beyond 3.4e.38, expected float32"),
+        ("dot", 1e30, "found products too large for float32"),
+    ],
+)
+def test_values_that_float32_does_not_hold_are_refused(similarity, scale, message):
+    large = ACTIVATIONS.astype(np.float64) * scale
+    with pytest.raises(W2SError, match=message), np.errstate(over="ignore", invalid="ignore"):
+        detect_overlap(PROBA, large, similarity=similarity)
+
+
 def test_one_new_point_and_none():
     detector = fit_detector(PROBA, ACTIVATIONS)
     for i, word in enumerate(detect_overlap(PROBA, ACTIVATIONS).region):

@@ -496,17 +496,35 @@ def test_columns_are_fitted_without_an_error_where_none_has_a_solution():
         ({"weights": -np.ones(120)}, "weights: found -1, expected values of 0 or more"),
         ({"weights": np.full(120, np.inf)}, "weights: found 120 values that are NaN or infinite"),
         ({"weights": np.ones((120, 3))}, "weights: found 3 columns"),
-        ({"targets": np.ones((120, 0))}, "targets: "),
+        ({"targets": np.ones((120, 0))}, "targets: found none, expected one for each row"),
+        ({"targets": SOFT[:, 0], "weights": np.ones((120, 0))}, "weights: found none, expected"),
         ({"x": np.ones((0, 6)), "targets": []}, "targets: found none"),
         ({"l2": 0.0}, "l2: found 0, expected a value above 0"),
         ({"l2": -1.0}, "l2: found -1, expected a value above 0"),
         ({"l2": np.nan}, "l2: found nan, expected a value above 0"),
+        ({"l2": np.inf}, "l2: found inf, expected a value above 0"),
+        ({"l2": "best"}, "l2: found best, expected a value above 0, or cv"),
+        ({"device": "nothing"}, "device: found 'nothing' .*, expected cpu or a GPU"),
+        ({"device": "cuda:99"}, "device: found 'cuda:99' .*, expected cpu or a GPU"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(changes, message):
     arguments = {"x": X, "targets": SOFT} | changes
     with pytest.raises(W2SError, match=message):
         fit_probes(arguments.pop("x"), arguments.pop("targets"), **arguments)
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e-151])
+def test_columns_too_small_for_float64_are_constant(scale):
+    probes = fit_probes(X * scale, SOFT)
+    np.testing.assert_array_equal(probes.coef, 0)
+    np.testing.assert_allclose(expit(probes.intercept), SOFT.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e151, 1e300])
+def test_columns_too_large_for_float64_are_refused(scale):
+    with pytest.raises(W2SError, match=r"activations: found differences of .*, expected below"):
+        fit_probes(X * scale, SOFT)
 
 
 def test_predictions_are_sigmoids_of_the_logits():

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.data.task import Task
-from w2s.data.task_files import entry_point_tasks, load_tasks
+from w2s.data.task_files import entry_point_tasks, example_of, load_tasks
 from w2s.data.task_formats import after, before, multiple_choice, yes_no
 from w2s.data.task_rows import is_class, right_and_wrong
 from w2s.data.tasks import PAPER, TASKS
@@ -797,6 +797,41 @@ def test_file_that_is_not_a_table_of_tasks_is_told_in_one_line(tmp_path, content
     message, found = refusal(write(tmp_path, content))
     assert message.startswith(told)
     assert found is None if cause is None else isinstance(found, cause)
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        (
+            "row['nothing'], 1",
+            r"my_tasks.py, line \d+: found KeyError: 'nothing', expected `format`",
+        ),
+        ("1 / 0", r"my_tasks.py, line \d+: found ZeroDivisionError: division by zero, expected"),
+        ("row", "found {'text': 'hello'} of `format`, expected .text, 0 or 1., or None"),
+        ("('x',)", "found .'x',. of `format`"),
+        ("['x', 1]", "found .'x', 1. of `format`"),
+        ("(b'x', 1)", "found .b'x', 1. of `format`"),
+        ("('x', 2)", "found .'x', 2. of `format`"),
+        ("('x', '1')", "found .'x', '1'. of `format`"),
+        ("('x', None)", "found .'x', None. of `format`"),
+        ("('x', float('nan'))", "found .'x', nan. of `format`"),
+    ],
+)
+def test_a_mistake_in_a_format_of_the_users_own_is_one_line(tmp_path, form, told):
+    mine = (
+        f"from w2s.data.task import Task\ndef f(row, rng):\n    return {form}\nTASKS = {{'m': Task("
+    )
+    mine += "'a', 'me/m', ('text',), 'yes', f)}\n"
+    task = load_tasks(write(tmp_path, mine))["m"]
+    with pytest.raises(DataError, match=told) as caught:
+        example_of(task, {"text": "hello"}, stream(0))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("label", [1, True, 1.0, np.int64(1), np.True_])
+def test_a_format_may_give_any_number_that_is_1(label):
+    task = replace(TASKS["sst2"], format=lambda row, rng: ("x", label))
+    assert example_of(task, {}, stream(0)) == ("x", 1)
 
 
 def test_no_file_and_a_folder_are_told(tmp_path):

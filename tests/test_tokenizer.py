@@ -204,6 +204,22 @@ PIECES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("model_max_length", "many"), ("model_max_length", [1]), ("padding_side", 3)],
+)
+def test_settings_of_a_tokenizer_that_cannot_be_used_are_told_in_one_line(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    folder = tiny.write_model(tmp_path / "model")
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {name: value}), encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be loaded") as caught:
+        tokens(folder, TEXTS)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("family", list(PIECES))
 def test_sentencepiece_files_are_tokenizers(family: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))

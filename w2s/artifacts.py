@@ -92,7 +92,9 @@ def load(path: str | Path, kind: Kind | None = None, *, by_rows: bool = False) -
             or arrays that differ from the declaration.
     """
     path = Path(path)
-    if not path.is_file():
+    with _reading(path):
+        there = path.is_file()
+    if not there:
         raise ArtifactError(f"{path}: found no file, expected an artifact; run the stage before")
     if path.suffix not in READERS:
         raise ArtifactError(
@@ -116,6 +118,15 @@ def load(path: str | Path, kind: Kind | None = None, *, by_rows: bool = False) -
     if digest(artifact) != meta["digest"]:
         raise ArtifactError(f"{path}: content differs from its checksum; delete it and run again")
     return artifact
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell of a path that the system does not look up: too long, or in a folder of others."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def save(artifact: Artifact, path: str | Path) -> None:
@@ -204,16 +215,28 @@ def _metadata(path: Path, text: str | None) -> Any:
     meta = json.loads(text)
     if not isinstance(meta, dict) or not {"kind", "format"} <= set(meta):
         raise ValueError("found other metadata than an artifact's")
-    if meta["format"] != FORMAT or meta["kind"] not in KINDS:
+    if meta["format"] != FORMAT or str(meta["kind"]) not in KINDS:
         raise ArtifactError(
             f"{path}: found kind '{meta['kind']}' in format {meta['format']}, expected a "
             f"kind of this version in format {FORMAT}; run the stage again"
         )
     if not set(meta) >= META:
         raise ValueError("found incomplete metadata")
+    if not isinstance(meta["facts"], dict):
+        raise ValueError("found facts that are no object")
+    if not is_provenance(meta["provenance"]):
+        raise ValueError("found other provenance than a stage's")
     return meta
 
 
+def is_provenance(told: object) -> bool:
+    """Whether a value is what stages say of their outputs, or a part of it."""
+    return isinstance(told, dict) and all(
+        isinstance(told.get(name, kind()), kind) for name, kind in TOLD.items()
+    )
+
+
+TOLD = {"stage": str, "code": str, "settings": dict, "inputs": dict, "packages": dict}
 META = frozenset({"digest", "facts", "provenance"})  # besides kind and format
 
 

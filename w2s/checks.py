@@ -26,13 +26,13 @@ def array_of(values: npt.ArrayLike, name: str, *, dtype: npt.DTypeLike | None = 
         dtype: Dtype of the returned array; the input's own where not given.
 
     Raises:
-        W2SError: not numbers, or lists of different lengths.
+        W2SError: not numbers, lists of different lengths, or a tensor without values.
     """
-    if isinstance(values, list | tuple):
-        values = [_from_tensor(value) for value in values]
     try:
+        if isinstance(values, list | tuple):
+            values = [_from_tensor(value) for value in values]
         array = np.asarray(_from_tensor(values), dtype=dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last of torch
         reason = str(error).splitlines()[0]
         raise W2SError(f"{name}: found no numbers ({reason}), expected an array of them") from None
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes
@@ -82,6 +82,18 @@ def probabilities(values: npt.ArrayLike, name: str) -> Array:
         W2SError: not one-dimensional, not finite, or outside [0, 1].
     """
     return in_unit_interval(finite(values, name, ndim=1, dtype=np.float64), name)
+
+
+def vector(values: npt.ArrayLike, name: str, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return `values` as an array of one dimension, which may hold NaN; see `array_of`.
+
+    Raises:
+        W2SError: not numbers, or not one-dimensional.
+    """
+    array = array_of(values, name, dtype=dtype)
+    if array.ndim != 1:
+        raise W2SError(f"{name}: found {array.ndim} dimensions {array.shape}, expected 1")
+    return array
 
 
 def in_unit_interval(array: Array, name: str) -> Array:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from w2s.commands import COMMANDS, MISTAKE, add_commands
+from w2s.commands import COMMANDS, MISTAKE, add_commands, tell
 from w2s.errors import ConfigError, W2SError
 from w2s.stages import STAGES, Many, Plain, Stage
 
@@ -21,8 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return COMMANDS[options.command](options)
         _run(options)
     except W2SError as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"w2s {options.command}: error: {line}\n")
+        tell(options.command, *error.lines)
+        return MISTAKE
+    except OSError as error:
+        if error.filename is None:  # not about a file of the user's
+            raise
+        path = os.fsdecode(error.filename)
+        tell(options.command, *W2SError(f"{path}: cannot be used ({error.strerror})").lines)
         return MISTAKE
     return 0
 

@@ -71,6 +71,11 @@ def _add_experiment_commands(commands: Any) -> None:
         )
 
 
+def tell(command: str, *lines: str) -> None:
+    """Tell lines about mistakes on standard error."""
+    sys.stderr.writelines(f"w2s {command}: error: {line}\n" for line in lines)
+
+
 def _inspect(options: argparse.Namespace) -> int:
     """Show each artifact; a bad one is told in its place and the others go on."""
     from w2s.inspect import describe
@@ -80,7 +85,7 @@ def _inspect(options: argparse.Namespace) -> int:
         try:
             sys.stdout.write(describe(path, rows=options.rows))
         except W2SError as error:
-            sys.stderr.write(f"w2s inspect: error: {error}\n")
+            tell("inspect", *error.lines)
             code = MISTAKE
     return code
 
@@ -91,7 +96,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     report = verify(options.paths)
     for path, why in report.damaged.items():
-        sys.stderr.write(f"w2s verify: error: {why}\n")
+        tell("verify", why)
         if options.delete:
             path.unlink()
             sys.stdout.write(f"deleted {path}\n")
@@ -146,7 +151,7 @@ def _preflight(options: argparse.Namespace) -> int:
         try:
             checks = preflight(config, name)
         except W2SError as error:
-            sys.stderr.write(f"w2s preflight: error: {error}\n")
+            tell("preflight", *error.lines)
             code = MISTAKE
             continue
         warned = [check.name for check in checks if check.good is False]

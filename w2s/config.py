@@ -32,7 +32,7 @@ from w2s.config_spine import (
 )
 from w2s.config_synthetic import SyntheticConfig
 from w2s.config_weak_supervision import NAMES, WeakSupervisionConfig
-from w2s.errors import ConfigError
+from w2s.errors import ConfigError, visible
 
 # folders beside the datasets'
 RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "synthetic"})
@@ -47,7 +47,7 @@ class Config(Strict):
     resources: OutputFolder = Field(
         "resources", description="Folder for downloads, shared by experiments."
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
         (), description="Each seed draws new halves of the pool and new mixes."
     )
     datasets: dict[Name, Dataset] = Field({}, description="The datasets, by name.")
@@ -205,7 +205,7 @@ def _describe(error: Any, data: Any) -> Iterator[tuple[str, str]]:
     if error["type"] == "missing":
         yield f"{path}: found nothing, ", "expected a value"
     elif error["type"] == "value_error":
-        for line in message.splitlines():
+        for line in message.split("\n"):
             yield (f"{path}.{line}" if path else line), ""
     else:
         where = path or "settings"
@@ -227,6 +227,6 @@ def _path(loc: Iterable[Any], data: Any, *, missing: bool) -> Iterator[str]:
             data = data[part]
         except (KeyError, IndexError, TypeError):
             if missing and index == len(parts) - 1:
-                yield str(part)
+                yield visible(str(part))
         else:
-            yield str(part)
+            yield visible(str(part))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from w2s.config_paths import InputPath
+from w2s.errors import visible
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"  # no "--": it joins the two models of a pair
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
@@ -34,7 +35,7 @@ class Strict(BaseModel):
             field = cls.model_fields.get(key)
             if field is None:
                 hint = nearest_of(str(key), cls.model_fields)
-                lines.append(f"{key} is not a setting; {hint}")
+                lines.append(f"{visible(str(key))} is not a setting; {hint}")
             elif _has_truth(value) and not _takes_truth(field.annotation):
                 lines.append(f"{key}: found {value!r}, expected no true or false")
         if lines:

@@ -45,7 +45,8 @@ def _short(value: Any) -> str:
 
 def _provenance(artifact: Artifact) -> list[str]:
     made = artifact.provenance
-    lines = [f"  made by     w2s {made['stage']} (code {made['code']})"] if made else []
+    by = f"w2s {made.get('stage', '?')} (code {made.get('code', '?')})"
+    lines = [f"  made by     {by}"] if made else []
     for key in ("settings", "inputs", "packages"):
         if made.get(key):
             lines.append(f"  {key:<11} {_short(made[key])}")

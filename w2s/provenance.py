@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s import settings as settings_module
+from w2s.artifacts import is_provenance
 from w2s.config import Config, parse_as
 from w2s.config_sources import Strict
 from w2s.dag import settings
@@ -59,7 +60,7 @@ def metadata_of(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     told = found.get("provenance") if isinstance(found, dict) else None
-    return found if told and isinstance(told, dict) else None
+    return found if told and is_provenance(told) else None
 
 
 def differing(

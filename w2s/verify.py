@@ -56,7 +56,7 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
         except ForeignFileError:
             report.foreign += 1
         except W2SError as error:
-            report.damaged[path] = str(error)
+            report.damaged[path] = " ".join(error.lines)
         on_file()
     return report
 

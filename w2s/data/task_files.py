@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from w2s.data.task import Task, shown
+from w2s.data.task import Row, Task, shown
 from w2s.data.tasks import TASKS
 from w2s.errors import DataError, W2SError
 
+if TYPE_CHECKING:  # the table of tasks is listed without NumPy
+    import numpy as np
+
 GROUP = "w2s.tasks"  # of entry points
+LABELS = {"0", "1", "0.0", "1.0", "False", "True"}
 
 # What a table of tasks can raise while it is made, told in one line that names its file. An error
 # of a class of the user's own is none of these, and comes out as its own traceback.
@@ -120,6 +124,34 @@ def _line(error: BaseException, path: Path) -> str:
     steps = traceback.extract_tb(error.__traceback__)
     lines = [step.lineno for step in steps if step.filename == str(path)]
     return f", line {lines[-1]}" if lines else ""
+
+
+def example_of(task: Task, row: Row, rng: np.random.Generator) -> tuple[str, int] | None:
+    """What a task makes of a row: a text and a label, or None where it cannot be used.
+
+    Raises:
+        DataError: a row that the task refuses, another error of its `format`, or something else
+            that it returns.
+    """
+    try:
+        made = task.format(row, rng)
+    except DataError:
+        raise
+    except _MISTAKES as error:
+        step = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{step.filename}, line {step.lineno}"
+        raise DataError(f"{where}: found {_told(error)}, expected `format` to run") from error
+    if made is None:
+        return None
+    if not _is_example(made):
+        raise DataError(f"found {shown(made)} of `format`, expected (text, 0 or 1), or None")
+    return made[0], int(made[1])
+
+
+def _is_example(made: object) -> bool:
+    if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], str):
+        return False
+    return not isinstance(made[1], str) and str(made[1]) in LABELS  # of Python or NumPy
 
 
 def all_tasks(path: Path | None = None) -> dict[str, Task]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, array_of, same_length
+from w2s.checks import Array, array_of, in_unit_interval, same_length, vector
 from w2s.methods.ranking import auroc
 
 BINS = 10  # of the calibration error
@@ -27,9 +27,9 @@ def accuracy(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
         In [0, 1]; NaN without points or with a NaN among the probabilities.
 
     Raises:
-        W2SError: different numbers of rows.
+        W2SError: not one-dimensional, or different numbers of rows.
     """
-    scores, truth = array_of(proba, "proba"), array_of(label, "label")
+    scores, truth = vector(proba, "proba"), vector(label, "label")
     same_length("label", truth, "proba", len(scores))
     right = correct_rows(scores, truth)
     return float(right.mean(dtype=np.float64)) if right.size else math.nan
@@ -39,9 +39,9 @@ def brier(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
     """Mean squared difference of probability and label, in [0, 1]; NaN without points.
 
     Raises:
-        W2SError: different numbers of rows.
+        W2SError: not one-dimensional, or different numbers of rows.
     """
-    scores, truth = array_of(proba, "proba", dtype=np.float64), array_of(label, "label")
+    scores, truth = vector(proba, "proba", dtype=np.float64), vector(label, "label")
     same_length("label", truth, "proba", len(scores))
     error = scores - truth
     return float(np.mean(error**2)) if error.size else math.nan
@@ -59,15 +59,16 @@ def calibration_error(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
         label: 0 or 1, shape (n,).
 
     Returns:
-        In [0, 1]; NaN without points.
+        In [0, 1]; NaN without points or with a NaN among the probabilities.
 
     Raises:
-        W2SError: different numbers of rows.
+        W2SError: not one-dimensional, different numbers of rows, or not probabilities.
     """
-    scores, truth = array_of(proba, "proba", dtype=np.float64), array_of(label, "label")
+    scores, truth = vector(proba, "proba", dtype=np.float64), vector(label, "label")
     same_length("label", truth, "proba", len(scores))
-    if not scores.size:
+    if not scores.size or np.isnan(scores).any():
         return math.nan
+    scores = in_unit_interval(scores, "proba")
     number = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
     excess = np.bincount(number, weights=scores - truth, minlength=BINS)
     return float(np.abs(excess).sum() / len(scores))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from w2s.checks import Array
+from w2s.errors import W2SError
 
 
 class Backend(Protocol):
@@ -137,5 +138,17 @@ class TorchBackend:
 
 
 def backend(device: str) -> Backend:
-    """NumPy for `cpu`, torch for any other device."""
-    return NumpyBackend() if device == "cpu" else TorchBackend(device)
+    """NumPy for `cpu`, torch for any other device.
+
+    Raises:
+        W2SError: a device that is not there.
+    """
+    if device == "cpu":
+        return NumpyBackend()
+    made = TorchBackend(device)
+    try:
+        made.array(np.zeros(1), double=False)
+    except (AssertionError, RuntimeError) as error:  # an unknown name, no such GPU, torch without
+        reason = str(error).partition("\n")[0]
+        raise W2SError(f"device: found '{device}' ({reason}), expected cpu or a GPU") from None
+    return made

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from w2s.checks import Array, finite
-from w2s.errors import DegenerateError
+from w2s.errors import DegenerateError, W2SError
 
 MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
 EPSILON = float(np.finfo(np.float64).eps)
@@ -25,15 +25,17 @@ def change_point(values: npt.ArrayLike, *, tolerance: float = 0.0) -> float:
     Args:
         values: Finite numbers, shape (n,), in any order.
         tolerance: Values that differ by no more than this count as equal: for values that carry
-            rounding errors.
+            rounding errors. At least 0.
 
     Returns:
         First value of the right segment: a value is in the left segment if it is below this.
 
     Raises:
         DegenerateError: fewer than 4 values, or no two neighbours that differ.
-        W2SError: NaN or infinite values, or not one-dimensional.
+        W2SError: NaN or infinite values, not one-dimensional, or a tolerance below 0.
     """
+    if not tolerance >= 0:  # nor NaN
+        raise W2SError(f"tolerance: found {tolerance:g}, expected 0 or more")
     ordered = np.sort(finite(values, "change_point values", ndim=1, dtype=np.float64))
     n = len(ordered)
     if n < MIN_VALUES:

@@ -75,8 +75,9 @@ def columns_of(x: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike 
     same_length("weights", u, "activations", len(rows))
     if 1 not in (y.shape[1], u.shape[1]) and y.shape[1] != u.shape[1]:
         raise W2SError(f"weights: found {u.shape[1]} columns, expected {y.shape[1]} as in targets")
-    if not y.size:
-        raise W2SError("targets: found none, expected soft labels")
+    for side, name in ((y, "targets"), (u, "weights")):
+        if not side.size:
+            raise W2SError(f"{name}: found none, expected one for each row")
     y = in_unit_interval(y, "targets")
     if u.min() < 0:
         raise W2SError(f"weights: found {u.min():g}, expected values of 0 or more")

@@ -12,6 +12,7 @@ from w2s.errors import DegenerateError, W2SError
 from w2s.methods.columns import columns_of
 
 BLOCK = 2**22  # distances held at once: 16 MB
+FAR = 1e18  # half a distance whose square float32 still holds
 SAME = 1e-6  # squared distances closer than this, relative to the norms, are rounding apart
 
 
@@ -55,12 +56,13 @@ class Neighbors:
             x: Activations, shape (m, d).
 
         Raises:
-            W2SError: another width than fitted, or values that are not finite.
+            W2SError: another width than fitted, values that are not finite, or too far apart for
+                float32 (1e18).
         """
         rows = finite(x, "activations", ndim=2)
         if rows.shape[1] != self.x.shape[1]:
             raise W2SError(f"activations: found width {rows.shape[1]}, expected {self.x.shape[1]}")
-        points = (rows - self.centre).astype(np.float32)
+        points = _narrow(rows - self.centre)
         block = max(1, BLOCK // len(self.x))
         proba = np.full((len(points), self.y.shape[1]), np.nan)
         squares = np.einsum("ij,ij->i", self.x, self.x)
@@ -132,5 +134,12 @@ def neighbor_columns(
         for n in rows
     )
     centre = columns.x.mean(axis=0, dtype=np.float64)
-    centred = (columns.x - centre).astype(np.float32)
+    centred = _narrow(columns.x - centre)
     return Neighbors(centred, centre, columns.y, columns.u, neighbors, reason, columns.single)
+
+
+def _narrow(centred: Array) -> Array:
+    """Rows as float32, if it holds their squared distances."""
+    if max(centred.max(initial=0), -centred.min(initial=0)) * np.sqrt(centred.shape[1]) > FAR:
+        raise W2SError(f"activations: found rows that differ by more than {FAR:g}, expected less")
+    return centred.astype(np.float32)

@@ -124,10 +124,13 @@ def fit_snorkel(votes: npt.ArrayLike, *, seed: int = 0, epochs: int = EPOCHS) ->
         epochs: Gradient steps.
 
     Raises:
-        W2SError: fewer than 3 LFs, another shape or other values, or the package is not installed.
+        W2SError: fewer than 3 LFs, another shape or other values, a seed out of range, or the
+            package is not installed.
         DegenerateError: fewer than 3 LFs that ever vote, votes for one class only, or so many LFs
             that the descent diverges.
     """
+    if not 0 <= seed < 2**32:
+        raise W2SError(f"seed: found {seed}, expected 0 to 2**32 - 1")
     matrix = _enough(votes, "snorkel")
     try:
         from snorkel.labeling.model.label_model import LabelModel as Snorkel

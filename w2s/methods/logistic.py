@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
+from w2s.errors import W2SError
 from w2s.methods.arrays import backend
 from w2s.methods.lbfgs import minimise
 from w2s.methods.newton import ENOUGH, EPSILON, newton_column
@@ -23,6 +24,7 @@ TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
 CHUNK = 128  # most columns: more make no product faster, and fewer leave more rows out
 CLOSER = 1e-3  # share of the tolerance to aim at where the certificate was just missed
+TINY = 1e-150  # its square and that of its inverse are numbers of float64
 SMALL = 1e-6  # penalties below this get few steps of Newton's method before all
 SPARSE = 0.8  # share of the rows in use below which copying them pays
 
@@ -47,16 +49,22 @@ class Matrix:
 def standardised(x: Array) -> Matrix:
     """The matrix of rows (n, d).
 
-    Differences at the level of rounding, as of constant columns, count as none.
+    Differences at the level of rounding, as of constant columns, count as none, and so do those
+    whose squares float64 does not hold: under any penalty they move no probability.
+
+    Raises:
+        W2SError: differences so large that float64 does not hold their squares.
     """
     centre = x.mean(axis=0, dtype=np.float64)
     exact = x - centre
     largest, smallest = exact.max(axis=0, initial=0), exact.min(axis=0, initial=0)
     peak = np.maximum(largest, -smallest)
     noise = 8 * EPSILON * (np.abs(centre) + peak)
-    constant = peak <= noise
+    constant = peak <= np.maximum(noise, TINY)
     exact[:, constant] = 0
     peak = float(np.where(constant, 0, peak).max(initial=0))
+    if peak > 1 / TINY:
+        raise W2SError(f"activations: found differences of {peak:g}, expected below {1 / TINY:g}")
     scale = float(np.exp2(np.ceil(np.log2(peak)))) if peak else 1.0
     exact /= scale
     return Matrix(exact, exact.astype(np.float32), centre, scale)

@@ -17,6 +17,7 @@ from w2s.methods.similarity import max_similarity
 
 ROUNDING = 4e-6  # relative size below which float32 scores may differ by the order of summation
 CLEAR = 10  # roundings that values must spread over: a threshold among fewer is one of rounding
+LARGEST = float(np.finfo(np.float32).max)
 EPSILON = float(np.finfo(np.float32).eps)  # what sums of float32 terms of size 1 leave of a 0
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
@@ -128,7 +129,8 @@ def detect_overlap(
             confidences or scores that are constant, or spread over no more than ten times their
             rounding (4e-6 for confidences, 4e-6 of the largest for scores, which is at least 1.2e-7
             of the largest product of norms): the regions are undefined.
-        W2SError: shapes that do not fit, or values that are not finite or not probabilities.
+        W2SError: shapes that do not fit, values that are not finite or not probabilities, or a
+            similarity or threshold that is none of these.
     """
     detector = fit_detector(
         weak_proba,
@@ -165,6 +167,10 @@ def fit_detector(
         raise DegenerateError(f"overlap: found hard points only (all confidences below {low:g})")
     unfinished = Detector(low, np.nan, x[hard], similarity, absolute)
     score = _scores(x, ~hard, unfinished)[~hard]
+    if not np.isfinite(score).all():
+        raise W2SError(
+            "activations: found products too large for float32; scale them, or use cosine"
+        )
     rounding = ROUNDING * float(np.abs(score).max())
     least = max(rounding, EPSILON * _size(x, hard, similarity))
     high = _threshold(tau_overlap, score, "overlap scores", rounding=least, tolerance=rounding)
@@ -174,6 +180,8 @@ def fit_detector(
 def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Array, Array]:
     proba = probabilities(weak_proba, "weak_proba")
     x = finite(activations, "activations", ndim=2)
+    if x.dtype.itemsize > 4 and max(x.max(initial=0), -x.min(initial=0)) > LARGEST:
+        raise W2SError(f"activations: found values beyond {LARGEST:g}, expected float32")
     same_length("activations", x, "weak_proba", len(proba))
     return 2 * np.abs(proba - 0.5), x
 
@@ -191,8 +199,18 @@ def _threshold(
 ) -> float:
     """The threshold that a rule gives; a change point only where values are not all rounding."""
     if isinstance(rule, Mapping):
-        return float(np.quantile(values, rule["quantile"]))
+        share = rule.get("quantile", np.nan)
+        if not 0 <= share <= 1:
+            raise W2SError(
+                f"threshold of {what}: found {dict(rule)}, expected a quantile of 0 to 1"
+            )
+        return float(np.quantile(values, share))
     if rule != "change_point":
+        if isinstance(rule, str) or rule != rule:  # nor NaN
+            raise W2SError(
+                f"threshold of {what}: found {rule!r}, expected change_point, a number, or a "
+                f"quantile"
+            )
         return float(rule)
     try:
         found = change_point(values, tolerance=tolerance)

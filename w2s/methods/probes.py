@@ -108,8 +108,9 @@ def fit_columns(
 ) -> Probes:
     """The same as `fit_probes`, but without an error where no column has a solution."""
     columns = columns_of(x, targets, weights)
-    if l2 != "cv" and not l2 > 0:
-        raise W2SError(f"l2: found {l2:g}, expected a value above 0, or cv")
+    if l2 != "cv" and (isinstance(l2, str) or not 0 < l2 < np.inf):
+        told = l2 if isinstance(l2, str) else f"{l2:g}"
+        raise W2SError(f"l2: found {told}, expected a value above 0, or cv")
     b = columns.y.shape[1]
     reason = list(lacking(columns))
     solver = Solver(columns.x, device)

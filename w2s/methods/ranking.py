@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import array_of, finite, same_length
+from w2s.checks import finite, same_length, vector
 
 
 def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
@@ -24,7 +24,7 @@ def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
         In [0, 1]; NaN unless both classes occur.
     """
     scores = finite(proba, "proba", ndim=1)
-    positive = array_of(label, "label") == 1
+    positive = vector(label, "label") == 1
     same_length("label", positive, "proba", len(scores))
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from w2s.checks import Array
+from w2s.errors import W2SError
 
 TALL, EVEN = 0.1, 4  # share of a coordinate that is told, and how often its even share
 BLOCK = 2048  # rows of a tile's sides: 16 MB of float32, near the cache and at the matrix peak
@@ -33,7 +34,12 @@ def max_similarity(
 
     Returns:
         float32 of shape (n,); cosines lie in [-1, 1] up to rounding.
+
+    Raises:
+        W2SError: another similarity.
     """
+    if similarity not in ("cosine", "dot"):
+        raise W2SError(f"similarity: found {similarity!r}, expected cosine or dot")
     unit = unit_rows if similarity == "cosine" else _same
     rows, others = np.asarray(points), unit(np.asarray(references, dtype=np.float32))
     best = np.full(len(rows), 0 if absolute else -np.inf, dtype=np.float32)

@@ -99,6 +99,7 @@ def load_tokenizer(source: Source, *, truncation: Literal["right", "left"] = "ri
             raise
         if len(tokenizer) < FEW:  # without a file a class has its special tokens, and says nothing
             _check_files(source, (*FILES, *tokenizer.vocab_files_names.values()))
+        tokenizer(["a word"], truncation=False, verbose=False)  # its settings are used only now
     return tokenizer
 
 

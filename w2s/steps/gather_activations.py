@@ -38,9 +38,12 @@ def gather_activations(
                 f"shards: found settings {_made(shard)} and {_made(shards[0])}, expected the same"
             )
         expected = settings.model_dump(mode="json", exclude={"code"})
-        if settings.code and (shard.provenance["code"], _made(shard)) != (settings.code, expected):
+        if settings.code and (shard.provenance.get("code"), _made(shard)) != (
+            settings.code,
+            expected,
+        ):
             raise ArtifactError(
-                f"shards: found settings {_made(shard)} of code {shard.provenance['code']}, "
+                f"shards: found settings {_made(shard)} of code {shard.provenance.get('code')}, "
                 f"expected {expected} of code {settings.code}"
             )
         if set(shard.arrays) != set(shards[0].arrays):

@@ -11,7 +11,7 @@ from w2s.data.examples import leaks, make_examples
 from w2s.data.near_duplicates import without_near_duplicates
 from w2s.data.rows import Rows
 from w2s.data.task import Task
-from w2s.data.task_files import find_task
+from w2s.data.task_files import example_of, find_task
 from w2s.errors import ArtifactError, DataError
 from w2s.rng import stream
 from w2s.settings import TaskExamplesSettings
@@ -26,7 +26,7 @@ def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str
     it stays when other rows are read.
 
     Raises:
-        ArtifactError: rows of another task.
+        ArtifactError: rows of another task, or without its columns.
         DataError: a row that the task cannot read, or too few rows for the parts.
     """
     data, name = settings.data, settings.dataset
@@ -60,8 +60,13 @@ def _texts(rows: Artifact, key: str, task: Task, dataset: str) -> Rows:
     sides: list[str] = []
     for name, side, line in zip(rows["source_id"], rows["side"], rows["row"], strict=True):
         row = json.loads(line)
+        if lacking := [column for column in task.columns if column not in row]:
+            raise ArtifactError(
+                f"rows: found no column '{lacking[0]}', expected those of the task '{key}'; fetch "
+                f"them again"
+            )
         try:
-            made = task.format(row, stream(0, "text", key, name))
+            made = example_of(task, row, stream(0, "text", key, name))
         except DataError as error:
             raise DataError(f"dataset '{dataset}', row {name}: {error}") from None
         if made is None:
@@ -72,7 +77,8 @@ def _texts(rows: Artifact, key: str, task: Task, dataset: str) -> Rows:
         labels.append(made[1])
         if task.group is not None:
             passage = json.dumps(row[task.group], ensure_ascii=False)
-            groups.append(hashlib.sha256(passage.encode()).hexdigest()[:GROUP])
+            digest = hashlib.sha256(passage.encode(errors="surrogatepass")).hexdigest()
+            groups.append(digest[:GROUP])
     unusable = len(rows["row"]) - len(names)
     group = None if task.group is None else groups
     return Rows(names, texts, labels, group, sides, {"without label or field": unusable})
