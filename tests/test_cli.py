@@ -218,9 +218,7 @@ def test_a_fault_of_the_program_is_a_traceback_and_not_a_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "sign", ["\n", "\r", "\u2028", "\x0b", "\x85", "\x1b[31m", "\u202e", "\udcff"]
-)
+@pytest.mark.parametrize("sign", ["\n", "\r", "\u2028", "\x0b", "\x85", "\x1b[31m", "\u202e"])
 def test_whatever_a_message_quotes_it_is_one_line(
     sign: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +233,38 @@ def test_whatever_a_message_quotes_it_is_one_line(
         f"w2s examples: error: {source}: found columns text, label; expected 'a{shown}b' (text)"
     ]
     assert told.removesuffix("\n").isprintable()
+
+
+def test_usage_quotes_what_it_does_not_know_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["tasks", "a\x1b[31m\nb"])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "w2s: error: unrecognized arguments: a\\x1b[31m\\nb"
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "estimate --config", "tasks --file"])
+def test_an_argument_that_is_not_utf_8_is_one_line(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "a\udcff.parquet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("found 'a\\udcff.parquet', expected arguments in UTF-8")
+
+
+def test_settings_of_half_signs_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"source": "file", "path": "x", "text": "a\ud83d"}
+    line = ["examples", "--source", "x.csv", "--examples", str(tmp_path / "e.parquet")]
+    settings = json.dumps({"dataset": "\udcff", "data": data})
+    assert main([*line, "--settings", settings]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("w2s examples: error: dataset: found '\\udcff', expected signs of")
+    assert second.startswith("w2s examples: error: data.text: found 'a\\ud83d', expected signs of")
+    (tmp_path / "c.yaml").write_text('results: "a\\ud83d"\nsynthetic: {}\n', encoding="utf-8")
+    assert main(["estimate", "--config", str(tmp_path / "c.yaml")]) == 2
+    assert "results: found 'a\\ud83d', expected signs of" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_of_two_lines_is_told_in_one(

@@ -579,6 +579,12 @@ def test_a_key_that_a_row_lacks_is_missing(tmp_path, file):
     ]  # fmt: skip
 
 
+def test_text_that_is_not_unicode_is_told_with_its_row(tmp_path):
+    (tmp_path / "content").write_bytes(b'{"t": "a"}\n{"t": "b\\ud83d"}\n')
+    with pytest.raises(DataError, match="row train/1: found text that is not Unicode"):
+        values(tmp_path, "t", file="train.jsonl")
+
+
 @pytest.mark.parametrize("file", ["train.csv", "train.tsv"])
 @pytest.mark.parametrize(
     ("words", "expected"),

@@ -97,3 +97,9 @@ def test_a_single_lf_overlaps_with_none():
 def test_bad_input_is_refused(votes, label, message):
     with pytest.raises(W2SError, match=message):
         analyze_lfs(votes, label)
+
+
+@pytest.mark.parametrize("label", [1, [[0], [1]]])
+def test_labels_that_are_no_column_are_refused(label):
+    with pytest.raises(W2SError, match=r"label: found . dimensions .*, expected 1"):
+        analyze_lfs([[0, 1], [1, -1]], label)

@@ -318,3 +318,9 @@ def test_label_accuracy_is_right_over_right_and_wrong(points):
     wrong = np.sum((proba < 0.5) & (label == 1)) + np.sum((proba > 0.5) & (label == 0))
     expected = right / (right + wrong) if right + wrong else math.nan
     assert label_scores(proba, label)[0] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("bad", [[], [0.5, 0.6], [[]], "x", None, {}])
+def test_pgr_is_of_numbers(bad):
+    with pytest.raises(W2SError, match="accuracy: found"):
+        pgr(0.5, bad, 0.7)

@@ -365,6 +365,49 @@ def test_wrong_ending_is_refused_before_the_work(
     assert message.endswith("a.txt: found the ending '.txt', expected '.safetensors'")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("folder.safetensors", "found a folder, expected a file to write"),
+        ("file/below.safetensors", "expected a folder"),
+        ("runs.safetensors", "found an input or another output, expected a new file"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told_before_the_work_and_none_is(
+    name: str, told: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("w2s.steps.evaluate.evaluate", None)
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    job = chain.jobs["evaluate-0"]
+    link = tmp_path / "runs.safetensors"
+    link.symlink_to(job.inputs["predictions"])
+    outputs = {"metrics": tmp_path / "m.parquet", "correct": tmp_path / name}
+    assert main(job.line(**outputs)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(told)
+    assert not outputs["metrics"].exists()
+
+
+def test_an_output_is_no_input_and_no_other_output(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = chain.jobs["tables"]
+    before = Path(job.inputs["metrics"][1]).read_bytes()
+    for line in (
+        job.line(**job.elsewhere(tmp_path) | {"main": job.inputs["metrics"][1]}),
+        job.line(
+            **job.elsewhere(tmp_path) | {"main": tmp_path / "x" / ".." / "table-mixing.parquet"}
+        ),
+    ):
+        assert main(line) == 2
+        told = capsys.readouterr().err
+        assert told.endswith("found an input or another output, expected a new file\n")
+    assert Path(job.inputs["metrics"][1]).read_bytes() == before
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_stage_that_works_in_a_folder_gets_one_beside_its_output_that_goes_with_success(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from w2s.commands import COMMANDS, MISTAKE, add_commands, tell
-from w2s.errors import ConfigError, W2SError
+from w2s.errors import ConfigError, W2SError, visible
 from w2s.stages import STAGES, Many, Plain, Stage
 
 
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 2 after a mistake told in one line."""
     options = parser().parse_args(arguments)
     try:
+        _check_unicode(sys.argv[1:] if arguments is None else arguments)
         if options.command in COMMANDS:
             return COMMANDS[options.command](options)
         _run(options)
@@ -32,9 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check_unicode(words: Sequence[str]) -> None:
+    """Raise at the first argument that the libraries of the file formats could not pass on."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"found {word!r}, expected arguments in UTF-8") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell wrong usage in one line, whatever it quotes."""
+        super().error(visible(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser, built from the table of stages without importing what the stages need."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="w2s",
         description="Weak-to-strong generalization through the data-centric lens: the stages of "
         "the workflow, one command each. Run the workflow itself with snakemake.",

@@ -180,7 +180,7 @@ def parse(data: Mapping[str, Any]) -> Config:
 def parse_as(model: type[S], data: Any) -> S:
     """Check `data` against any settings class; see `parse`."""
     try:
-        return model.model_validate(data)
+        parsed = model.model_validate(data)
     except ValidationError as error:
         items = [(_where(item, data), item) for item in error.errors()]
         found: dict[str, list[str]] = {}  # one line a setting, its alternatives joined by "or"
@@ -190,6 +190,25 @@ def parse_as(model: type[S], data: Any) -> S:
                     found.setdefault(head, []).append(expected)
         lines = [head + " or ".join(dict.fromkeys(all_)) for head, all_ in found.items()]
         raise ConfigError("\n".join(lines)) from None
+    if wrong := list(_no_unicode(parsed.model_dump())):
+        expected = "expected signs of Unicode, not halves of them"
+        raise ConfigError(
+            "\n".join(f"{where}: found {text!r}, {expected}" for where, text in wrong)
+        )
+    return parsed
+
+
+def _no_unicode(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Texts that no file can hold (surrogates, as escapes of JSON and YAML make them)."""
+    if isinstance(value, str) and not value.isascii():
+        if any("\ud800" <= sign <= "\udfff" for sign in value):
+            yield where, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _no_unicode(item, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _no_unicode(item, f"{where}.{index}".lstrip("."))
 
 
 def _where(error: Any, data: Any) -> str:

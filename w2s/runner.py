@@ -62,8 +62,7 @@ def run(
         with _telling(outputs["manifest"]):
             _write_folder(call, chosen, Path(outputs["manifest"]))
         return
-    for key, output in stage.outputs.items():
-        _check_ending(output, Path(outputs[key]))
+    _check_outputs(stage, inputs, outputs)
     with _extra(stage, outputs, provenance, runtime or JobRuntime()) as extra:
         results = call(*loaded.values(), settings=chosen, **extra)
         _write(stage, results, outputs, provenance)
@@ -135,6 +134,25 @@ def _telling(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _check_outputs(
+    stage: Stage, inputs: Mapping[str, str | Sequence[str]], outputs: Mapping[str, str]
+) -> None:
+    """Raise before the work where an output could not be written, so that none is."""
+    given = [[paths] if isinstance(paths, str) else paths for paths in inputs.values()]
+    taken = {Path(path).resolve() for paths in given for path in paths}
+    for key, output in stage.outputs.items():
+        path = Path(outputs[key])
+        _check_ending(output, path)
+        if path.is_dir():
+            raise ArtifactError(f"{path}: found a folder, expected a file to write")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise ArtifactError(f"{path}: found the file {above}, expected a folder")
+        if path.resolve() in taken:
+            raise ArtifactError(f"{path}: found an input or another output, expected a new file")
+        taken.add(path.resolve())
 
 
 def _check_ending(output: Output, path: Path) -> None:

@@ -157,10 +157,14 @@ def _rows(task: Task, table: Any, name: str, indices: list[int]) -> Iterator[str
 
 def _json(row: dict[str, Any], where: str) -> str:
     try:
-        return json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: found text that is not Unicode") from None
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{where}: found what JSON cannot hold ({reason}), expected text, finite numbers, "
             f"true, false, lists and objects"
         ) from None
+    return text

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from w2s.checks import Array, array_of, in_unit_interval, same_length, vector
+from w2s.errors import W2SError
 from w2s.methods.ranking import auroc
 
 BINS = 10  # of the calibration error
@@ -109,10 +110,20 @@ def pgr(floor: float, w2s: float, ceiling: float) -> float:
     Returns:
         1 when w2s reaches the ceiling, 0 at the floor; NaN where ceiling - floor is not above 0, as
         there is no gap to recover.
+
+    Raises:
+        W2SError: not a number.
     """
-    low, mine, high = (float(array_of(value, "accuracy")) for value in (floor, w2s, ceiling))
+    low, mine, high = map(_number, (floor, w2s, ceiling))
     gap = high - low
     return (mine - low) / gap if gap > 0 else math.nan
+
+
+def _number(value: npt.ArrayLike) -> float:
+    found = array_of(value, "accuracy")
+    if found.size != 1:
+        raise W2SError(f"accuracy: found {found.size} numbers, expected one")
+    return float(found.item())
 
 
 def correct_rows(proba: Array, label: Array) -> Array:

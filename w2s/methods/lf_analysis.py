@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from w2s.checks import Array, array_of, same_length
+from w2s.checks import Array, array_of, same_length, vector
 from w2s.errors import W2SError
 
 ABSTAIN = -1
@@ -61,10 +61,10 @@ def _accuracy(matrix: Array, voted: Array, label: npt.ArrayLike | None) -> Array
     count = voted.sum(axis=0)
     if label is None:
         return np.full(len(count), np.nan)
-    truth = array_of(label, "label")
+    truth = vector(label, "label")
     same_length("label", truth, "label matrix", len(matrix))
-    if truth.ndim != 1 or not np.isin(truth, (0, 1)).all():
-        raise W2SError("label: found values other than 0 and 1, or no column; expected 0 and 1")
+    if not np.isin(truth, (0, 1)).all():
+        raise W2SError("label: found values other than 0 and 1, expected these alone")
     right = (matrix == truth[:, None]).sum(axis=0)
     accuracy: Array = np.divide(right, count, out=np.full(len(count), np.nan), where=count > 0)
     return accuracy

@@ -77,7 +77,7 @@ def _texts(rows: Artifact, key: str, task: Task, dataset: str) -> Rows:
         labels.append(made[1])
         if task.group is not None:
             passage = json.dumps(row[task.group], ensure_ascii=False)
-            digest = hashlib.sha256(passage.encode(errors="surrogatepass")).hexdigest()
+            digest = hashlib.sha256(passage.encode()).hexdigest()
             groups.append(digest[:GROUP])
     unusable = len(rows["row"]) - len(names)
     group = None if task.group is None else groups
