@@ -419,8 +419,8 @@ def test_options_that_mean_nothing_are_refused(options, message):
 @pytest.mark.parametrize(
     ("similarity", "scale", "message"),
     [
-        ("cosine", 1e60, "found values beyond 3.4e.38, expected float32"),
-        ("dot", 1e60, "found values beyond 3.4e.38, expected float32"),
+        ("cosine", 1e60, "found values beyond 3.40282e.38, expected float32"),
+        ("dot", 1e60, "found values beyond 3.40282e.38, expected float32"),
         ("dot", 1e30, "found products too large for float32"),
     ],
 )
