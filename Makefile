@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUN := results/demo
 BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory storage scores dag coverage null_worlds
 
-.PHONY: demo test check storage cluster audit docs format bench bench-quick finished-run
+.PHONY: demo test check fuzz storage cluster audit docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml requirements.lock
@@ -47,6 +47,9 @@ check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated
 	$(BIN)/snakemake --lint
 	$(BIN)/python docs/generate.py --check
 	@$(MAKE) --no-print-directory audit
+
+fuzz: $(VENV)/.installed-test  ## 2,400 spoilt inputs, some minutes; others with FUZZ="--seed 1 --cases 6000"
+	$(BIN)/python tests/fuzz.py $(FUZZ)
 
 storage: $(VENV)/.installed-test  ## the workflow with its results in S3 (moto's server), in a layer on top of $(VENV)
 	@test -x $(VENV)/s3/bin/pytest || tests/layer.sh $(VENV) $(VENV)/s3 snakemake-storage-plugin-s3 'moto[server]>=5' >/dev/null 2>&1 || \

@@ -181,7 +181,7 @@ def _task_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
     }
 
 
-def _write_boolq(folder: Path) -> None:
+def write_boolq(folder: Path) -> None:
     """A local copy of that task's dataset."""
     folder.mkdir()
     draw = random.Random(0)
@@ -459,7 +459,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     tiny.write_model(inputs / "small", "bert")
     tiny.write_model(inputs / "large", "llama")
     tiny.write_wrench(inputs / "wrench")
-    _write_boolq(inputs / "boolq")
+    write_boolq(inputs / "boolq")
     made = Chain(inputs, folder, chain_jobs(inputs, folder))
     made.run()
     return made

@@ -122,6 +122,17 @@ def test_artifact_that_no_stage_made_is_shown_without_provenance(
     assert "kind        split" in text
 
 
+def test_signs_of_a_terminal_are_shown_as_escapes(chain: Chain, tmp_path: Path) -> None:
+    artifact = load(chain / "split-0.parquet")
+    made = {"stage": "a\x1b[31m\nb", "settings": {"x": "\x1b"}}
+    facts = {**artifact.facts, "dataset": "c\x1b[0m\rd"}
+    save(replace(artifact, provenance=made, facts=facts), tmp_path / "a.parquet")
+    text = describe(tmp_path / "a.parquet")
+    assert "made by     w2s a\\x1b[31m\\nb (code ?)" in text
+    assert "dataset     c\\x1b[0m\\rd" in text
+    assert "\x1b" not in text
+
+
 def test_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"nothing")
     with pytest.raises(ArtifactError):

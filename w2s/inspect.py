@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from w2s.artifacts import Artifact, load
-from w2s.errors import W2SError
+from w2s.errors import W2SError, visible
 from w2s.kinds import EXAMPLES, KINDS, Kind
 from w2s.methods.similarity import dominant_coordinate
 from w2s.spool import blocks
@@ -39,13 +39,13 @@ def describe(path: str | Path, *, rows: int = 5) -> str:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = visible(value if isinstance(value, str) else json.dumps(value))
     return text if len(text) <= 2 * WIDTH else text[: 2 * WIDTH - 1] + "…"
 
 
 def _provenance(artifact: Artifact) -> list[str]:
     made = artifact.provenance
-    by = f"w2s {made.get('stage', '?')} (code {made.get('code', '?')})"
+    by = visible(f"w2s {made.get('stage', '?')} (code {made.get('code', '?')})")
     lines = [f"  made by     {by}"] if made else []
     for key in ("settings", "inputs", "packages"):
         if made.get(key):
@@ -59,7 +59,7 @@ def _array(name: str, array: Any) -> str:
         counted = sorted(Counter(array.tolist()).items())
         if len(counted) > 8:
             return f"{head}  {len(counted)} different"
-        shown = ", ".join(f"{word or '(empty)'} {number}" for word, number in counted)
+        shown = ", ".join(f"{visible(word) or '(empty)'} {number}" for word, number in counted)
         return f"{head}  {shown}"
     low, high, total, known = np.inf, -np.inf, 0.0, 0
     for block in blocks(array):

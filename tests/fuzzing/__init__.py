@@ -1,0 +1,1 @@
+"""Mutated inputs of every kind, for `tests/fuzz.py`."""
