@@ -16,6 +16,7 @@ PAIR = f"{WEAK}--{STRONG}"
 DRAWS = 6  # of every random training set
 CURVES = ("plain", "purity_matched", "label_balanced")
 README, METHOD, SYNTHETIC = "README.md", "docs/method.md", "docs/synthetic.md"
+EVIDENCE = "docs/evidence.md"
 
 loaded = functools.cache(w2s.load)  # for the files that all seeds share
 
