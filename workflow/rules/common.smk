@@ -149,7 +149,7 @@ def beside_source_of(wildcards):
 
 def tell_estimate(wildcards):
     """Nothing; a dry run tells on the way what the experiment will take, a report what it lacks."""
-    wanted = [str(path) for path in reports() if REPORTING]
+    wanted = map(str, reports()) if REPORTING else []
     lacks = [
         path
         for path in wanted
@@ -169,8 +169,11 @@ TUNED = dag.finetuned_datasets(CONFIG)
 WRENCH = dag.wrench_datasets(CONFIG)
 HUB = dag.hub_datasets(CONFIG)
 OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
-# `--report` of a run that is over, in whole or in part
-REPORTING = any(word.partition("=")[0] == "--report" for word in sys.argv)
+# `--report` of a run that is over, in whole or in part, in a folder
+REPORTING = (
+    any(word.partition("=")[0] == "--report" for word in sys.argv)
+    and not workflow.storage_settings.default_storage_provider
+)
 TABLES = "<results>/tables"
 FIGURES = "<results>/figures/{weak}--{strong}"
 
