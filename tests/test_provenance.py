@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tiny
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from w2s import dag, digest, provenance
 from w2s.artifacts import load
@@ -128,6 +129,25 @@ def test_weights_are_compared(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     assert not has_weights(tmp_path, facts)
     assert has_weights(tmp_path, {"dataset": "films"})  # tokens name none
+
+
+def test_activations_of_other_weights_are_told(here: Path) -> None:
+    def edit(data: dict[str, Any]) -> None:
+        data["models"]["a"] = {"source": "local", "path": "model"}
+
+    tiny.write_model(Path("model"), "bert")
+    tokens, made = (Path(f"my results/films/{name}/a.safetensors")
+                    for name in ("tokens", "activations"))  # fmt: skip
+    data = example()
+    edit(data)
+    config, of = parse(data), {"dataset": "films", "model": "a"}
+    run(config, "tokenize", "--examples", EXAMPLES, "--model", "model", "--tokens", tokens, **of)
+    run(config, "activations", "--tokens", tokens, "--model", "model", "--activations", made, **of)
+    assert found(edit) == {}
+    weights = load_file("model/model.safetensors")
+    save_file({name: value * 1.5 for name, value in weights.items()}, "model/model.safetensors",
+              metadata={"format": "pt"})  # fmt: skip
+    assert found(edit) == {made: "made with another model than a is now"}
 
 
 def test_a_file_of_another_stage_and_one_that_says_nothing(here: Path) -> None:

@@ -20,6 +20,8 @@ POOLINGS = {
     **{"mean": "mean", "cls": "first"},
 }
 
+HARMLESS = ("", "Transformer", "Normalize")  # probes do not mind a vector's length much
+
 log = logging.getLogger(__name__)
 
 
@@ -35,11 +37,7 @@ def tell_pooling(source: Source, pooling: str) -> None:
                     "model %s: its own pooling is %s; `pooling: %s` is used instead",
                     source.name, " and ".join(own), pooling,
                 )  # fmt: skip
-        elif kind not in (
-            "",
-            "Transformer",
-            "Normalize",
-        ):  # probes do not mind a vector's length much
+        elif kind not in HARMLESS:
             log.warning("model %s: its part %s (%s) is left out", source.name, path, kind)
 
 
