@@ -42,6 +42,13 @@ def test_rows_too_far_apart_for_float32_are_refused(scale):
         probe.predict_proba([[scale]])
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e-40, 1e-300])
+def test_rows_too_close_for_float32_are_refused_and_equal_ones_are_not(scale):
+    with pytest.raises(W2SError, match=r"activations: found rows that differ by less than 1e-18"):
+        fit_neighbors(LINE * scale, [0, 0, 1, 1, 0.5, 1], neighbors=2)
+    fit_neighbors(np.full_like(LINE, 0.001), [0, 0, 1, 1, 0.5, 1], neighbors=2)
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_it_is_scikit_learns_on_the_rows_in_use(seed, neighbors):

@@ -12,7 +12,7 @@ from w2s.errors import DegenerateError, W2SError
 from w2s.methods.columns import columns_of
 
 BLOCK = 2**22  # distances held at once: 16 MB
-FAR = 1e18  # half a distance whose square float32 still holds
+FAR, NEAR = 1e18, 1e-18  # half a distance, and a distance, whose squares float32 still holds
 SAME = 1e-6  # squared distances closer than this, relative to the norms, are rounding apart
 
 
@@ -133,6 +133,8 @@ def neighbor_columns(
         "" if n >= neighbors else f"found {n} rows with a weight above 0, expected {neighbors}"
         for n in rows
     )
+    if 0 < np.ptp(columns.x, axis=0).max(initial=0) < NEAR:
+        raise W2SError(f"activations: found rows that differ by less than {NEAR:g}, expected more")
     centre = columns.x.mean(axis=0, dtype=np.float64)
     centred = _narrow(columns.x - centre)
     return Neighbors(centred, centre, columns.y, columns.u, neighbors, reason, columns.single)
