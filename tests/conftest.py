@@ -9,8 +9,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch count th
 import json
 import random
 import shutil
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import tiny
 from faults import mounted
 from hypothesis import HealthCheck, settings
 
+import w2s
 from w2s.cli import main, output_option
 from w2s.data.tasks import TASKS
 from w2s.stages import STAGES
@@ -35,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 SEEDS = (0, 1)
+PACKAGE = str(Path(w2s.__file__).parent)
 MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
 FILES = {  # names of outputs that another stage has too
     ("corpora_labels", "weak_labels"): "corpora-labels",
@@ -94,11 +98,13 @@ class Chain:
         inputs: Folder with `texts.csv` and the models `small` and `large`.
         folder: Where the artifacts are.
         jobs: In the order of a run; names of jobs of a seed end in `-SEED`, of a model in `-MODEL`.
+        ran: Of each stage the functions and classes of the project that its jobs called.
     """
 
     inputs: Path
     folder: Path
     jobs: dict[str, Job]
+    ran: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -113,7 +119,32 @@ class Chain:
         names = list(self.jobs)
         start = next(i for i, name in enumerate(names) if name.startswith(first))
         for name in names[start:]:
-            assert main(self.jobs[name].line()) == 0, name
+            ran = self.ran.setdefault(self.jobs[name].stage, set())
+            with watched(STAGES[self.jobs[name].stage].function, ran):
+                assert main(self.jobs[name].line()) == 0, name
+
+
+@contextmanager
+def watched(function: str, ran: set[tuple[str, str]]) -> Iterator[None]:
+    """Note which definitions of the project are called while a function runs: module and name."""
+    inside: list[Any] = []
+
+    def note(frame: Any, event: str, _: object) -> None:
+        if event not in ("call", "return") or PACKAGE not in frame.f_code.co_filename:
+            return
+        at = (frame.f_globals["__name__"], frame.f_code.co_qualname.split(".")[0])
+        if event == "return" and inside and frame is inside[0]:
+            inside.clear()
+        if event == "call" and ":".join(at) == function and not inside:
+            inside.append(frame)
+        if inside and not at[1].startswith("<"):
+            ran.add(at)
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def chain_jobs(inputs: Path, folder: Path) -> dict[str, Job]:

@@ -15,16 +15,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from conftest import Chain
 
 from w2s import digest
-from w2s.digest import LEFT_OUT, code_digest, imported_modules
+from w2s.digest import code_digest
 from w2s.stages import STAGES
 
 Digests = dict[str, str]
 
 
 def clear() -> None:
-    for cached in (digest._digest, digest._tree, digest._syntax):
+    for cached in (digest._digest, digest._source, digest._named, digest._text):
         cached.cache_clear()
 
 
@@ -66,10 +67,6 @@ def changed_by(edit: Callable[[], object]) -> set[str]:
 def append(path: Path, text: str) -> None:
     assert path.is_file()
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-
-
-BESIDE = {"gather_activations": {"w2s.checks"}}  # a type that modules left out import from there
-CODE = "\n\nADDED_BY_A_TEST = 1\n"
 
 
 def test_digest_is_16_hex_digits_and_that_of_any_copy(package: Path) -> None:
@@ -115,80 +112,111 @@ def test_comments_docstrings_and_layout_of_all_modules_change_nothing(package: P
     assert sum(edited) > 200
 
 
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("models/encoder.py", {"activations", "finetune_weak", "finetune_strong"}),
-        ("models/loader.py", {"activations", "finetune_weak", "finetune_strong"}),
-        ("models/family_check.py", {"activations", "finetune_weak", "finetune_strong"}),
-        ("models/finetune.py", {"finetune_weak", "finetune_strong"}),
-        ("models/losses.py", {"finetune_weak", "finetune_strong"}),
-        ("models/scaling.py", {"finetune_weak", "finetune_strong"}),
-        ("steps/finetune_strong.py", {"finetune_strong"}),
-        ("checkpoint.py", set()),
-        ("models/tokenizer.py", {"tokenize"}),
-        ("models/source.py", {"tokenize", "activations", "finetune_weak", "finetune_strong"}),
-        ("data/icwsm14.py", {"examples"}),
-        ("data/files.py", {"examples"}),
-        ("data/splits.py", {"examples", "task_examples", "split"}),
-        ("data/hub.py", {"fetch_task"}),
-        ("data/hub_files.py", {"fetch_task"}),
-        ("data/task_choices.py", {"task_examples"}),
-        ("data/task_labels.py", {"task_examples"}),
-        ("data/task_sizes.py", set()),
-        ("models/passes.py", {"activations", "finetune_weak", "finetune_strong"}),
-        ("preflight.py", set()),
-        ("estimate.py", set()),
-        ("data/fetch.py", {"fetch"}),
-        (
-            "methods/mixing.py",
-            {"strong", "select", "student", "synthetic_detection", "synthetic_tables"},
-        ),
-        (
-            "evaluation/intervals.py",
-            {
-                *("tables", "selection_tables", "synthetic_tables"),
-                *("weak_supervision_tables", "finetuning_tables"),
-            },
-        ),
-        ("evaluation/figures.py", {"figures", "weak_supervision_figures"}),
-        ("steps/evaluate.py", {"evaluate"}),
-    ],
-)
-def test_edit_of_code_changes_the_stages_that_import_it(
-    package: Path, module: str, expected: set[str]
+TUNING = {"finetune_weak", "finetune_strong"}
+STUDENTS = {"strong", "student"}
+EDITS = [  # a definition, and the stages that reach it
+    ("models.encoder", "check_tokens", {"activations"} | TUNING),
+    ("models.losses", "_radius", TUNING),
+    ("steps.finetune_strong", "finetune_strong", {"finetune_strong"}),
+    ("checkpoint", "Checkpoint", set()),
+    ("models.tokenizer", "tokenize", {"tokenize"}),
+    ("data.icwsm14", "LARGEST", {"examples"}),
+    ("data.splits", "draw_halves", {"split"}),
+    ("data.splits", "_members", {"examples", "task_examples", "split"}),
+    ("data.task_sizes", "TYPICAL", set()),
+    ("preflight", "preflight", set()),
+    ("methods.change_point", "MIN_VALUES", {"overlap", "select", "student", "synthetic_detection"}),
+    (
+        "evaluation.intervals",
+        "holm",
+        {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"},
+    ),
+    ("steps.evaluate", "evaluate", {"evaluate"}),
+]
+
+
+def definitions(path: Path) -> dict[str, ast.stmt]:
+    """Functions, classes and single constants of a module by name."""
+    found: dict[str, ast.stmt] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = node
+    return found
+
+
+def edited(path: Path, name: str) -> None:
+    """Change one definition of a module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            node.body.append(ast.parse("EDITED = 1").body[0])
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            node.value = ast.IfExp(ast.Constant(True), node.value, ast.Constant(None))
+    path.write_text(ast.unparse(ast.fix_missing_locations(tree)), encoding="utf-8")
+
+
+def place(package: Path, module: str) -> Path:
+    return package.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def test_edit_of_a_definition_changes_the_stages_that_reach_it_and_no_others(
+    package: Path, subtests: pytest.Subtests
 ) -> None:
-    assert changed_by(lambda: append(package / module, CODE)) == expected
+    for module, name, expected in EDITS:
+        path = place(package, module)
+        before = path.read_text(encoding="utf-8")
+        assert name in definitions(path), name
+        with subtests.test(module=module, name=name):
+            assert changed_by(lambda: edited(path, name)) == expected  # noqa: B023
+        path.write_text(before, encoding="utf-8")
 
 
-def test_edit_of_the_change_point_changes_overlap_and_nothing_before_it(package: Path) -> None:
-    changed = changed_by(lambda: append(package / "methods" / "change_point.py", CODE))
-    assert "overlap" in changed
-    assert not changed & {"fetch", "examples", "split", "tokenize", "activations", "weak_labels"}
+def test_every_definition_of_a_module_counts_where_it_is_reached_only(package: Path) -> None:
+    """Of the modules that halves are drawn with, one by one."""
+    stage = STAGES["split"]
+    known = set(digest.reached(*stage.function.split(":")))
+    modules = {module for module, _ in known}
+    tried = {True: 0, False: 0}
+    for module in modules:
+        path = place(package, module.removeprefix("w2s."))
+        text = path.read_text(encoding="utf-8")
+        for name in definitions(path):
+            edited(path, name)
+            clear()
+            changed = code_digest("split") != unchanged()["split"]
+            assert changed == ((module, name) in known), (module, name)
+            tried[changed] += 1
+            path.write_text(text, encoding="utf-8")
+    assert min(tried.values()) > 5
 
 
-def test_edit_of_the_probes_changes_the_stages_that_fit_some(package: Path) -> None:
-    changed = changed_by(lambda: append(package / "methods" / "probes.py", CODE))
-    assert changed == {"weak_labels", "strong", "corpora_labels", "select", "student"}
+def test_all_code_that_ran_is_reached(chain: Chain) -> None:
+    """Functions that stages were seen to call, which no reading of the source says."""
+    clear()
+    assert set(chain.ran) == set(STAGES) - {"fetch"}  # which needs a network
+    for stage, ran in chain.ran.items():
+        known = set(digest.reached(*STAGES[stage].function.split(":")))
+        outside = {at for at in ran if not digest._left_out(at[0])} - known
+        assert ran, stage
+        assert not outside, stage
 
 
-def test_edit_of_an_expression_counts(package: Path) -> None:
-    path = package / "methods" / "change_point.py"
-    text = path.read_text(encoding="utf-8")
-    assert "MIN_VALUES = 4" in text
-
-    def edit() -> None:
-        path.write_text(text.replace("MIN_VALUES = 4", "MIN_VALUES = 5"), encoding="utf-8")
-
-    assert "overlap" in changed_by(edit)
+def test_every_name_that_is_reached_is_defined_somewhere() -> None:
+    clear()
+    for stage in STAGES.values():
+        for module, name in digest.reached(*stage.function.split(":")):
+            source = digest._source(module)
+            assert name == digest.WHOLE or name in source.bound or name in source.imported
 
 
 def test_edit_of_declarations_changes_nothing(package: Path) -> None:
     def edit() -> None:
-        for name in LEFT_OUT:
-            path = package / name.removeprefix("w2s.")
-            for module in path.glob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
-                append(module, CODE)
+        for path in [*package.glob("config*.py"), *package.glob("kinds/*.py")]:
+            append(path, "\n\nADDED_BY_A_TEST = 1\n")
+        for name in ("settings", "artifacts", "matrix", "progress", "errors"):
+            append(package / f"{name}.py", "\n\nADDED_BY_A_TEST = 1\n")
 
     assert changed_by(edit) == set()
 
@@ -199,39 +227,53 @@ def test_format_version_is_in_every_digest(package: Path, monkeypatch: pytest.Mo
     )
 
 
-def test_import_inside_a_function_counts(package: Path) -> None:
-    text = "\n\ndef late():\n    from w2s.evaluation import intervals\n\n    return intervals\n"
-    append(package / "steps" / "split.py", text)
-    assert "w2s.evaluation.intervals" in imported_modules(STAGES["split"].module)
-    before = digests()
-    append(package / "evaluation" / "intervals.py", CODE)
-    assert digests()["split"] != before["split"]
+HOMES = {
+    "named.py": "CONSTANT = 1\nUNUSED = 2\n\n\ndef inner():\n    return CONSTANT\n",
+    "late.py": "def late():\n    return 1\n\n\ndef other():\n    return 2\n",
+    "start.py": """
+from w2s import named
+from w2s.named import inner as renamed
+SETUP = {}
+SETUP["a"] = renamed
 
 
-def test_modules_loaded_when_a_stage_is_imported_are_all_in_its_digest() -> None:
-    program = """
-import importlib, json, sys
-from w2s.stages import STAGES
-found = {}
-for name, stage in STAGES.items():
-    for module in [m for m in sys.modules if m.partition(".")[0] == "w2s"]:
-        del sys.modules[module]
-    importlib.import_module(stage.module)
-    found[name] = [m for m in sys.modules if m.startswith("w2s.")]
-print(json.dumps(found))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    clear()
-    for stage, loaded in json.loads(done.stdout).items():
-        code = {
-            name for name in loaded if not (digest.PACKAGE / "/".join(name.split(".")[1:])).is_dir()
-        }
-        known = set(imported_modules(STAGES[stage].module))
-        assert STAGES[stage].module in known
-        tracked = {name for name in code if ".".join(name.split(".")[:2]) not in LEFT_OUT}
-        assert tracked - BESIDE.get(stage, set()) <= known, stage
+def start():
+    from w2s import late
+
+    return late.late(), SETUP
+
+
+def whole():
+    return vars(named)
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (
+            "start",
+            {
+                "start.start", "start.SETUP", "named.inner", "named.CONSTANT",
+                "late.late",
+            },
+        ),
+        (
+            "whole",
+            {
+                "start.whole", "start.SETUP", "named.inner", "named.CONSTANT",
+                "named.*", "named.UNUSED",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_names_are_followed(function: str, expected: set[str], package: Path) -> None:
+    """Through imports inside functions, other names, bare statements and whole modules."""
+    for name, text in HOMES.items():
+        (package / name).write_text(text, encoding="utf-8")
+    found = {f"{home}.{name}" for home, name in digest.reached("w2s.start", function)}
+    assert found - {"start.named"} == {f"w2s.{name}" for name in expected}
 
 
 ODD = """

@@ -1,16 +1,21 @@
 """The digest of a stage's code: what makes Snakemake rerun a stage when the library changes.
 
-It covers the stage's module and every module of the project it imports, directly or not, as syntax
-trees without docstrings and comments: an edit of those reruns nothing. Left out are declarations of
+From the stage's function it follows the names of functions, classes and constants through the
+modules of the project, and covers what it reaches, as syntax trees without docstrings and comments:
+an edit of those, or of anything that is not reached, reruns nothing. Left out are declarations of
 settings (their values are compared themselves), of kinds and artifacts (files are checked on load;
 the format version is in), and errors, progress bars and rows on disk, which change no number.
+
+What is named by a string cannot be followed: `getattr` on a module of the project, or a name put
+together at run time, are not allowed in what stages reach (a test looks).
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,57 +26,139 @@ from w2s.stages import STAGES
 PACKAGE = Path(__file__).parent
 LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
 LEFT_OUT = frozenset(
-    f"w2s.{name}"
-    for name in (
-        "artifacts",
-        "checkpoint",
-        "config",
-        "config_finetuning",
-        "config_paths",
-        "config_selection",
-        "config_sources",
-        "config_spine",
-        "config_synthetic",
-        "config_weak_supervision",
-        "errors",
-        "formats",
-        "kinds",
-        "matrix",
-        "progress",
-        "settings",
-        "spool",
-    )
+    {"artifacts", "checkpoint", "errors", "formats", "kinds", "matrix", "progress"}
+    | {"settings", "spool"}
 )
+DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+WHOLE = "*"  # in the place of a name: all definitions of a module
+
+Definition = tuple[str, str]  # module and name
 
 
 def code_digest(stage: str) -> str:
     """Digest of a stage's code, 16 hex digits."""
-    return _digest(STAGES[stage].module)
+    module, _, function = STAGES[stage].function.partition(":")
+    return _digest(module, function)
 
 
 @cache
-def _digest(module: str) -> str:
+def _digest(module: str, function: str) -> str:
     sha = hashlib.sha256(str(FORMAT).encode())
-    for name in imported_modules(module):
-        sha.update(f"{name}\x1f{_syntax(name)}\x1e".encode())
+    found = reached(module, function)
+    for name in sorted({home for home, _ in found}):
+        sha.update(f"{name}\x1f{_text(name, '')}\x1e".encode())
+    for home, name in found:
+        sha.update(f"{home}\x1f{name}\x1f{_text(home, name)}\x1e".encode())
     return sha.hexdigest()[:16]
 
 
-def imported_modules(module: str) -> list[str]:
-    """The module and all modules of the project it imports, at any depth and place, sorted."""
-    seen: set[str] = set()
-    waiting = [module]
+def reached(module: str, function: str) -> list[Definition]:
+    """What a function reaches: definitions of the project, itself included, sorted."""
+    seen: set[Definition] = set()
+    waiting = [(module, function)]
     while waiting:
-        name = waiting.pop()
-        if name not in seen and ".".join(name.split(".")[:2]) not in LEFT_OUT:
-            seen.add(name)
-            waiting.extend(_imports(name))
+        at = waiting.pop()
+        if at not in seen and not _left_out(at[0]):
+            seen.add(at)
+            waiting.extend(_named(*at))
     return sorted(seen)
+
+
+def _left_out(module: str) -> bool:
+    part = module.split(".")[1]
+    return part in LEFT_OUT or part.startswith("config")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A module: what binds each of its names, what its imports name, and what binds no name."""
+
+    bound: dict[str, list[ast.AST]]
+    imported: dict[str, Definition]
+    loose: list[ast.AST]
+
+
+@cache
+def _source(module: str) -> _Source:
+    path = _path(module)
+    tree = ast.parse(path.read_text(encoding="utf-8") if path else "")
+    found = _Source({}, {}, [])
+    for node in tree.body[ast.get_docstring(tree) is not None :]:
+        names = set(_bindings(node))
+        imports = [] if isinstance(node, DEFINES) else list(_imports(ast.walk(node)))
+        for name in names:
+            found.bound.setdefault(name, []).append(node)
+        for syntax, name, target in imports:
+            if target is None:
+                found.bound.setdefault(name, []).append(syntax)
+            else:
+                found.imported[name] = target
+        if not names and not imports:
+            found.loose.append(node)
+    return found
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.AST, str, Definition | None]]:
+    """Of each import among nodes: its syntax, the name it binds, what of the project that is."""
+    for child in nodes:
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                target = (alias.name, WHOLE) if _path(alias.name) else None
+                yield ast.Import([alias]), alias.asname or alias.name.split(".")[0], target
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            for alias in child.names:
+                inner = f"{child.module}.{alias.name}"
+                if _path(inner):
+                    target = (inner, WHOLE)
+                else:
+                    target = (child.module, alias.name) if _path(child.module) else None
+                yield ast.ImportFrom(child.module, [alias], 0), alias.asname or alias.name, target
+
+
+def _bindings(node: ast.AST) -> Iterator[str]:
+    """Names that a statement of a module defines, at any depth but that of functions."""
+    if isinstance(node, DEFINES):
+        yield node.name
+        return
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    for child in ast.iter_child_nodes(node):
+        yield from _bindings(child)
+
+
+@cache
+def _named(module: str, name: str) -> frozenset[Definition]:
+    """The definitions of the project that a definition names."""
+    source = _source(module)
+    if name == WHOLE:
+        return frozenset((module, other) for other in (*source.bound, *source.imported))
+    if name in source.imported and name not in source.bound:  # imported here from elsewhere
+        return frozenset({source.imported[name]})
+    found: set[Definition] = set()
+    for node in [*source.bound.get(name, []), *source.loose]:
+        nodes = list(ast.walk(node))
+        local = {bound: target for _, bound, target in _imports(nodes) if target}
+        known = {**source.imported, **local}
+        inside: set[int] = set()
+        for child in nodes:
+            if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
+                home, what = known.get(child.value.id, ("", ""))
+                if what == WHOLE:  # module.name
+                    inside.add(id(child.value))
+                    found.add((home, child.attr))
+            elif isinstance(child, ast.Name) and id(child) not in inside:
+                if child.id in known:
+                    found.add(known[child.id])
+                elif child.id in source.bound:
+                    found.add((module, child.id))
+    return frozenset(found)
 
 
 def _path(module: str) -> Path | None:
     """Source file of a module of the project; None for anything else."""
-    parts = module.split(".")[1:]
+    package, *parts = module.split(".")
+    if package != PACKAGE.name:
+        return None
     for path in (
         PACKAGE.joinpath(*parts).with_suffix(".py"),
         PACKAGE.joinpath(*parts, "__init__.py"),
@@ -81,35 +168,23 @@ def _path(module: str) -> Path | None:
     return None
 
 
-def _imports(module: str) -> Iterator[str]:
-    for node in ast.walk(_tree(module)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] == PACKAGE.name and _path(name) is not None:
-                yield name
-
-
 @cache
-def _tree(module: str) -> ast.Module:
-    path = _path(module)
-    return ast.parse(path.read_text(encoding="utf-8") if path else "")
+def _text(module: str, name: str) -> str:
+    """The syntax trees that bind a name, or those that bind none, as text without positions."""
+    source = _source(module)
+    nodes = source.bound.get(name, []) if name else source.loose
+    for node in nodes:
+        _strip(node)
+    return dump(nodes)
 
 
-@cache
-def _syntax(module: str) -> str:
-    """The syntax tree as text, without positions, comments and docstrings."""
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = body[0] if body else None
+def _strip(node: ast.AST) -> None:
+    """Take the docstrings out."""
+    for child in ast.walk(node):
+        if isinstance(child, DEFINES):
+            first = child.body[0] if child.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                del node.body[0]
-    return dump(tree)
+                del child.body[0]
 
 
 def dump(node: object) -> str:
