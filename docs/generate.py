@@ -24,7 +24,7 @@ import quoted
 import yaml
 from render import Link, code, references, settings_table, slug, table
 
-from w2s import cli, settings
+from w2s import cli
 from w2s.config import Config
 from w2s.kinds import KINDS, Kind
 from w2s.stages import STAGES, ForPeople, Many, Stage
@@ -260,9 +260,9 @@ def cli_page() -> str:
     link = linker("../config/README.md")
     parts = [NOTE + CLI_HEAD, help_text()]
     for name, stage in STAGES.items():
-        schema = getattr(settings, stage.settings).model_json_schema()
+        schema = stage.settings.model_json_schema()
         parts.append(f"## {name}\n\n{help_text(name)}")
-        text = f"### {stage.settings}\n\n{schema['description']}\n"
+        text = f"### {stage.settings.__name__}\n\n{schema['description']}\n"
         if schema["properties"]:
             text += "\n" + settings_table(schema, link, schema.get("$defs", {}))
         parts.append(text)

@@ -87,7 +87,7 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
         "--settings",
         default="{}",
         metavar="JSON",
-        help=f"settings as JSON text, see {stage.settings} in docs/cli.md (default: {{}})",
+        help=f"settings as JSON text, see {stage.settings.__name__} in docs/cli.md (default: {{}})",
     )
     if stage.runtime:
         command.add_argument(

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from w2s import settings as settings_module
 from w2s.artifacts import is_provenance
 from w2s.config import Config, parse_as
 from w2s.config_sources import Strict
@@ -134,7 +133,7 @@ def _why(config: Config, job: Job, told: Any, known: Container[str]) -> str:
     if made.get("stage") != stage:
         return f"made by {made.get('stage')}, expected {stage}"
     asked = json.loads(settings(config, stage, **job.of))
-    expected = told_settings(parse_as(getattr(settings_module, STAGES[stage].settings), asked))
+    expected = told_settings(parse_as(STAGES[stage].settings, asked))
     other = _other_setting(made.get("settings", {}), expected)
     if other:
         return other

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from w2s import settings as settings_module
 from w2s.artifacts import Artifact, check, load, save, whole
 from w2s.config import parse_as
 from w2s.config_spine import JobRuntime
@@ -47,7 +46,7 @@ def run(
         W2SError: bad settings or inputs; no output is left then.
     """
     stage = STAGES[name]
-    chosen = parse_as(getattr(settings_module, stage.settings), settings)
+    chosen = parse_as(stage.settings, settings)
     loaded = {key: _load(kind, inputs[key]) for key, kind in stage.inputs.items()}
     module, function = stage.function.split(":")
     call = getattr(importlib.import_module(module), function)

@@ -8,10 +8,18 @@ The command line, its help, the checks on inputs and outputs, the provenance in 
 from w2s.stages.declaration import ForPeople, Input, Many, Output, Plain, Stage
 from w2s.stages.finetuning import FINETUNING
 from w2s.stages.selection import SELECTION
-from w2s.stages.spine import SPINE
+from w2s.stages.spine import DATA_STAGES, MODEL_STAGES, OVERLAP_STAGES
 from w2s.stages.synthetic import SYNTHETIC
 from w2s.stages.weak_supervision import WEAK_SUPERVISION
 
-STAGES: dict[str, Stage] = {**SPINE, **SELECTION, **SYNTHETIC, **WEAK_SUPERVISION, **FINETUNING}
+STAGES: dict[str, Stage] = {
+    **DATA_STAGES,
+    **MODEL_STAGES,
+    **OVERLAP_STAGES,
+    **SELECTION,
+    **SYNTHETIC,
+    **WEAK_SUPERVISION,
+    **FINETUNING,
+}
 
 __all__ = ["STAGES", "ForPeople", "Input", "Many", "Output", "Plain", "Stage"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from w2s.config_sources import Strict
 from w2s.kinds import Kind
 
 
@@ -44,7 +45,7 @@ class Stage:
         summary: What it does, in one line.
         per: What one job covers.
         function: `module:function`, imported only when the stage runs.
-        settings: Name of its settings class in `w2s.settings`.
+        settings: Class of its settings.
         inputs, outputs: By name; each is an option of the command line.
         runtime: Whether the function also takes `runtime=` (device, batches).
         work: Whether the function also takes `work=`: a folder for unfinished work, from which a
@@ -54,7 +55,7 @@ class Stage:
     summary: str
     per: str
     function: str
-    settings: str
+    settings: type[Strict]
     inputs: Mapping[str, Input]
     outputs: Mapping[str, Output]
     runtime: bool = False

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from w2s import kinds
+from w2s.settings import (
+    FinetuneStrongSettings,
+    FinetuneWeakSettings,
+    FinetuningFiguresSettings,
+    FinetuningTablesSettings,
+)
 from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
 FINETUNING: dict[str, Stage] = {
@@ -10,7 +16,7 @@ FINETUNING: dict[str, Stage] = {
         summary="fine-tune the weak model on weak_train and label the other points with it",
         per="dataset, weak model, seed",
         function="w2s.steps.finetune_weak:finetune_weak",
-        settings="FinetuneWeakSettings",
+        settings=FinetuneWeakSettings,
         inputs={
             "examples": kinds.EXAMPLES,
             "split": kinds.SPLIT,
@@ -25,7 +31,7 @@ FINETUNING: dict[str, Stage] = {
         summary="fine-tune the strong model: ceiling, w2s with every loss, self-training",
         per="dataset, pair, seed",
         function="w2s.steps.finetune_strong:finetune_strong",
-        settings="FinetuneStrongSettings",
+        settings=FinetuneStrongSettings,
         inputs={
             "weak_labels": kinds.WEAK_LABELS,
             "tokens": kinds.TOKENS,
@@ -43,7 +49,7 @@ FINETUNING: dict[str, Stage] = {
         summary="average fine-tuned models over seeds, beside the probes",
         per="experiment",
         function="w2s.steps.finetuning_tables:finetuning_tables",
-        settings="FinetuningTablesSettings",
+        settings=FinetuningTablesSettings,
         inputs={
             "metrics": Many(kinds.METRICS),
             "correct": Many(kinds.CORRECT),
@@ -59,7 +65,7 @@ FINETUNING: dict[str, Stage] = {
         summary="draw accuracies of fine-tuned models and how they learned",
         per="experiment",
         function="w2s.steps.finetuning_figures:finetuning_figures",
-        settings="FinetuningFiguresSettings",
+        settings=FinetuningFiguresSettings,
         inputs={"finetuning": kinds.FINETUNING_TABLE, "training": Many(kinds.TRAINING)},
         outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
     ),

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from w2s import kinds
+from w2s.settings import (
+    CorporaLabelsSettings,
+    SelectionFiguresSettings,
+    SelectionTablesSettings,
+    SelectSettings,
+)
 from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
 SELECTION: dict[str, Stage] = {
@@ -10,7 +16,7 @@ SELECTION: dict[str, Stage] = {
         summary="fit one weak model for several datasets and label their points with it",
         per="selection experiment on corpora, pair, seed",
         function="w2s.steps.corpora_labels:corpora_labels",
-        settings="CorporaLabelsSettings",
+        settings=CorporaLabelsSettings,
         inputs={
             "examples": Many(kinds.EXAMPLES),
             "split": Many(kinds.SPLIT),
@@ -22,7 +28,7 @@ SELECTION: dict[str, Stage] = {
         summary="select sources by every policy, and train the strong probe after every round",
         per="selection experiment, pair, seed",
         function="w2s.steps.select:select",
-        settings="SelectSettings",
+        settings=SelectSettings,
         inputs={
             "weak_labels": kinds.WEAK_LABELS,
             "activations": Many(kinds.ACTIVATIONS),
@@ -38,7 +44,7 @@ SELECTION: dict[str, Stage] = {
         summary="average the selection experiments over seeds, with intervals",
         per="experiment",
         function="w2s.steps.selection_tables:selection_tables",
-        settings="SelectionTablesSettings",
+        settings=SelectionTablesSettings,
         inputs={
             "paths": Many(kinds.SELECTION_PATHS),
             "predictions": Many(kinds.SELECTION_PREDICTIONS),
@@ -53,7 +59,7 @@ SELECTION: dict[str, Stage] = {
         summary="draw accuracy, regret and pulls of the selection experiments over the rounds",
         per="pair",
         function="w2s.steps.selection_figures:selection_figures",
-        settings="SelectionFiguresSettings",
+        settings=SelectionFiguresSettings,
         inputs={
             "rounds": kinds.SELECTION_ROUNDS_TABLE,
             "sources": kinds.SELECTION_SOURCES_TABLE,

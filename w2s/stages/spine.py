@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from w2s import kinds
+from w2s.settings import (
+    ActivationsSettings,
+    EvaluateSettings,
+    ExamplesSettings,
+    FetchSettings,
+    FetchTaskSettings,
+    FiguresSettings,
+    GatherActivationsSettings,
+    OverlapSettings,
+    SplitSettings,
+    StrongSettings,
+    TablesSettings,
+    TaskExamplesSettings,
+    TokenizeSettings,
+    WeakLabelsSettings,
+)
 from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
-SPINE: dict[str, Stage] = {
+DATA_STAGES: dict[str, Stage] = {
     "fetch": Stage(
         summary="download a pinned file of the package index, check its hash and unpack it",
         per="package file",
         function="w2s.steps.fetch:fetch",
-        settings="FetchSettings",
+        settings=FetchSettings,
         inputs={},
         outputs={"manifest": Plain.MANIFEST},
     ),
@@ -18,7 +34,7 @@ SPINE: dict[str, Stage] = {
         summary="read a dataset, drop repeated texts, and draw its balanced parts",
         per="dataset",
         function="w2s.steps.examples:examples",
-        settings="ExamplesSettings",
+        settings=ExamplesSettings,
         inputs={"source": Plain.FILE},
         outputs={"examples": kinds.EXAMPLES},
     ),
@@ -26,7 +42,7 @@ SPINE: dict[str, Stage] = {
         summary="read a sample of a task's rows from the hub, or from a local copy",
         per="task",
         function="w2s.steps.fetch_task:fetch_task",
-        settings="FetchTaskSettings",
+        settings=FetchTaskSettings,
         inputs={},
         outputs={"rows": kinds.TASK_ROWS},
     ),
@@ -34,7 +50,7 @@ SPINE: dict[str, Stage] = {
         summary="make texts of a task's rows, and draw balanced parts",
         per="dataset",
         function="w2s.steps.task_examples:task_examples",
-        settings="TaskExamplesSettings",
+        settings=TaskExamplesSettings,
         inputs={"rows": kinds.TASK_ROWS},
         outputs={"examples": kinds.EXAMPLES},
     ),
@@ -42,15 +58,17 @@ SPINE: dict[str, Stage] = {
         summary="divide the training pool into weak_train and strong_train",
         per="dataset, seed",
         function="w2s.steps.split:split",
-        settings="SplitSettings",
+        settings=SplitSettings,
         inputs={"examples": kinds.EXAMPLES},
         outputs={"split": kinds.SPLIT},
     ),
+}
+MODEL_STAGES: dict[str, Stage] = {
     "tokenize": Stage(
         summary="turn every text into token ids, once for all seeds",
         per="dataset, model",
         function="w2s.steps.tokenize:tokenize",
-        settings="TokenizeSettings",
+        settings=TokenizeSettings,
         inputs={"examples": kinds.EXAMPLES, "model": Plain.MODEL},
         outputs={"tokens": kinds.TOKENS},
     ),
@@ -58,7 +76,7 @@ SPINE: dict[str, Stage] = {
         summary="run every text through a model, once for all seeds, and keep a vector per layer",
         per="dataset, model",
         function="w2s.steps.activations:activations",
-        settings="ActivationsSettings",
+        settings=ActivationsSettings,
         inputs={"tokens": kinds.TOKENS, "model": Plain.MODEL},
         outputs={"activations": kinds.ACTIVATIONS},
         runtime=True,
@@ -68,15 +86,17 @@ SPINE: dict[str, Stage] = {
         summary="put the shards of a dataset's activations into one file",
         per="dataset, model",
         function="w2s.steps.gather_activations:gather_activations",
-        settings="GatherActivationsSettings",
+        settings=GatherActivationsSettings,
         inputs={"tokens": kinds.TOKENS, "shards": Many(kinds.ACTIVATIONS)},
         outputs={"activations": kinds.ACTIVATIONS},
     ),
+}
+OVERLAP_STAGES: dict[str, Stage] = {
     "weak_labels": Stage(
         summary="fit the weak model on weak_train and label the other points with it",
         per="dataset, pair, seed",
         function="w2s.steps.weak_labels:weak_labels",
-        settings="WeakLabelsSettings",
+        settings=WeakLabelsSettings,
         inputs={
             "examples": kinds.EXAMPLES,
             "split": kinds.SPLIT,
@@ -88,7 +108,7 @@ SPINE: dict[str, Stage] = {
         summary="tell easy, hard and overlap points apart",
         per="dataset, pair, seed",
         function="w2s.steps.overlap:overlap",
-        settings="OverlapSettings",
+        settings=OverlapSettings,
         inputs={"weak_labels": kinds.WEAK_LABELS, "activations": kinds.ACTIVATIONS},
         outputs={"regions": kinds.REGIONS},
     ),
@@ -96,7 +116,7 @@ SPINE: dict[str, Stage] = {
         summary="train the strong model: ceiling, w2s, and all mixes and controls",
         per="dataset, pair, seed",
         function="w2s.steps.strong:strong",
-        settings="StrongSettings",
+        settings=StrongSettings,
         inputs={
             "weak_labels": kinds.WEAK_LABELS,
             "regions": kinds.REGIONS,
@@ -109,7 +129,7 @@ SPINE: dict[str, Stage] = {
         summary="score all predictions, on all test points and by region",
         per="dataset, pair, seed",
         function="w2s.steps.evaluate:evaluate",
-        settings="EvaluateSettings",
+        settings=EvaluateSettings,
         inputs={
             "examples": kinds.EXAMPLES,
             "weak_labels": kinds.WEAK_LABELS,
@@ -123,7 +143,7 @@ SPINE: dict[str, Stage] = {
         summary="average over seeds, with intervals and paired differences",
         per="experiment",
         function="w2s.steps.tables:tables",
-        settings="TablesSettings",
+        settings=TablesSettings,
         inputs={"metrics": Many(kinds.METRICS), "correct": Many(kinds.CORRECT)},
         outputs={
             "main": ForPeople(kinds.MAIN_TABLE),
@@ -136,7 +156,7 @@ SPINE: dict[str, Stage] = {
         summary="draw the mixing curves, controls, contrasts, score curves and accuracy by region",
         per="pair",
         function="w2s.steps.figures:figures",
-        settings="FiguresSettings",
+        settings=FiguresSettings,
         inputs={
             "main": kinds.MAIN_TABLE,
             "mixing_table": kinds.MIXING_TABLE,

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from w2s import kinds
+from w2s.settings import (
+    SyntheticControlsSettings,
+    SyntheticDetectionSettings,
+    SyntheticFiguresSettings,
+    SyntheticSettings,
+    SyntheticTablesSettings,
+)
 from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
 SYNTHETIC: dict[str, Stage] = {
@@ -10,7 +17,7 @@ SYNTHETIC: dict[str, Stage] = {
         summary="train weak, strong and w2s on Gaussian mixtures along one sweep",
         per="sweep",
         function="w2s.steps.synthetic:synthetic",
-        settings="SyntheticSettings",
+        settings=SyntheticSettings,
         inputs={},
         outputs={"accuracies": kinds.SYNTHETIC_ACCURACIES},
     ),
@@ -18,7 +25,7 @@ SYNTHETIC: dict[str, Stage] = {
         summary="measure how well overlap detection finds planted regions",
         per="experiment",
         function="w2s.steps.synthetic_detection:synthetic_detection",
-        settings="SyntheticDetectionSettings",
+        settings=SyntheticDetectionSettings,
         inputs={},
         outputs={"detection": kinds.DETECTION_ROWS, "thresholds": kinds.THRESHOLD_ROWS},
     ),
@@ -26,7 +33,7 @@ SYNTHETIC: dict[str, Stage] = {
         summary="replace overlap points by easy ones with equally clean labels; estimate expansion",
         per="experiment",
         function="w2s.steps.synthetic_controls:synthetic_controls",
-        settings="SyntheticControlsSettings",
+        settings=SyntheticControlsSettings,
         inputs={},
         outputs={"purity": kinds.PURITY_ROWS, "expansion": kinds.EXPANSION_ROWS},
     ),
@@ -34,7 +41,7 @@ SYNTHETIC: dict[str, Stage] = {
         summary="average the synthetic study over repetitions, beside the original's means",
         per="experiment",
         function="w2s.steps.synthetic_tables:synthetic_tables",
-        settings="SyntheticTablesSettings",
+        settings=SyntheticTablesSettings,
         inputs={
             "accuracies": Many(kinds.SYNTHETIC_ACCURACIES),
             "detection": kinds.DETECTION_ROWS,
@@ -55,7 +62,7 @@ SYNTHETIC: dict[str, Stage] = {
         summary="draw the sweeps, the detection study and the purity control",
         per="experiment",
         function="w2s.steps.synthetic_figures:synthetic_figures",
-        settings="SyntheticFiguresSettings",
+        settings=SyntheticFiguresSettings,
         inputs={
             "synthetic": kinds.SYNTHETIC_TABLE,
             "detection_table": kinds.DETECTION_TABLE,

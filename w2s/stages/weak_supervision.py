@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from w2s import kinds
+from w2s.settings import (
+    LabelMatrixSettings,
+    LabelModelSettings,
+    StudentSettings,
+    WeakSupervisionFiguresSettings,
+    WeakSupervisionTablesSettings,
+    WrenchFeaturesSettings,
+    WrenchVotesSettings,
+)
 from w2s.stages.declaration import ForPeople, Many, Plain, Stage
 
 WEAK_SUPERVISION: dict[str, Stage] = {
@@ -10,7 +19,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="let every labeling function read every text",
         per="dataset",
         function="w2s.steps.label_matrix:label_matrix",
-        settings="LabelMatrixSettings",
+        settings=LabelMatrixSettings,
         inputs={"examples": kinds.EXAMPLES},
         outputs={"label_matrix": kinds.LABEL_MATRIX},
     ),
@@ -18,7 +27,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="read the votes of a dataset in WRENCH's format",
         per="dataset",
         function="w2s.steps.wrench_votes:wrench_votes",
-        settings="WrenchVotesSettings",
+        settings=WrenchVotesSettings,
         inputs={"examples": kinds.EXAMPLES, "source": Plain.FILE},
         outputs={"label_matrix": kinds.LABEL_MATRIX},
     ),
@@ -26,7 +35,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="read the features of a dataset in WRENCH's format",
         per="dataset",
         function="w2s.steps.wrench_features:wrench_features",
-        settings="WrenchFeaturesSettings",
+        settings=WrenchFeaturesSettings,
         inputs={"examples": kinds.EXAMPLES, "source": Plain.FILE},
         outputs={"activations": kinds.ACTIVATIONS},
     ),
@@ -34,7 +43,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="fit a label model on weak_train's votes and label the other points with it",
         per="dataset, label model, seed",
         function="w2s.steps.label_model:label_model",
-        settings="LabelModelSettings",
+        settings=LabelModelSettings,
         inputs={
             "examples": kinds.EXAMPLES,
             "split": kinds.SPLIT,
@@ -46,7 +55,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="train a student on a label model's labels: regions, w2s, all mixes and controls",
         per="dataset, label model, student, seed",
         function="w2s.steps.student:student",
-        settings="StudentSettings",
+        settings=StudentSettings,
         inputs={"weak_labels": kinds.WEAK_LABELS, "activations": kinds.ACTIVATIONS},
         outputs={
             "regions": kinds.REGIONS,
@@ -58,7 +67,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="average weak supervision over seeds, beside the labeling functions",
         per="experiment",
         function="w2s.steps.weak_supervision_tables:weak_supervision_tables",
-        settings="WeakSupervisionTablesSettings",
+        settings=WeakSupervisionTablesSettings,
         inputs={
             "examples": Many(kinds.EXAMPLES),
             "label_matrix": Many(kinds.LABEL_MATRIX),
@@ -76,7 +85,7 @@ WEAK_SUPERVISION: dict[str, Stage] = {
         summary="draw labeling functions and mixes of weak supervision",
         per="experiment",
         function="w2s.steps.weak_supervision_figures:weak_supervision_figures",
-        settings="WeakSupervisionFiguresSettings",
+        settings=WeakSupervisionFiguresSettings,
         inputs={
             "lf_analysis": kinds.LF_TABLE,
             "weak_supervision": kinds.WEAK_SUPERVISION_TABLE,
