@@ -22,7 +22,7 @@ from measure import write_table
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from w2s.evaluation.intervals import (
+from w2s.results.intervals import (
     Bootstrap,
     estimate,
     holm,

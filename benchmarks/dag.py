@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from measure import finished_run, write_table
 
-from w2s.stages import STAGES
+from w2s.tracks import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", "workflow/Snakefile"]

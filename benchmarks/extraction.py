@@ -14,7 +14,7 @@ import numpy as np
 from baselines.extraction import one_by_one
 from measure import alternate, best_rate, write_table
 
-from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
+from w2s.data.files import ARCHIVE, parse_icwsm14
 from w2s.models.encoder import extract
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source

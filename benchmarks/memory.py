@@ -30,7 +30,7 @@ def write_inputs(folder, n):
     import torch
     from transformers import BertConfig, BertModel
 
-    from w2s.artifacts import Artifact, save
+    from w2s.files.artifacts import Artifact, save
 
     torch.manual_seed(0)
     config = BertConfig(
@@ -53,11 +53,11 @@ def write_inputs(folder, n):
 
 def child(way, folder):
     """Do one row's work in this process and print what it took, as JSON."""
-    from w2s.artifacts import Artifact, load, save
+    from w2s.files.artifacts import Artifact, load, save
     from w2s.models.encoder import extract
     from w2s.models.loader import load_encoder
     from w2s.models.source import parse_source
-    from w2s.runner import run
+    from w2s.run import run
 
     tokens, model, output = folder / "t.safetensors", folder / "model", folder / "a.safetensors"
     encoder = load_encoder(parse_source(str(model)), device="cpu")

@@ -11,7 +11,7 @@ from measure import alternate, write_table
 
 import w2s
 from w2s.checks import rows_of
-from w2s.methods.probes import fit_probes
+from w2s.probes.probes import fit_probes
 
 L2 = 1e-3
 BASE = "torch L-BFGS"

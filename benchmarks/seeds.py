@@ -10,7 +10,7 @@ import numpy as np
 from extraction import BASE, compare, load_problem
 from measure import write_table
 
-from w2s.methods.probes import fit_probes
+from w2s.probes.probes import fit_probes
 
 SEEDS = (1, 5, 10)
 BATCHED = "budget 2048"

@@ -13,10 +13,10 @@ from baselines.probes import fit_one
 from measure import alternate, write_table
 from probes import L2, heavy_tailed, objective, real_rows
 
-from w2s.methods.probes import fit_columns
-from w2s.methods.selection import Plan, collected, simulate
-from w2s.methods.sources import Source, supply
+from w2s.probes.probes import fit_columns
 from w2s.rng import stream
+from w2s.selection.paths import Plan, collected, simulate
+from w2s.selection.sources import Source, supply
 
 ROUNDS, BATCH, TEST = 50, 80, 500
 POLICIES = ("random", "ucb", "oracle")

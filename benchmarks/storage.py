@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from measure import peak_memory, write_table
 
-from w2s.artifacts import Artifact, load, save
-from w2s.matrix import STORAGE, Rounded, loss
-from w2s.methods.probes import fit_probes
+from w2s.files.artifacts import Artifact, load, save
+from w2s.files.matrix import STORAGE, Rounded, loss
+from w2s.probes.probes import fit_probes
 
 WIDTH, BLOCK, TAKEN = 4096, 2048, 10_000
 GB = 1000**3

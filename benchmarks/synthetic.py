@@ -12,9 +12,9 @@ from measure import alternate, write_table
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from w2s.methods.batched_logistic import fit_batch
-from w2s.methods.synthetic import Design, draw_populations, draw_samples
-from w2s.methods.synthetic_study import Recipe, run_setting, train_weak
+from w2s.synthetic.mixture import Design, draw_populations, draw_samples
+from w2s.synthetic.newton import fit_batch
+from w2s.synthetic.study import Recipe, run_setting, train_weak
 
 SETTINGS = {"k = 10": (100, 100, 10), "k = 50": (100, 100, 50), "k = 95": (100, 100, 95)}
 SWEEP = [(100, 100, k) for k in range(5, 105, 5)]  # 20 settings

@@ -26,8 +26,8 @@ from render import Link, code, references, settings_table, slug, table
 
 from w2s import cli
 from w2s.config import Config
-from w2s.kinds import KINDS, Kind
-from w2s.stages import STAGES, ForPeople, Many, Stage
+from w2s.declare import ForPeople, Kind, Many, Stage
+from w2s.tracks import KINDS, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH = "python docs/generate.py"

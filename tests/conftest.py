@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 import w2s
 from w2s.cli import main, output_option
 from w2s.data.tasks import TASKS
-from w2s.stages import STAGES
+from w2s.tracks import STAGES
 
 settings.register_profile(  # the machine is shared: no example fails for being slow
     "w2s", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.outcome import COLUMNS, Outcome
+from w2s.results.intervals import Bootstrap
+from w2s.results.outcome import COLUMNS, Outcome
 
 
 def make_outcome(

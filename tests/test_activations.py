@@ -22,14 +22,13 @@ from conftest import Chain, Job
 from safetensors.numpy import load_file, save_file
 from test_runner import refused
 
-from w2s import spool
-from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
-from w2s.config_spine import JobRuntime
+from w2s.files import spool
+from w2s.files.artifacts import Artifact, digest, load, save
+from w2s.files.spool import RowFile
 from w2s.models import encoder
-from w2s.settings import ActivationsSettings
-from w2s.spool import RowFile
-from w2s.steps.activations import activations
+from w2s.models.activations import activations
+from w2s.models.track import ActivationsSettings, JobRuntime
 
 BUDGET = ["--batch-tokens", "64"]  # many small passes, so that there is a middle to be killed in
 TEXTS = 400
@@ -272,7 +271,7 @@ def test_full_disk_while_the_output_is_written_is_one_line_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("w2s.artifacts.WRITERS", {".safetensors": full})
+        patch.setattr("w2s.files.artifacts.WRITERS", {".safetensors": full})
         message = refused(line_of(chain, killed), capsys)
     assert message.endswith("a.safetensors: cannot be written (No space left on device)")
     assert [path.name for path in killed.iterdir()] == [work_of(killed)[0].name]

@@ -18,12 +18,15 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from w2s import artifacts, spool
-from w2s.artifacts import Artifact, digest, load, save, whole
+from w2s.data.track import EXAMPLES, SPLIT
+from w2s.declare import FORMAT, Kind
 from w2s.errors import ArtifactError
-from w2s.formats import KEY
-from w2s.kinds import EXAMPLES, FORMAT, KINDS, PREDICTIONS, REGIONS, SPLIT, Kind
-from w2s.spool import RowFile
+from w2s.files import artifacts, spool
+from w2s.files.artifacts import Artifact, digest, load, save, whole
+from w2s.files.formats import KEY
+from w2s.files.spool import RowFile
+from w2s.overlap.track import PREDICTIONS, REGIONS
+from w2s.tracks import KINDS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from w2s.config_selection import Policy
-from w2s.methods.bandits import (
+from w2s.rng import stream
+from w2s.selection.bandits import (
     POLICIES,
     Chance,
     Seen,
@@ -20,7 +20,7 @@ from w2s.methods.bandits import (
     thompson_index,
     ucb_index,
 )
-from w2s.rng import stream
+from w2s.selection.track import Policy
 
 E2 = math.e**2  # a horizon with ln T = 2
 

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import W2SError
-from w2s.methods.batched_logistic import MAX_STEPS, TOLERANCE, fit_batch
-from w2s.methods.probes import fit_probes
+from w2s.probes.probes import fit_probes
+from w2s.synthetic.newton import MAX_STEPS, TOLERANCE, fit_batch
 
 LIGHT = settings(max_examples=40, deadline=None)
 
@@ -171,7 +171,7 @@ def test_separable_data_with_hardly_any_penalty_are_solved(scale):
 
 
 def test_what_is_not_certified_is_nan_with_its_reason(monkeypatch):
-    monkeypatch.setattr("w2s.methods.batched_logistic.MAX_STEPS", 1)
+    monkeypatch.setattr("w2s.synthetic.newton.MAX_STEPS", 1)
     x, hard, _ = problems(count=2)
     fits = fit_batch(x, hard, l2=1e-6)
     assert all(why.startswith("found no solution within 1e-06") for why in fits.reason)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import w2s
 from w2s.checks import array_of, finite, probabilities, rows_of, same_length
 from w2s.errors import ArtifactError, ConfigError, DataError, DegenerateError, W2SError
-from w2s.evaluation.metrics import METRICS
+from w2s.results.metrics import METRICS
 
 ids = st.lists(st.integers(-(2**62), 2**62), unique=True, min_size=1, max_size=40)
 

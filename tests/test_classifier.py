@@ -17,9 +17,9 @@ from torch.nn import functional
 from transformers import MixtralConfig, MixtralModel
 from transformers.pytorch_utils import Conv1D
 
-from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError
-from w2s.models.classifier import Classifier, adapted, adapters_of
+from w2s.finetuning.classifier import Classifier, adapted, adapters_of
+from w2s.finetuning.track import FinetuningRecipe
 from w2s.models.encoder import extract
 from w2s.models.forward import Encoder
 from w2s.models.loader import load_encoder

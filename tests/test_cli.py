@@ -13,7 +13,8 @@ from conftest import Chain
 
 import w2s
 from w2s.cli import main, output_option, parser
-from w2s.stages import STAGES, Stage
+from w2s.declare import Stage
+from w2s.tracks import STAGES
 
 HEAVY = ("torch", "transformers", "sklearn", "pandas", "matplotlib")
 
@@ -212,7 +213,7 @@ def test_a_fault_of_the_program_is_a_traceback_and_not_a_line(
     def fault(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("w2s.steps.split.split", fault)
+    monkeypatch.setattr("w2s.data.splits.split", fault)
     with pytest.raises(ZeroDivisionError):
         main(chain.jobs["split-0"].line(split=tmp_path / "split.parquet"))
     assert list(tmp_path.iterdir()) == []

@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from w2s import config, config_selection, config_sources, settings
+# MOVER: from w2s import settings
+from w2s import config
 from w2s.config import Config, parse, parse_as
-from w2s.config_sources import ICWSM14, PackageFile
+from w2s.data import track as config_sources
+from w2s.data.track import ICWSM14, PackageFile
 from w2s.errors import ConfigError
+from w2s.selection import track as config_selection
 
 REPOSITORY = Path(__file__).parents[1]
 SHA = "0" * 64
@@ -302,12 +305,10 @@ def test_package_key_is_a_folder_name() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    classes = {
-        value
-        for module in (config, config_sources, settings)
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, config_sources.Strict)
-    }
+    known, classes = [config_sources.Strict], {config_sources.Strict}
+    while known:
+        known = [inner for outer in known for inner in outer.__subclasses__()]
+        classes |= {found for found in known if found.__module__.startswith("w2s.")}
     assert len(classes) > 20
     for found in classes:
         assert found.__doc__, found

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import tiny
 
-from w2s import dag, settings
+# MOVER: from w2s import settings
+from w2s import dag
 from w2s.config import Config, parse, parse_as
+from w2s.declare import Plain
 from w2s.errors import ConfigError
-from w2s.runner import _identity
-from w2s.stages import STAGES, Plain
+from w2s.run import _identity
+from w2s.tracks import STAGES
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
 TABLES = {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"}
@@ -464,4 +466,4 @@ def test_a_shard_is_in_the_settings_of_its_job_alone() -> None:
     whole = json.loads(dag.settings(config, "activations", **job))
     shard = json.loads(dag.settings(config, "activations", **job, scatteritem="2-of-3"))
     assert shard == {**whole, "shard": "2-of-3"}
-    assert parse_as(settings.ActivationsSettings, whole).shard == "1-of-1"
+    assert parse_as(STAGES["activations"].settings, whole).shard == "1-of-1"

@@ -19,7 +19,7 @@ from conftest import Chain
 
 from w2s import digest
 from w2s.digest import code_digest
-from w2s.stages import STAGES
+from w2s.tracks import STAGES
 
 Digests = dict[str, str]
 
@@ -116,22 +116,25 @@ TUNING = {"finetune_weak", "finetune_strong"}
 STUDENTS = {"strong", "student"}
 EDITS = [  # a definition, and the stages that reach it
     ("models.encoder", "check_tokens", {"activations"} | TUNING),
-    ("models.losses", "_radius", TUNING),
-    ("steps.finetune_strong", "finetune_strong", {"finetune_strong"}),
-    ("checkpoint", "Checkpoint", set()),
+    ("finetuning.losses", "_radius", TUNING),
+    ("finetuning.strong", "finetune_strong", {"finetune_strong"}),
+    ("files.checkpoint", "Checkpoint", set()),
     ("models.tokenizer", "tokenize", {"tokenize"}),
-    ("data.icwsm14", "LARGEST", {"examples"}),
+    ("data.files", "LARGEST", {"examples"}),
     ("data.splits", "draw_halves", {"split"}),
     ("data.splits", "_members", {"examples", "task_examples", "split"}),
-    ("data.task_sizes", "TYPICAL", set()),
+    ("data.tasks", "TYPICAL", set()),
     ("preflight", "preflight", set()),
-    ("methods.change_point", "MIN_VALUES", {"overlap", "select", "student", "synthetic_detection"}),
+    ("overlap.change_point", "MIN_VALUES", {"overlap", "select", "student", "synthetic_detection"}),
     (
-        "evaluation.intervals",
+        "results.intervals",
         "holm",
         {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"},
     ),
-    ("steps.evaluate", "evaluate", {"evaluate"}),
+    ("overlap.evaluate", "evaluate", {"evaluate"}),
+    ("files.inputs", "layer_of", STUDENTS | {"weak_labels", "overlap", "corpora_labels", "select"}),
+    ("overlap.track", "OverlapConfig", set()),  # its values are compared
+    ("overlap.track", "REGIONS", set()),  # files are checked on load
 ]
 
 
@@ -198,7 +201,7 @@ def test_all_code_that_ran_is_reached(chain: Chain) -> None:
     assert set(chain.ran) == set(STAGES) - {"fetch"}  # which needs a network
     for stage, ran in chain.ran.items():
         known = set(digest.reached(*STAGES[stage].function.split(":")))
-        outside = {at for at in ran if not digest._left_out(at[0])} - known
+        outside = {at for at in ran if not digest._left_out(*at)} - known
         assert ran, stage
         assert not outside, stage
 
@@ -213,9 +216,9 @@ def test_every_name_that_is_reached_is_defined_somewhere() -> None:
 
 def test_edit_of_declarations_changes_nothing(package: Path) -> None:
     def edit() -> None:
-        for path in [*package.glob("config*.py"), *package.glob("kinds/*.py")]:
+        for path in [*package.glob("*/track.py"), package / "declare.py"]:
             append(path, "\n\nADDED_BY_A_TEST = 1\n")
-        for name in ("settings", "artifacts", "matrix", "progress", "errors"):
+        for name in ("config", "files/artifacts", "files/matrix", "progress", "errors"):
             append(package / f"{name}.py", "\n\nADDED_BY_A_TEST = 1\n")
 
     assert changed_by(edit) == set()

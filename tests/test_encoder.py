@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from transformers import AutoModel
 
 from w2s.errors import DataError, W2SError
-from w2s.models import family_check, prefixes
+from w2s.models import families as family_check
+from w2s.models import prefixes
 from w2s.models.encoder import extract
 from w2s.models.forward import Encoder
 from w2s.models.loader import load_encoder

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2s.errors import W2SError
-from w2s.methods.expansion import balls, expansion, expansion_study, neighbour_graph
-from w2s.methods.synthetic import Design
+from w2s.synthetic.expansion import balls, expansion, expansion_study, neighbour_graph
+from w2s.synthetic.mixture import Design
 
 
 def study(counts=(30, 30, 20), *, design=None, repetitions=range(6), **options):

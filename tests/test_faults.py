@@ -18,19 +18,19 @@ from faults import Victims, flipped, mounted
 from project import command, contents, copy_project, environment, make_project, planned, snakemake
 from test_fetch import settings_for, write_wheel
 
-from w2s.artifacts import Artifact, load, save
 from w2s.cli import main
-from w2s.data.hashes import check_fetched, file_hashes, sha256_of
 from w2s.errors import ArtifactError
-from w2s.verify import verify
+from w2s.files.artifacts import Artifact, load, save
+from w2s.files.hashes import check_fetched, file_hashes, sha256_of
+from w2s.inspect import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 MODULES = (
-    *("w2s.runner", "pyarrow.parquet", "pandas", "tabulate", "PIL.Image"),
+    *("w2s.run", "pyarrow.parquet", "pandas", "tabulate", "PIL.Image"),
     *("matplotlib.backends.backend_svg", "matplotlib.backends.backend_agg"),
-    *("w2s.steps.evaluate", "w2s.steps.tables", "w2s.steps.weak_supervision_figures"),
-    *("w2s.steps.activations", "transformers.models.llama.modeling_llama"),
+    *("w2s.overlap.evaluate", "w2s.overlap.tables", "w2s.weak_supervision.figures"),
+    *("w2s.models.activations", "transformers.models.llama.modeling_llama"),
 )
 TEMPORARY = re.compile(r"\.[\w-]+-[a-z0-9_]{8}\.(parquet|safetensors|csv|md|svg|png)")
 
@@ -207,7 +207,7 @@ def test_fetch_killed_at_any_point_leaves_a_whole_folder_or_none(
     folder = tmp_path / "resources" / "tinypack-1.0"
     manifest = folder / "manifest.json"
     line = ["fetch", "--manifest", manifest, "--settings", settings_for(sha256_of(package))]
-    with Victims(tmp_path, ["w2s.runner", "w2s.steps.fetch"]) as victims:
+    with Victims(tmp_path, ["w2s.run", "w2s.data.fetch"]) as victims:
         points = victims.run(line, folder.parent).points
         whole = file_hashes(folder)
         again = victims.run(line, folder.parent).points  # over an earlier download

@@ -15,8 +15,8 @@ import pytest
 
 from w2s.cli import main
 from w2s.data.fetch import download, unpack
-from w2s.data.hashes import check_fetched, file_hashes, is_fetched, sha256_of
 from w2s.errors import DataError
+from w2s.files.hashes import check_fetched, file_hashes, is_fetched, sha256_of
 
 FILES = {
     "tinypack/model/config.json": b"{}",

@@ -10,16 +10,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from w2s.evaluation import drawing
-from w2s.evaluation.figures import (
+from w2s.overlap.figures import (
     COLORS,
     contrasts_figure,
     controls_figure,
     curves_figure,
     mixing_figure,
-    panels,
     regions_figure,
 )
+from w2s.results import drawing
+from w2s.results.drawing import panels
 
 TITLES = {"films": "Films", "news": "News"}
 PROPORTIONS = (0.0, 0.5, 1.0)

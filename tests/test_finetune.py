@@ -21,15 +21,15 @@ from test_passes import CPU, GPU
 from torch.nn.utils import clip_grad_norm_, parametrize
 from transformers import AutoModel
 
-from w2s.checkpoint import Checkpoint
-from w2s.config_finetuning import FinetuningRecipe
 from w2s.errors import DataError, DegenerateError
-from w2s.methods.ranking import auroc
-from w2s.models.classifier import Classifier, adapted
-from w2s.models.finetune import Keeper, Lesson, Plan, Training, look_steps, rate
+from w2s.files.checkpoint import Checkpoint
+from w2s.finetuning.classifier import Classifier, adapted
+from w2s.finetuning.losses import LOSSES, Loss, LossOptions
+from w2s.finetuning.track import FinetuningRecipe
+from w2s.finetuning.training import Keeper, Lesson, Plan, Training, look_steps, rate
 from w2s.models.loader import load_encoder
-from w2s.models.losses import LOSSES, Loss, LossOptions
 from w2s.models.source import parse_source, quiet
+from w2s.results.metrics import auroc
 from w2s.rng import stream
 
 METHODS = pytest.mark.parametrize("method", ["lora", "full"])
@@ -508,7 +508,7 @@ def test_full_memory_is_no_end(
     cramped.classifier.error, cramped.classifier.room = error, 33
     finished(cramped)
     np.testing.assert_allclose(said(cramped), said(expected), rtol=0, atol=1e-4)
-    told = [r.getMessage() for r in caplog.records if r.name == "w2s.models.finetune"]
+    told = [r.getMessage() for r in caplog.records if r.name == "w2s.finetuning.training"]
     assert told == [
         "out of memory with 70 tokens in a pass; going on with 35",
         "out of memory with 35 tokens in a pass; going on with 17",
@@ -650,7 +650,7 @@ def test_after_an_interruption_memory_need_not_run_out_again(
         cramped().run(Dying(place(tmp_path), 1))
     caplog.clear()
     assert outcome(finished(cramped(), place(tmp_path))) == expected
-    told = [r.getMessage() for r in caplog.records if r.name == "w2s.models.finetune"]
+    told = [r.getMessage() for r in caplog.records if r.name == "w2s.finetuning.training"]
     assert told == ["a training: continuing at step 3 of 10"]
 
 

@@ -20,24 +20,27 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from test_steps import by_id, shuffled
 
-from w2s.artifacts import Artifact, load, save
-from w2s.checkpoint import KEY
 from w2s.cli import main
 from w2s.config import parse_as
-from w2s.config_finetuning import AuxiliaryConfig, LossName
-from w2s.config_spine import JobRuntime
-from w2s.kinds import Kind
-from w2s.methods.ranking import auroc
-from w2s.models.classifier import Classifier, adapted
-from w2s.models.finetune import Lesson, Plan, Training
+from w2s.declare import Kind
+from w2s.files.artifacts import Artifact, load, save
+from w2s.files.checkpoint import KEY
+from w2s.finetuning.classifier import Classifier, adapted
+from w2s.finetuning.losses import LOSSES, Loss, LossOptions
+from w2s.finetuning.strong import finetune_strong
+from w2s.finetuning.track import (
+    AuxiliaryConfig,
+    FinetuneStrongSettings,
+    FinetuneWeakSettings,
+    LossName,
+)
+from w2s.finetuning.training import Lesson, Plan, Training
+from w2s.finetuning.weak import Task, Trained, Trainer, finetune_weak
 from w2s.models.loader import load_encoder
-from w2s.models.losses import LOSSES, Loss, LossOptions
 from w2s.models.source import parse_source
-from w2s.settings import FinetuneStrongSettings, FinetuneWeakSettings
-from w2s.stages import STAGES
-from w2s.steps.finetune import Task, Trained, Trainer
-from w2s.steps.finetune_strong import finetune_strong
-from w2s.steps.finetune_weak import finetune_weak
+from w2s.models.track import JobRuntime
+from w2s.results.metrics import auroc
+from w2s.tracks import STAGES
 
 pytestmark = pytest.mark.xdist_group("finetuning")
 
@@ -48,8 +51,8 @@ STEPS = 8  # of a training here: twice 27 or 28 texts by eights
 LOOKS = (3, 6, 8)
 DATA = {"source": "file", "path": "texts.csv", "val": 0.15, "test": 0.4}
 MODULES = (
-    *("w2s.runner", "pyarrow.parquet", "pandas", "pyarrow.compute", "torch.profiler"),
-    *("w2s.steps.finetune_weak", "w2s.steps.finetune_strong"),
+    *("w2s.run", "pyarrow.parquet", "pandas", "pyarrow.compute", "torch.profiler"),
+    *("w2s.finetuning.weak", "w2s.finetuning.strong"),
     *("peft", "transformers.models.bert.modeling_bert", "transformers.models.llama.modeling_llama"),
 )
 

@@ -14,14 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from w2s.artifacts import Artifact, check
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.finetuning_figures import COLORS, accuracy_figure, learning_figure
-from w2s.kinds import KINDS
-from w2s.settings import FinetuningFiguresSettings
-from w2s.steps.finetuning_figures import finetuning_figures
-from w2s.steps.tables import table
+from w2s.files.artifacts import Artifact, check
+from w2s.finetuning.figures import COLORS, accuracy_figure, finetuning_figures, learning_figure
+from w2s.finetuning.track import FinetuningFiguresSettings
+from w2s.results.seeds import table
+from w2s.tracks import KINDS
 
 TITLES = {"films": "Films", "news": "News, long"}
 CONTROLS = ("floor", "ceiling", "xent", "logconf", "s2s_1", "s2s_2")

@@ -13,17 +13,17 @@ import pytest
 from conftest import SEEDS, Chain
 from reference.bootstrap import draws as loop_draws
 
-from w2s.artifacts import Artifact, check, digest, load
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap, holm
-from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.tables import main_row
-from w2s.kinds import KINDS
+from w2s.files.artifacts import Artifact, check, digest, load
+from w2s.finetuning.tables import finetuning_tables
+from w2s.finetuning.track import FinetuningTablesSettings
+from w2s.results.intervals import Bootstrap, holm
+from w2s.results.metrics import LABEL_SCORES
+from w2s.results.rows import main_row
+from w2s.results.seeds import outcome_of
 from w2s.rng import stream
-from w2s.settings import FinetuningTablesSettings
-from w2s.steps.finetuning_tables import finetuning_tables
-from w2s.steps.tables import outcome_of
+from w2s.tracks import KINDS
 
 TUNED = ("floor", "ceiling", "xent", "logconf", "s2s_1")
 PROBED = ("floor", "ceiling", "w2s", "plain")

@@ -26,7 +26,7 @@ from project import (
     write_config,
 )
 
-from w2s.artifacts import load
+from w2s.files.artifacts import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finetuning")]
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save, save_file
 
-from w2s import spool
-from w2s.formats import DTYPES as STORED
-from w2s.formats import KEY, READERS, WRITERS
-from w2s.spool import RowFile
+from w2s.files import spool
+from w2s.files.formats import DTYPES as STORED
+from w2s.files.formats import KEY, READERS, WRITERS
+from w2s.files.spool import RowFile
 
 read, write = READERS[".safetensors"], WRITERS[".safetensors"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -96,7 +96,7 @@ def test_rows_are_read_and_written_without_pandas(tmp_path: Path) -> None:
     """Importing pandas takes longer than most jobs compute."""
     code = (
         "import sys, numpy as np\n"
-        "from w2s.formats import READERS, WRITERS\n"
+        "from w2s.files.formats import READERS, WRITERS\n"
         "from pathlib import Path\n"
         "path = Path(sys.argv[1])\n"
         "arrays = {'id': np.arange(3), 'x': np.array([0.5, np.nan, 2]),\n"

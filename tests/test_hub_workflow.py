@@ -32,10 +32,10 @@ from project import (
 from test_runner import refused
 
 from w2s import dag
-from w2s.artifacts import load
 from w2s.config import parse
 from w2s.data.rows import text_id
 from w2s.data.tasks import PAPER, TASKS
+from w2s.files.artifacts import load
 from w2s.rng import stream
 
 pytestmark = pytest.mark.xdist_group("hub workflow")  # its fixtures are made once
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.xdist_group("hub workflow")  # its fixtures are made on
 STAGES = """
 import json, sys
 from w2s.errors import W2SError
-from w2s.runner import run
+from w2s.run import run
 for job in json.load(sys.stdin):
     try:
         run(*job)

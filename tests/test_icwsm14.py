@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from w2s.config_sources import ICWSM14
 from w2s.data.fetch import download, unpack
-from w2s.data.icwsm14 import ARCHIVE, parse_icwsm14
+from w2s.data.files import ARCHIVE, parse_icwsm14
+from w2s.data.track import ICWSM14
 from w2s.errors import DataError
 
 

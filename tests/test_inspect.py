@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from conftest import Chain
 
-from w2s.artifacts import load, save
 from w2s.errors import ArtifactError
+from w2s.files.artifacts import load, save
 from w2s.inspect import describe
-from w2s.kinds import KINDS
-from w2s.methods.similarity import dominant_coordinate
+from w2s.overlap.similarity import dominant_coordinate
+from w2s.tracks import KINDS
 
 
 def test_kind_facts_and_provenance_are_shown(chain: Chain) -> None:

@@ -11,7 +11,7 @@ from reference.bootstrap import mean_over_seeds
 from scipy import stats
 
 from w2s.errors import W2SError
-from w2s.evaluation.intervals import (
+from w2s.results.intervals import (
     Bootstrap,
     estimate,
     holm,
@@ -20,7 +20,7 @@ from w2s.evaluation.intervals import (
     t_interval,
     t_p_value,
 )
-from w2s.evaluation.tables import pgr_row
+from w2s.results.rows import pgr_row
 from w2s.rng import stream
 
 

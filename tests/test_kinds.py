@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from w2s import kinds
-from w2s.kinds import KINDS, Kind
-from w2s.stages import STAGES, ForPeople, Many
+from w2s import tracks as kinds
+from w2s.declare import ForPeople, Kind, Many
+from w2s.tracks import KINDS, STAGES
 
 ALL = pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsRegressor
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods import knn
-from w2s.methods.knn import fit_neighbors, neighbor_columns
+from w2s.probes import knn
+from w2s.probes.knn import fit_neighbors, neighbor_columns
 
 LINE = np.arange(6.0)[:, None]
 

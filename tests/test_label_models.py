@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from snorkel.labeling.model import LabelModel, MajorityLabelVoter
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods import label_models
-from w2s.methods.label_models import (
+from w2s.weak_supervision import label_models
+from w2s.weak_supervision.label_models import (
     LABEL_MODELS,
     SETTLED,
     fit_dawid_skene,

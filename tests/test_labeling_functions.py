@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w2s.data import labeling_functions, lexicons
-from w2s.data.labeling_functions import (
+from w2s.errors import W2SError
+from w2s.weak_supervision import labeling_functions, lexicons
+from w2s.weak_supervision.labeling_functions import (
     LABELING_FUNCTIONS,
     LabelingFunction,
     beginning,
     label_matrix,
     words_of,
 )
-from w2s.data.lexicon_texts import apart, written_out
-from w2s.errors import W2SError
+from w2s.weak_supervision.lexicons import apart, written_out
 
 PACKAGES = ("vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald")
 HAND_WRITTEN = tuple(name for name in LABELING_FUNCTIONS if name not in PACKAGES)
@@ -228,7 +228,7 @@ def test_bad_names_are_refused(names, message):
 
 
 def test_abstentions_have_one_value_in_the_project():
-    from w2s.methods import lf_analysis
+    from w2s.weak_supervision import label_model as lf_analysis
 
     assert labeling_functions.ABSTAIN == lf_analysis.ABSTAIN == -1
 

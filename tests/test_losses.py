@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from w2s import config_finetuning
 from w2s.errors import W2SError
-from w2s.models.losses import LOSSES, Loss, LossOptions
+from w2s.finetuning import track as config_finetuning
+from w2s.finetuning.losses import LOSSES, Loss, LossOptions
 
 LABELS = np.array([0.1, 0.2, 0.4, 0.7, 0.9, 0.3])
 AT_ONCE = LossOptions(coefficient=0.5, warmup=0, radius=0.3)

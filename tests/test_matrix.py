@@ -23,12 +23,12 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
 from test_runner import refused
 
-from w2s import matrix, spool
-from w2s.artifacts import Artifact, digest, load, save
 from w2s.checks import Array
 from w2s.cli import main
 from w2s.errors import ArtifactError
-from w2s.matrix import STORAGE, Matrix, Rounded, Stacked, decode, encode, loss
+from w2s.files import matrix, spool
+from w2s.files.artifacts import Artifact, digest, load, save
+from w2s.files.matrix import STORAGE, Matrix, Rounded, Stacked, decode, encode, loss
 
 HALVES = ("float16", "bfloat16")
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}

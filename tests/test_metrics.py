@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
 from w2s.errors import W2SError
-from w2s.evaluation.metrics import (
+from w2s.results.metrics import (
     LABEL_SCORES,
     METRICS,
     accuracy,

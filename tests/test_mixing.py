@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from w2s.methods.mixing import (
+from w2s.overlap.mixing import (
     FEW,
     MIN_MIX,
     Strata,

@@ -13,17 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outcomes import drawn, lacking, make_outcome
 
-from w2s.artifacts import Artifact, check
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap, estimate
-from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.outcome import COLUMNS, Outcome, with_references
-from w2s.evaluation.tables import comparison_rows
-from w2s.methods.regions import REFERENCES, REGIONS
+from w2s.files.artifacts import Artifact, check
+from w2s.overlap.evaluate import evaluate
+from w2s.overlap.track import EvaluateSettings
+from w2s.results.intervals import Bootstrap, estimate
+from w2s.results.metrics import LABEL_SCORES, REFERENCES, REGIONS
+from w2s.results.outcome import COLUMNS, Outcome, with_references
+from w2s.results.rows import comparison_rows
+from w2s.results.seeds import outcome_of
 from w2s.rng import stream
-from w2s.settings import EvaluateSettings
-from w2s.steps.evaluate import evaluate
-from w2s.steps.tables import outcome_of
 
 WHY = "found only targets equal to 1"
 NAMES = {"dataset": "films", "weak": "small", "strong": "large"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reference.overlap import detect_overlap as plain_algorithm
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods.overlap import Detector, detect_overlap, fit_detector
+from w2s.overlap.detect import Detector, detect_overlap, fit_detector
 
 LIGHT = settings(max_examples=80)
 

@@ -5,14 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.methods.arrays import backend
-from w2s.methods.preconditioner import (
-    WIDE,
-    Dense,
-    Preconditioner,
-    Sketched,
-    effective_ridge,
-)
+from w2s.probes.arrays import backend
+from w2s.probes.preconditioner import WIDE, Dense, Preconditioner, Sketched, effective_ridge
 
 CURVATURE, L2 = 0.15, 1e-3
 OPS = backend("cpu")

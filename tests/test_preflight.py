@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import w2s.preflight
-from w2s.artifacts import Artifact, save
 from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import parse
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap
-from w2s.evaluation.tables import pgr_row
-from w2s.kinds import METRICS
+from w2s.files.artifacts import Artifact, save
+from w2s.overlap.track import METRICS
 from w2s.preflight import Check, length_rule, preflight
+from w2s.results.intervals import Bootstrap
+from w2s.results.rows import pgr_row
 
 CONFIG = {
     "results": "results",

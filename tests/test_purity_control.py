@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2s.errors import W2SError
-from w2s.methods.purity_control import purity_control, take_matched
-from w2s.methods.synthetic import Design
-from w2s.methods.synthetic_study import Recipe, run_setting
+from w2s.synthetic.mixture import Design
+from w2s.synthetic.purity import purity_control, take_matched
+from w2s.synthetic.study import Recipe, run_setting
 
 SMALL = Design(4, 3, variance=2.0)
 
@@ -72,8 +72,8 @@ def test_a_repetition_does_not_depend_on_the_others():
 
 
 def test_repetitions_that_cannot_be_matched_are_nan_and_counted(monkeypatch):
-    monkeypatch.setattr("w2s.methods.purity_control.POOL", 1)
-    monkeypatch.setattr("w2s.methods.purity_control.SPARE", 0)
+    monkeypatch.setattr("w2s.synthetic.purity.POOL", 1)
+    monkeypatch.setattr("w2s.synthetic.purity.SPARE", 0)
     found = control(repetitions=range(20))
     lost = np.isnan(found.easy).all(axis=1)
     assert 0 < lost.sum() == found.unmatched < 20

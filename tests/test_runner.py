@@ -19,18 +19,20 @@ import tiny
 from conftest import SEEDS, Chain, chain_jobs
 from safetensors.numpy import load_file, save_file
 
-from w2s import settings as settings_module
-from w2s.artifacts import Artifact, digest, load, save
 from w2s.cli import main
 from w2s.config import parse_as
-from w2s.config_spine import JobRuntime
+from w2s.data.track import EXAMPLES
+from w2s.declare import FORMAT, ForPeople, Kind, Many, Plain
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
-from w2s.formats import KEY
-from w2s.kinds import EXAMPLES, FORMAT, KINDS, Kind
-from w2s.runner import run
-from w2s.spool import blocks
-from w2s.stages import STAGES, ForPeople, Many, Plain
+
+# MOVER: from w2s import settings
+from w2s.files.artifacts import Artifact, digest, load, save
+from w2s.files.formats import KEY
+from w2s.files.spool import blocks
+from w2s.models.track import JobRuntime
+from w2s.run import run
+from w2s.tracks import KINDS, STAGES
 
 JOBS = [name for name in chain_jobs(Path(), Path()) if not name.endswith("-1")]
 EVERY_JOB = pytest.mark.parametrize("name", JOBS)
@@ -84,7 +86,7 @@ def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -
         else value
         for kind, value in zip(stage.inputs.values(), job.inputs.values(), strict=True)
     ]
-    chosen = parse_as(getattr(settings_module, stage.settings), job.settings)
+    chosen = parse_as(stage.settings, job.settings)
     extra = {"runtime": JobRuntime()} if stage.runtime else {}
     extra |= {"work": None} if stage.work else {}
     results = getattr(importlib.import_module(module), function)(*loaded, settings=chosen, **extra)
@@ -359,7 +361,7 @@ def test_wrong_ending_is_refused_before_the_work(
     chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.delattr("w2s.steps.activations.extract")
+    monkeypatch.delattr("w2s.models.activations.extract")
     line = chain.jobs["activations-small"].line(activations=tmp_path / "out" / "a.txt")
     message = refused(line, capsys, tmp_path / "out")
     assert message.endswith("a.txt: found the ending '.txt', expected '.safetensors'")
@@ -377,7 +379,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work_and_none_is(
     name: str, told: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("w2s.steps.evaluate.evaluate", None)
+    monkeypatch.setattr("w2s.overlap.evaluate.evaluate", None)
     (tmp_path / "folder.safetensors").mkdir()
     (tmp_path / "file").write_text("x", encoding="utf-8")
     job = chain.jobs["evaluate-0"]
@@ -412,14 +414,14 @@ def test_stage_that_works_in_a_folder_gets_one_beside_its_output_that_goes_with_
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Path] = []
-    real = importlib.import_module("w2s.steps.activations").activations
+    real = importlib.import_module("w2s.models.activations").activations
 
     def watched(*inputs: Any, work: Path, **options: Any) -> Any:
         given.append(work)
         assert work.is_dir()
         return real(*inputs, work=work, **options)
 
-    monkeypatch.setattr("w2s.steps.activations.activations", watched)
+    monkeypatch.setattr("w2s.models.activations.activations", watched)
     path = tmp_path / "a.safetensors"
     assert main(chain.jobs["activations-small"].line(activations=path)) == 0
     assert given[0].parent == tmp_path
@@ -442,7 +444,7 @@ def test_provenance_says_how_the_file_was_made(name: str, chain: Chain) -> None:
         made = load(path).provenance
         assert made["stage"] == job.stage
         assert made["code"] == code_digest(job.stage)
-        cls = getattr(settings_module, STAGES[job.stage].settings)
+        cls = STAGES[job.stage].settings
         assert made["settings"] == parse_as(cls, job.settings).model_dump(mode="json")
         checksums = {
             source: [load(p).checksum for p in value]
@@ -607,7 +609,7 @@ def test_artifact_that_does_not_fit_its_kind_is_not_written(
     def wrong(examples: Artifact, **_: Any) -> dict[str, Artifact]:
         return {"split": Artifact("split", {"id": examples["id"]}, {})}
 
-    monkeypatch.setattr("w2s.steps.split.split", wrong)
+    monkeypatch.setattr("w2s.data.splits.split", wrong)
     with pytest.raises(ArtifactError, match="'split' expects"):
         run(
             "split",

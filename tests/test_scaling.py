@@ -12,9 +12,9 @@ import torch
 from test_finetune import finished, lesson, outcome, prepared
 
 from w2s.errors import DegenerateError
-from w2s.models.classifier import Classifier
-from w2s.models.finetune import Training
-from w2s.models.scaling import START, Scale
+from w2s.finetuning.classifier import Classifier
+from w2s.finetuning.training import Training
+from w2s.models.loader import START, Scale
 
 
 def half(base: Any, *, pooling: Any, dtype: str) -> Classifier:

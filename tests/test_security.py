@@ -21,8 +21,8 @@ from test_fetch import settings_for, write_wheel
 from w2s import dag
 from w2s.cli import main
 from w2s.config import parse
-from w2s.data.hashes import sha256_of
-from w2s.steps import fetch as fetch_step
+from w2s.data import fetch as fetch_step
+from w2s.files.hashes import sha256_of
 
 SCRIPT = "<script>alert('w2s')</script>"
 TITLE = f'</script>{SCRIPT} | "quoted" & <b>bold</b> [link](javascript:alert(1))'

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 from conftest import CUT, PAIR, PATHS, SEEDS, Chain
 
-from w2s import fit_probes
-from w2s.artifacts import Artifact, digest, load, save
 from w2s.checks import rows_of
 from w2s.config import parse_as
-from w2s.config_selection import Policy
 from w2s.errors import ArtifactError
-from w2s.kinds import KINDS
-from w2s.methods.overlap import Detector, fit_detector
-from w2s.settings import CorporaLabelsSettings, SelectSettings
-from w2s.steps.corpora_labels import corpora_labels
-from w2s.steps.select import select
+from w2s.files.artifacts import Artifact, digest, load, save
+from w2s.overlap.detect import Detector, fit_detector
+from w2s.probes.probes import fit_probes
+from w2s.selection.select import select
+from w2s.selection.sources import corpora_labels
+from w2s.selection.track import CorporaLabelsSettings, Policy, SelectSettings
+from w2s.tracks import KINDS
 
 POLICIES = get_args(Policy)
 Texts = dict[str, list[int]]  # part -> ids

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from reference.bandits import bandit
 from reference.logistic import newton
 
-from w2s import fit_probes
-from w2s.methods.bandits import POLICIES
-from w2s.methods.probes import fit_columns
-from w2s.methods.selection import (
+from w2s.probes.probes import fit_columns, fit_probes
+from w2s.rng import stream
+from w2s.selection.bandits import POLICIES
+from w2s.selection.paths import (
     UNTRAINED,
     Path,
     Plan,
@@ -21,8 +21,7 @@ from w2s.methods.selection import (
     simulate,
     train_rounds,
 )
-from w2s.methods.sources import Source, supply
-from w2s.rng import stream
+from w2s.selection.sources import Source, supply
 
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 L2 = 1e-2

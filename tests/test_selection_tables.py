@@ -13,29 +13,29 @@ from conftest import CUT, PAIR, SEEDS, Chain
 from reference.bootstrap import draws as loop_draws
 from scipy import stats
 
-from w2s.artifacts import Artifact, load
 from w2s.checks import Array
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.intervals import Bootstrap, holm
-from w2s.evaluation.selection_figures import (
+from w2s.files.artifacts import Artifact, load
+from w2s.results.intervals import Bootstrap, holm
+from w2s.selection.bandits import POLICIES
+from w2s.selection.figures import (
     BANDS,
     COLORS,
     accuracy_figure,
     pulls_figure,
     regret_figure,
+    selection_figures,
 )
-from w2s.evaluation.selection_tables import (
+from w2s.selection.select import select
+from w2s.selection.tables import (
     SelectionOutcome,
     round_rows,
     selection_rows,
+    selection_tables,
     source_rows,
 )
-from w2s.methods.bandits import POLICIES
-from w2s.settings import SelectionFiguresSettings, SelectionTablesSettings, SelectSettings
-from w2s.steps.select import select
-from w2s.steps.selection_figures import selection_figures
-from w2s.steps.selection_tables import selection_tables
+from w2s.selection.track import SelectionFiguresSettings, SelectionTablesSettings, SelectSettings
 
 LEVEL = 0.95
 NAMES = {"experiment": "cut", "weak": "small", "strong": "large"}

@@ -33,14 +33,12 @@ from project import (
 from safetensors.numpy import load_file, save_file
 from test_runner import refused
 
-from w2s.artifacts import Artifact, load, save
 from w2s.cli import main
-from w2s.config_spine import JobRuntime
 from w2s.errors import ArtifactError, DataError
+from w2s.files.artifacts import Artifact, load, save
+from w2s.models.activations import activations, gather_activations
 from w2s.models.passes import shard_of
-from w2s.settings import ActivationsSettings, GatherActivationsSettings
-from w2s.steps.activations import activations
-from w2s.steps.gather_activations import gather_activations
+from w2s.models.track import ActivationsSettings, GatherActivationsSettings, JobRuntime
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60).map(np.array)
 

@@ -6,8 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.methods.sources import Source, partition, supply
 from w2s.rng import stream
+from w2s.selection.sources import Source, partition, supply
 
 WORDS = ("easy", "hard", "overlap")
 SHARES = [(1.0,), (0.1, 0.9), (0.5, 0.5), (0.0, 1.0), (0.05, 0.1, 0.15, 0.2, 0.5)]

@@ -11,13 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.splits import (
-    balance_parts,
-    draw_halves,
-    draw_parts,
-    draw_within_sides,
-    part_sizes,
-)
+from w2s.data.splits import balance_parts, draw_halves, draw_parts, draw_within_sides, part_sizes
 from w2s.errors import DataError
 
 LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=60).map(np.array)

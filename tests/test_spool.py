@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from w2s import spool
 from w2s.errors import ArtifactError
-from w2s.spool import RowFile, Spool, blocks
+from w2s.files import spool
+from w2s.files.spool import RowFile, Spool, blocks
 
 N, D = 50, 3
 IDENTITY = "a model and its texts"
@@ -256,8 +256,8 @@ GROWTH = """
 import sys
 from pathlib import Path
 import numpy as np
-from w2s.artifacts import Artifact, load, save
-from w2s.spool import Spool
+from w2s.files.artifacts import Artifact, load, save
+from w2s.files.spool import Spool
 def peak():
     line = next(li for li in open("/proc/self/status") if li.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

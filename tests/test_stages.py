@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from w2s import settings
+# MOVER: from w2s import settings
 from w2s.cli import main, output_option
-from w2s.config_sources import Strict
-from w2s.kinds import Kind
-from w2s.stages import STAGES, ForPeople, Many, Plain
+from w2s.declare import ForPeople, Kind, Many, Plain, Strict
+from w2s.tracks import STAGES
 
 RULES = Path(__file__).parents[1] / "workflow" / "rules"
 EVERY = pytest.mark.parametrize("name", list(STAGES))
@@ -59,11 +58,11 @@ def test_function_takes_the_inputs_in_order_and_settings(name: str) -> None:
 @EVERY
 def test_settings_class_exists_and_is_what_the_function_takes(name: str) -> None:
     stage = STAGES[name]
-    cls = getattr(settings, stage.settings)
+    cls = stage.settings
     assert issubclass(cls, Strict)
     module, function = stage.function.split(":")
     annotations = getattr(importlib.import_module(module), function).__annotations__
-    assert annotations["settings"] == stage.settings
+    assert annotations["settings"] == cls.__name__
     assert len({other.settings for other in STAGES.values()}) == len(STAGES)
 
 

@@ -20,35 +20,32 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
-from w2s import detect_overlap, fit_probes
-from w2s.artifacts import Artifact, load
 from w2s.config import parse_as
+from w2s.data.example_files import examples
 from w2s.data.rows import text_id
-from w2s.data.splits import REASONS
+from w2s.data.splits import REASONS, split
+from w2s.data.track import ExamplesSettings, SplitSettings
 from w2s.errors import ArtifactError, DataError
-from w2s.evaluation.metrics import calibration_error
-from w2s.methods.cross_validation import CANDIDATES
-from w2s.methods.mixing import FEW
-from w2s.methods.regions import REFERENCES
+from w2s.files.artifacts import Artifact, load
 from w2s.models.encoder import extract
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
-from w2s.settings import (
+from w2s.overlap.detect import detect_overlap, overlap
+from w2s.overlap.evaluate import evaluate
+from w2s.overlap.mixing import FEW
+from w2s.overlap.strong import strong
+from w2s.overlap.tables import tables
+from w2s.overlap.track import (
     EvaluateSettings,
-    ExamplesSettings,
     OverlapSettings,
-    SplitSettings,
     StrongSettings,
     TablesSettings,
     WeakLabelsSettings,
 )
-from w2s.steps.evaluate import evaluate
-from w2s.steps.examples import examples
-from w2s.steps.overlap import overlap
-from w2s.steps.split import split
-from w2s.steps.strong import strong
-from w2s.steps.tables import tables
-from w2s.steps.weak_labels import weak_labels
+from w2s.overlap.weak_labels import weak_labels
+from w2s.probes.cross_validation import CANDIDATES
+from w2s.probes.probes import fit_probes
+from w2s.results.metrics import REFERENCES, calibration_error
 
 L2 = 1e-3
 CURVES = (

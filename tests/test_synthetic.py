@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from w2s.errors import W2SError
-from w2s.methods.batched_logistic import fit_batch
-from w2s.methods.regions import REGIONS
-from w2s.methods.synthetic import (
+from w2s.results.metrics import REGIONS
+from w2s.synthetic.mixture import (
     DESIGNS,
     FIXED,
     MIXTURES,
@@ -25,6 +24,7 @@ from w2s.methods.synthetic import (
     mixture,
     normal_cdf,
 )
+from w2s.synthetic.newton import fit_batch
 
 LIGHT = settings(max_examples=40, deadline=None)
 DESIGN = Design(d_easy=3, d_hard=2, variance=2.0)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from w2s.errors import W2SError
-from w2s.methods.overlap import Regions, detect_overlap
-from w2s.methods.synthetic_detection import (
+from w2s.overlap.detect import Regions, detect_overlap
+from w2s.results.metrics import auroc
+from w2s.synthetic.detection import (
     TARGETS,
     VARIANTS,
     Cell,
-    auroc,
     cells,
     detection_study,
     draw_cell,

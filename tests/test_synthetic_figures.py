@@ -9,8 +9,8 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from w2s.evaluation.drawing import select
-from w2s.evaluation.synthetic_figures import (
+from w2s.results.drawing import select
+from w2s.synthetic.figures import (
     COLORS,
     GROUPS,
     SWEPT,
@@ -19,8 +19,8 @@ from w2s.evaluation.synthetic_figures import (
     sweep_figure,
     thresholds_figure,
 )
-from w2s.methods.synthetic import SWEEPS
-from w2s.methods.synthetic_study import MODELS
+from w2s.synthetic.mixture import SWEEPS
+from w2s.synthetic.study import MODELS
 
 NAN = np.nan
 VARIANTS = ("default", "dot", "tau_hard quantile 0.5")

@@ -13,37 +13,37 @@ import pandas as pd
 import pytest
 from project import copy_project, foreign_files, planned, read_config, snakemake, write_config
 
-from w2s.artifacts import Artifact, load, save
 from w2s.cli import main
 from w2s.config import parse, parse_as
-from w2s.config_synthetic import RecipeConfig
 from w2s.errors import ConfigError
-from w2s.evaluation.anchors import PUBLISHED
-from w2s.evaluation.drawing import select
-from w2s.methods.expansion import expansion_study
-from w2s.methods.purity_control import purity_control
-from w2s.methods.synthetic import DESIGNS, SWEEPS
-from w2s.methods.synthetic_detection import (
+from w2s.files.artifacts import Artifact, load, save
+from w2s.results.drawing import select
+from w2s.synthetic.detection import (
+    AXES,
     METRICS,
     TARGETS,
+    TAU_HARD,
+    TAU_OVERLAP,
     VARIANTS,
     Cell,
     detection_study,
     sensitivity,
+    synthetic_detection,
 )
-from w2s.methods.synthetic_study import Recipe, run_setting
-from w2s.settings import (
+from w2s.synthetic.expansion import expansion_study
+from w2s.synthetic.figures import synthetic_figures
+from w2s.synthetic.mixture import DESIGNS, SWEEPS
+from w2s.synthetic.purity import ESTIMATES, N_OVERLAP, OTHERS, purity_control, synthetic_controls
+from w2s.synthetic.study import Recipe, run_setting, synthetic
+from w2s.synthetic.tables import PUBLISHED, synthetic_tables
+from w2s.synthetic.track import (
+    RecipeConfig,
     SyntheticControlsSettings,
     SyntheticDetectionSettings,
     SyntheticFiguresSettings,
     SyntheticSettings,
     SyntheticTablesSettings,
 )
-from w2s.steps.synthetic import synthetic
-from w2s.steps.synthetic_controls import ESTIMATES, N_OVERLAP, OTHERS, synthetic_controls
-from w2s.steps.synthetic_detection import AXES, TAU_HARD, TAU_OVERLAP, synthetic_detection
-from w2s.steps.synthetic_figures import synthetic_figures
-from w2s.steps.synthetic_tables import synthetic_tables
 
 FEW = range(2)
 TABLES = ("synthetic", "anchors", "detection", "thresholds", "purity", "expansion")

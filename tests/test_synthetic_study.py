@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import W2SError
-from w2s.methods.synthetic import Design, Population, draw_population, draw_sample, mixture
-from w2s.methods.synthetic_study import MODELS, Recipe, Rules, blocks, fit_rules, run_setting
+from w2s.synthetic.mixture import Design, Population, draw_population, draw_sample, mixture
+from w2s.synthetic.study import MODELS, Recipe, Rules, blocks, fit_rules, run_setting
 
 SMALL = Design(4, 3, variance=2.0)
 
@@ -60,7 +60,7 @@ def test_a_repetition_depends_neither_on_the_others_nor_on_blocks(monkeypatch):
     for some in ([7, 2], [5]):
         part = run(repetitions=some)
         np.testing.assert_allclose(part.region, whole.region[some], atol=1e-12)
-    monkeypatch.setattr("w2s.methods.synthetic_study.BLOCK", 1000)
+    monkeypatch.setattr("w2s.synthetic.study.BLOCK", 1000)
     np.testing.assert_allclose(run(repetitions=range(9)).region, whole.region, atol=1e-12)
     assert [list(b) for b in blocks(range(5), 400)] == [[0, 1], [2, 3], [4]]
     assert [list(b) for b in blocks(range(2), 10**9)] == [[0], [1]]

@@ -11,23 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from w2s.evaluation.anchors import PUBLISHED, REPETITIONS, TEST_POINTS, WITHIN, standard_error
-from w2s.evaluation.synthetic_tables import (
+from w2s.results.metrics import REGIONS
+from w2s.synthetic.detection import METRICS, TARGETS, Cell, detection_study
+from w2s.synthetic.expansion import expansion_study
+from w2s.synthetic.mixture import Design, mixture
+from w2s.synthetic.purity import purity_control
+from w2s.synthetic.study import GROUPS, MODELS, Recipe, run_setting
+from w2s.synthetic.tables import (
+    PUBLISHED,
+    REPETITIONS,
+    TEST_POINTS,
+    WITHIN,
     accuracy_rows,
     anchor_rows,
     detection_rows,
     expansion_rows,
     purity_rows,
     spread,
+    standard_error,
     threshold_rows,
 )
-from w2s.kinds import KINDS
-from w2s.methods.expansion import expansion_study
-from w2s.methods.purity_control import purity_control
-from w2s.methods.regions import REGIONS
-from w2s.methods.synthetic import Design, mixture
-from w2s.methods.synthetic_detection import METRICS, TARGETS, Cell, detection_study
-from w2s.methods.synthetic_study import GROUPS, MODELS, Recipe, run_setting
+from w2s.tracks import KINDS
 
 LEVEL = 0.95
 Z = 1.959963984540054  # of the normal distribution at LEVEL

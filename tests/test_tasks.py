@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from w2s.data.own_tasks import entry_point_tasks, example_of, load_tasks
 from w2s.data.task import Task
-from w2s.data.task_files import entry_point_tasks, example_of, load_tasks
 from w2s.data.task_formats import after, before, multiple_choice, yes_no
 from w2s.data.task_rows import is_class, right_and_wrong
 from w2s.data.tasks import PAPER, TASKS
@@ -271,7 +271,7 @@ def test_table_cannot_be_changed_and_is_sorted():
 
 def test_listing_the_tasks_loads_no_package():
     code = (
-        "import sys; import w2s.data.tasks, w2s.data.task_files\n"
+        "import sys; import w2s.data.tasks, w2s.data.own_tasks\n"
         "heavy = {'numpy', 'pandas', 'pyarrow', 'torch', 'datasets', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

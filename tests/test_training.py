@@ -7,11 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w2s.methods.mixing import Mix
-from w2s.methods.probes import fit_columns, fit_probes
-from w2s.methods.regions import REGIONS
-from w2s.methods.synthetic import Design, draw_population, draw_sample
-from w2s.methods.training import (
+from w2s.overlap.mixing import Mix
+from w2s.overlap.training import (
     MATCHED,
     Pool,
     Run,
@@ -23,7 +20,10 @@ from w2s.methods.training import (
     whole_pool_runs,
     without_labels,
 )
+from w2s.probes.probes import fit_columns, fit_probes
+from w2s.results.metrics import REGIONS
 from w2s.rng import stream
+from w2s.synthetic.mixture import Design, draw_population, draw_sample
 
 CONTROLS = (
     "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",

@@ -14,37 +14,33 @@ import pytest
 import tiny
 from conftest import SEEDS, Chain
 
-from w2s import dag, fit_probes
-from w2s.artifacts import Artifact, digest, load
+from w2s import dag
 from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import Config, parse, parse_as
+from w2s.data.example_files import examples
+from w2s.data.splits import split
+from w2s.data.track import ExamplesSettings, SplitSettings
 from w2s.errors import ArtifactError, ConfigError, DataError
-from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.methods.label_models import LABEL_MODELS
-from w2s.methods.overlap import fit_detector
-from w2s.methods.regions import REFERENCES
-from w2s.models.mlp import MLPs, fit_mlps
-from w2s.settings import (
-    EvaluateSettings,
-    ExamplesSettings,
+from w2s.files.artifacts import Artifact, digest, load
+from w2s.overlap.detect import fit_detector
+from w2s.overlap.evaluate import evaluate
+from w2s.overlap.track import EvaluateSettings
+from w2s.probes.probes import fit_probes
+from w2s.results.metrics import LABEL_SCORES, REFERENCES
+from w2s.weak_supervision.label_models import LABEL_MODELS
+from w2s.weak_supervision.mlp import MLPs, fit_mlps
+from w2s.weak_supervision.stages import label_matrix, label_model, wrench_features, wrench_votes
+from w2s.weak_supervision.student import student
+from w2s.weak_supervision.tables import weak_supervision_tables
+from w2s.weak_supervision.track import (
     LabelMatrixSettings,
     LabelModelSettings,
-    SplitSettings,
     StudentSettings,
     WeakSupervisionTablesSettings,
     WrenchFeaturesSettings,
     WrenchVotesSettings,
 )
-from w2s.steps.evaluate import evaluate
-from w2s.steps.examples import examples
-from w2s.steps.label_matrix import label_matrix
-from w2s.steps.label_model import label_model
-from w2s.steps.split import split
-from w2s.steps.student import student
-from w2s.steps.weak_supervision_tables import weak_supervision_tables
-from w2s.steps.wrench_features import wrench_features
-from w2s.steps.wrench_votes import wrench_votes
 
 MIXING = {"proportions": [0, 0.5, 1], "repeats": 2}
 Found = dict[str, Artifact]

@@ -17,23 +17,22 @@ from matplotlib.figure import Figure
 from outcomes import drawn, lacking, make_outcome
 from reference.bootstrap import draws as loop_draws
 
-from w2s.artifacts import Artifact, digest, load
 from w2s.config import parse_as
 from w2s.errors import ArtifactError
-from w2s.evaluation.metrics import LABEL_SCORES
-from w2s.evaluation.outcome import Outcome
-from w2s.evaluation.weak_supervision_figures import COLORS, lf_figure, mixes_figure
-from w2s.evaluation.weak_supervision_tables import (
+from w2s.files.artifacts import Artifact, digest, load
+from w2s.results.metrics import LABEL_SCORES
+from w2s.results.outcome import Outcome
+from w2s.tracks import KINDS
+from w2s.weak_supervision.figures import COLORS, lf_figure, mixes_figure, weak_supervision_figures
+from w2s.weak_supervision.tables import (
     PUBLISHED,
     lf_rows,
     published_rows,
     restart_sd,
     weak_supervision_rows,
+    weak_supervision_tables,
 )
-from w2s.kinds import KINDS
-from w2s.settings import WeakSupervisionFiguresSettings, WeakSupervisionTablesSettings
-from w2s.steps.weak_supervision_figures import weak_supervision_figures
-from w2s.steps.weak_supervision_tables import weak_supervision_tables
+from w2s.weak_supervision.track import WeakSupervisionFiguresSettings, WeakSupervisionTablesSettings
 
 LEVEL = 0.95
 CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matched", "random",

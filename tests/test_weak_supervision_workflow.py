@@ -19,9 +19,8 @@ from project import (
 )
 
 import w2s
-from w2s.evaluation.metrics import correct_rows
-from w2s.methods.mixing import FEW
-from w2s.methods.regions import REFERENCES
+from w2s.overlap.mixing import FEW
+from w2s.results.metrics import REFERENCES, correct_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 

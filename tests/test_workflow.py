@@ -25,8 +25,8 @@ from project import (
 )
 
 import w2s
-from w2s.methods.mixing import FEW
-from w2s.methods.regions import REFERENCES
+from w2s.overlap.mixing import FEW
+from w2s.results.metrics import REFERENCES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
@@ -169,7 +169,7 @@ def test_records_of_an_older_snakemake_are_no_records(project, tmp_path):
             path.write_text(json.dumps(record | {"record_format_version": 3}), encoding="utf-8")
     assert planned(project) == {}
     library = copy_library(tmp_path / "library")
-    with (library / "w2s/steps/evaluate.py").open("a", encoding="utf-8") as module:
+    with (library / "w2s/overlap/evaluate.py").open("a", encoding="utf-8") as module:
         module.write("\n\nADDED = 1\n")
     assert planned(project, repository=library, library=library) == {"evaluate": 4} | dict.fromkeys(
         AGGREGATES, 1
@@ -230,7 +230,7 @@ def test_a_new_dataset_moves_no_number_of_the_others(project):
 
 def test_a_comment_or_docstring_in_the_library_reruns_nothing(project, tmp_path):
     library = copy_library(tmp_path / "library")
-    module = library / "w2s/methods/change_point.py"
+    module = library / "w2s/overlap/change_point.py"
     text = module.read_text(encoding="utf-8")
     edited = text.replace('"""The single', '"""The one and only') + "\n# a comment\n"
     module.write_text(edited, encoding="utf-8")
@@ -240,7 +240,7 @@ def test_a_comment_or_docstring_in_the_library_reruns_nothing(project, tmp_path)
 
 def test_code_of_the_change_point_reruns_overlap_and_what_follows(project, tmp_path):
     library = copy_library(tmp_path / "library")
-    module = library / "w2s/methods/change_point.py"
+    module = library / "w2s/overlap/change_point.py"
     text = module.read_text(encoding="utf-8")
     module.write_text(text.replace("MIN_VALUES = 4", "MIN_VALUES = 5"), encoding="utf-8")
     jobs = planned(project, repository=library, library=library)

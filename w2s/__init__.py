@@ -13,23 +13,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from w2s.artifacts import load
     from w2s.errors import W2SError
-    from w2s.evaluation.metrics import pgr
-    from w2s.methods.change_point import change_point
-    from w2s.methods.overlap import detect_overlap
-    from w2s.methods.probes import fit_probes
+    from w2s.files.artifacts import load
+    from w2s.overlap.change_point import change_point
+    from w2s.overlap.detect import detect_overlap
+    from w2s.probes.probes import fit_probes
+    from w2s.results.metrics import pgr
 
 __version__ = "0.1.0"
 __all__ = ["W2SError", "change_point", "detect_overlap", "fit_probes", "load", "pgr"]
 
 _HOMES = {
     "W2SError": "w2s.errors",
-    "change_point": "w2s.methods.change_point",
-    "detect_overlap": "w2s.methods.overlap",
-    "fit_probes": "w2s.methods.probes",
-    "load": "w2s.artifacts",
-    "pgr": "w2s.evaluation.metrics",
+    "change_point": "w2s.overlap.change_point",
+    "detect_overlap": "w2s.overlap.detect",
+    "fit_probes": "w2s.probes.probes",
+    "load": "w2s.files.artifacts",
+    "pgr": "w2s.results.metrics",
 }
 
 

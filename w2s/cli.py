@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from w2s.commands import COMMANDS, MISTAKE, add_commands, tell
+from w2s.declare import Many, Plain, Stage
 from w2s.errors import ConfigError, W2SError, visible
-from w2s.stages import STAGES, Many, Plain, Stage
+from w2s.tracks import STAGES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,8 +122,8 @@ def _what(kind: Any) -> str:
 
 def _run(options: argparse.Namespace) -> None:
     from w2s.config import parse_as
-    from w2s.config_spine import JobRuntime
-    from w2s.runner import run
+    from w2s.models.track import JobRuntime
+    from w2s.run import run
 
     stage = STAGES[options.command]
     try:

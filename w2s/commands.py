@@ -13,7 +13,6 @@ from w2s.errors import ConfigError, W2SError
 MISTAKE = 2  # exit code of a user's mistake, as of argparse's own
 STRANGE = 1  # exit code where files do not belong to an experiment
 CONFIG = "config/config.yaml"
-
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -92,7 +91,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     """Tell each damaged file in one line, and delete it if asked to."""
-    from w2s.verify import verify
+    from w2s.inspect import verify
 
     report = verify(options.paths)
     for path, why in report.damaged.items():
@@ -124,7 +123,7 @@ def _foreign(options: argparse.Namespace) -> int:
 
 def _tasks(options: argparse.Namespace) -> int:
     """One line a task, in columns."""
-    from w2s.data.task_files import all_tasks
+    from w2s.data.own_tasks import all_tasks
 
     tasks = all_tasks(None if options.file is None else Path(options.file))
     rows = [("task", "repository", "together", "label 1", "what is asked")]
@@ -140,7 +139,7 @@ def _tasks(options: argparse.Namespace) -> int:
 
 def _preflight(options: argparse.Namespace) -> int:
     """The checks of each dataset; one that cannot be read is told and the others go on."""
-    from w2s.config_sources import nearest_of
+    from w2s.declare import nearest_of
     from w2s.preflight import preflight
 
     config, code = _read(options.config), 0

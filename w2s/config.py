@@ -10,29 +10,17 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from w2s.config_finetuning import FinetuningConfig
-from w2s.config_paths import OutputFolder
-from w2s.config_selection import SelectionConfig
-from w2s.config_sources import Dataset, Model, Name, Strict, holds_features, nearest_of
-from w2s.config_spine import (
-    EvaluationConfig,
-    ExtractionConfig,
-    MixingConfig,
-    OverlapConfig,
-    Pair,
-    ProbeConfig,
-    RuntimeConfig,
-)
-from w2s.config_synthetic import SyntheticConfig
-from w2s.config_weak_supervision import NAMES, WeakSupervisionConfig
+from w2s.data.track import Dataset, holds_features
+from w2s.declare import Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
+from w2s.finetuning.track import FinetuningConfig
+from w2s.models.track import ExtractionConfig, Model, RuntimeConfig
+from w2s.overlap.track import EvaluationConfig, MixingConfig, OverlapConfig, Pair, ProbeConfig
+from w2s.selection.track import SelectionConfig
+from w2s.synthetic.track import SyntheticConfig
+from w2s.weak_supervision.track import NAMES, WeakSupervisionConfig
 
 # folders beside the datasets'
 RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "synthetic"})

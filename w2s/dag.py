@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config
-from w2s.config_selection import Partition
-from w2s.config_sources import HubDataset, holds_features
-from w2s.config_spine import Pair
-from w2s.config_weak_supervision import OWN_FEATURES
 from w2s.dag_sources import (
     beside_source,
     dataset_source,
@@ -28,8 +24,12 @@ from w2s.dag_sources import (
     tasks,
     wrench_datasets,
 )
-from w2s.data.hashes import sha256_of
+from w2s.data.track import HubDataset, holds_features
 from w2s.digest import code_digest
+from w2s.files.hashes import sha256_of
+from w2s.overlap.track import Pair
+from w2s.selection.track import Partition
+from w2s.weak_supervision.track import OWN_FEATURES
 
 __all__ = [
     "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",

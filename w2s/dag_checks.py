@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config
-from w2s.config_sources import HubModel, Model
 from w2s.dag_sources import model_reference
 from w2s.errors import ConfigError
+from w2s.models.track import HubModel, Model
 
 # what families of models call it in their config.json
 DEPTH = ("num_hidden_layers", "n_layer", "n_layers")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from w2s import dag
 from w2s.config import Config
-from w2s.config_weak_supervision import OWN_FEATURES
+from w2s.weak_supervision.track import OWN_FEATURES
 
 SEED = "seed{seed}"
 PAIR = "{dataset}/{weak}--{strong}/" + SEED

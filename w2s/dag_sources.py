@@ -12,16 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config
-from w2s.config_sources import (
-    HubDataset,
-    Icwsm14Dataset,
-    LocalModel,
-    PackageFile,
-    PackageModel,
-    WrenchDataset,
-)
-from w2s.data.task_files import find_task
+from w2s.data.own_tasks import find_task
+from w2s.data.track import HubDataset, Icwsm14Dataset, PackageFile, WrenchDataset
 from w2s.errors import ConfigError, DataError
+from w2s.models.track import LocalModel, PackageModel
 
 KEY = 8  # hex digits that tell files of one task apart
 HUB_FIELDS = ("hub", "config", "data_dir", "columns", "train", "test", "held_out")

@@ -20,18 +20,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from w2s.kinds import FORMAT
-from w2s.stages import STAGES
+from w2s.declare import FORMAT
+from w2s.tracks import STAGES
 
 PACKAGE = Path(__file__).parent
 LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
 LEFT_OUT = frozenset(
-    {"artifacts", "checkpoint", "errors", "formats", "kinds", "matrix", "progress"}
-    | {"settings", "spool"}
-)
+    f"w2s.{name}"
+    for name in (
+        "config", "declare", "errors", "files.artifacts", "files.checkpoint", "files.formats",
+        "files.matrix", "files.spool", "progress",
+    )
+)  # fmt: skip
+DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 WHOLE = "*"  # in the place of a name: all definitions of a module
-
 Definition = tuple[str, str]  # module and name
 
 
@@ -58,15 +61,22 @@ def reached(module: str, function: str) -> list[Definition]:
     waiting = [(module, function)]
     while waiting:
         at = waiting.pop()
-        if at not in seen and not _left_out(at[0]):
+        if at not in seen and not _left_out(*at):
             seen.add(at)
             waiting.extend(_named(*at))
     return sorted(seen)
 
 
-def _left_out(module: str) -> bool:
-    part = module.split(".")[1]
-    return part in LEFT_OUT or part.startswith("config")
+def _left_out(module: str, name: str) -> bool:
+    """Whether a definition changes no number, or is compared by its value: settings and kinds."""
+    if module in LEFT_OUT or not module.endswith(".track"):
+        return module in LEFT_OUT
+    for node in _source(module).bound.get(name, []):
+        value = getattr(node, "value", None)
+        made = getattr(value, "func", getattr(value, "value", None))
+        if isinstance(node, ast.ClassDef) or getattr(made, "id", "") in DECLARED:
+            return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config
-from w2s.config_sources import HubDataset, LocalModel
-from w2s.data.task_sizes import SIZES, TYPICAL, Size
+from w2s.data.tasks import SIZES, TYPICAL, Size
+from w2s.data.track import HubDataset
+from w2s.models.track import LocalModel
 
 PARTS = ("pool", "val", "test")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from w2s.artifacts import Artifact, load
 from w2s.checks import Array
 from w2s.config import Config
-from w2s.config_sources import HubDataset
+from w2s.data.track import EXAMPLES, HubDataset
 from w2s.errors import ArtifactError
-from w2s.kinds import ACTIVATIONS, EXAMPLES, METRICS, TOKENS
-from w2s.methods.similarity import dominant_coordinate
-from w2s.spool import blocks
+from w2s.files.artifacts import Artifact, load
+from w2s.files.spool import blocks
+from w2s.models.track import ACTIVATIONS, TOKENS
+from w2s.overlap.similarity import dominant_coordinate
+from w2s.overlap.track import METRICS
 
 SMALL = 500  # texts of the pool: with fewer, chance decides more than the data
 CUT = 0.05  # share of texts that lose words

@@ -3,10 +3,10 @@
 import numpy as np
 
 import w2s
-from w2s.methods.probes import fit_columns
-from w2s.methods.selection import Plan, simulate
-from w2s.methods.sources import Source, supply
+from w2s.probes.probes import fit_columns
 from w2s.rng import stream
+from w2s.selection.paths import Plan, simulate
+from w2s.selection.sources import Source, supply
 from worlds.jobs import DRAWS, METHOD, PAIR, README, SEEDS, STRONG, correct, vectors
 from worlds.verdicts import judged
 

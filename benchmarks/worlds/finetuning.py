@@ -4,7 +4,7 @@ import numpy as np
 
 import w2s
 from w2s.checks import rows_of
-from w2s.methods.probes import fit_columns
+from w2s.probes.probes import fit_columns
 from worlds.jobs import DATASETS, EVIDENCE, PAIR, STRONG, WEAK, correct, loaded, vectors
 from worlds.verdicts import filled, judged, shown, spread
 

@@ -7,8 +7,8 @@ import numpy as np
 
 import w2s
 from w2s.checks import rows_of
-from w2s.methods.mixing import nearest
-from w2s.methods.probes import fit_columns
+from w2s.overlap.mixing import nearest
+from w2s.probes.probes import fit_columns
 
 DATASETS, SEEDS = ("movies", "amazon", "nyt", "tweets"), range(5)
 WEAK, STRONG = "minilm-1", "minilm-6"

@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from w2s.methods.overlap import detect_overlap
-from w2s.methods.ranking import auroc
-from w2s.methods.regions import REGIONS
-from w2s.methods.similarity import unit_rows
-from w2s.methods.synthetic import DESIGNS, draw_populations, draw_samples
-from w2s.methods.synthetic_detection import Cell, draw_cell
-from w2s.methods.synthetic_study import Recipe, train_w2s, train_weak
+from w2s.overlap.detect import detect_overlap
+from w2s.overlap.similarity import unit_rows
+from w2s.results.metrics import REGIONS, auroc
 from w2s.rng import stream
+from w2s.synthetic.detection import Cell, draw_cell
+from w2s.synthetic.mixture import DESIGNS, draw_populations, draw_samples
+from w2s.synthetic.study import Recipe, train_w2s, train_weak
 from worlds.jobs import README, SYNTHETIC
 from worlds.verdicts import judged
 

@@ -4,7 +4,7 @@ import numpy as np
 
 import w2s
 from w2s.checks import rows_of
-from w2s.methods.probes import fit_columns
+from w2s.probes.probes import fit_columns
 from w2s.rng import stream
 from worlds.jobs import (
     CURVES,

@@ -14,11 +14,12 @@ from fuzzing import mutate
 from fuzzing.case import Case
 from fuzzing.configurations import own
 from fuzzing.shared import Shared
-from w2s import artifacts
-from w2s.artifacts import KINDS, Artifact
 from w2s.config import parse
 from w2s.dag_jobs import jobs
-from w2s.formats import TEXTS, WRITERS
+from w2s.files import artifacts
+from w2s.files.artifacts import Artifact
+from w2s.files.formats import TEXTS, WRITERS
+from w2s.tracks import KINDS
 
 
 def artifact(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:

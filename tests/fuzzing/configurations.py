@@ -20,7 +20,7 @@ from w2s.cli import parser
 from w2s.commands import _read
 from w2s.dag_jobs import jobs
 from w2s.errors import ConfigError, DataError
-from w2s.stages import STAGES
+from w2s.tracks import STAGES
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NAMES = ("config", "finetuning", "paper", "paper-smoke", "synthetic", "wrench", "own", "own")

@@ -17,15 +17,14 @@ import w2s
 from fuzzing import mutate
 from fuzzing.case import Case
 from fuzzing.shared import Shared
-from w2s.data.labeling_functions import label_matrix
-from w2s.evaluation.metrics import accuracy, brier, calibration_error
-from w2s.methods.change_point import change_point
-from w2s.methods.knn import fit_neighbors
-from w2s.methods.label_models import fit_dawid_skene, fit_majority_vote, fit_snorkel
-from w2s.methods.lf_analysis import analyze_lfs
-from w2s.methods.overlap import detect_overlap, fit_detector
-from w2s.methods.probes import fit_columns, fit_probes
-from w2s.methods.ranking import auroc
+from w2s.overlap.change_point import change_point
+from w2s.overlap.detect import detect_overlap, fit_detector
+from w2s.probes.knn import fit_neighbors
+from w2s.probes.probes import fit_columns, fit_probes
+from w2s.results.metrics import accuracy, auroc, brier, calibration_error
+from w2s.weak_supervision.label_models import fit_dawid_skene, fit_majority_vote, fit_snorkel
+from w2s.weak_supervision.labeling_functions import label_matrix
+from w2s.weak_supervision.lf_analysis import analyze_lfs
 
 N, D = 40, 5
 

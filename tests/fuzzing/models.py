@@ -11,7 +11,7 @@ import numpy as np
 from fuzzing import mutate
 from fuzzing.case import Case
 from fuzzing.shared import FAMILIES, Shared
-from w2s.artifacts import load, save
+from w2s.files.artifacts import load, save
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 TEXTS = 12

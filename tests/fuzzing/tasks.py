@@ -93,7 +93,7 @@ def _python(value: Any) -> str:
 
 def rows_of_mine(shared: Shared) -> Path:
     """The fetched rows under the name of the task; made once."""
-    from w2s.artifacts import Artifact, load, save
+    from w2s.files.artifacts import Artifact, load, save
 
     path = shared.folder / "rows-of-mine.parquet"
     if not path.is_file():

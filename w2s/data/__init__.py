@@ -1,1 +1,1 @@
-"""Where examples come from and how they are divided."""
+"""Data: from a source's rows to examples and halves."""

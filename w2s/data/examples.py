@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.data.near_duplicates import joined, near_key
-from w2s.data.rows import PARTS, TRAIN, Rows, check_rows, text_id
+from w2s.data.rows import PARTS, TRAIN, Rows, check_rows, joined, near_key, text_id
 from w2s.data.splits import (
     REASONS,
     Size,
@@ -35,7 +34,7 @@ def make_examples(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Drop repeated texts, draw balanced parts, and name every example by its text.
 
-    Near-duplicates (`w2s.data.near_duplicates`) stay in one part as the rows of a group do, unless
+    Near-duplicates (`w2s.data.rows`) stay in one part as the rows of a group do, unless
     the source puts them into several. The log tells what is left out.
 
     Args:

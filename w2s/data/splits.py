@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from w2s.checks import Array
+from w2s.data.track import SplitSettings
 from w2s.errors import DataError
+from w2s.files.artifacts import Artifact
+from w2s.rng import stream
 
 Size = int | float | None
 HALVES = ("weak_train", "strong_train")
@@ -271,3 +274,16 @@ def _members(groups: Sequence[object] | Array) -> list[Array]:
     for index, group in enumerate(groups):
         rows.setdefault(group, []).append(index)
     return [np.array(indices) for indices in rows.values()]
+
+
+def split(examples: Artifact, *, settings: SplitSettings) -> dict[str, Artifact]:
+    """Divide the pool; rows of one group in the examples stay together."""
+    pool = examples.where(examples["part"] == "pool")
+    rng = stream(settings.seed, "split", settings.dataset)
+    halves = draw_halves(pool["label"], pool["group"], rng)
+    facts = {
+        "dataset": settings.dataset,
+        "seed": settings.seed,
+        "grouped": examples.facts["grouped"],
+    }
+    return {"split": Artifact("split", {"id": pool["id"], "half": halves}, facts)}

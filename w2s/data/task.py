@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from w2s.errors import DataError
 
-if TYPE_CHECKING:  # the table of tasks is listed without NumPy
+if TYPE_CHECKING:
     import numpy as np
-
 Row = Mapping[str, Any]
 PARQUET = "refs/convert/parquet"  # the branch where the hub keeps its own conversions
 

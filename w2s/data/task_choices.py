@@ -26,12 +26,10 @@ from w2s.data.task_rows import lettered, numbered, quoted, right_and_wrong
 
 IS_RIGHT = "Is the proposed answer right?"
 SCIQ_TEST = 3000  # rows that the original code holds out: SciQ's own test split has 1,000
-
 _SCIQ_ANSWERS = right_and_wrong("correct_answer", "distractor1", "distractor2", "distractor3")
 _SCIQ_COLUMNS = ("question", "correct_answer", "distractor1", "distractor2", "distractor3")
 _COSMOS_ANSWERS = ("answer0", "answer1", "answer2", "answer3")
 _SIQA_ANSWERS = ("answerA", "answerB", "answerC")
-
 CHOICES = {
     "dream": Task(
         summary="Is an answer to a question about a dialogue right?",

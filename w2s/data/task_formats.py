@@ -16,7 +16,6 @@ from w2s.data.task_rows import Choices, Truth, text_of, texts_of, wrong
 
 if TYPE_CHECKING:
     import numpy as np
-
 Format = Callable[[Row, "np.random.Generator"], tuple[str, int] | None]
 Field = str | Callable[[Row], str]  # a column of text, or a text made of the row
 

@@ -1,1 +1,1 @@
-"""Language models: the only folder that imports transformers and torch.nn."""
+"""Models: from texts to tokens and activations."""

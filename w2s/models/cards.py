@@ -22,7 +22,6 @@ import torch
 from w2s.errors import DataError
 
 POLL = 1.0  # seconds between two looks; jobs on a GPU take minutes
-
 log = logging.getLogger(__name__)
 
 

@@ -16,7 +16,8 @@ import torch
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models import families, family_check, prefixes
+from w2s.models import families, prefixes
+from w2s.models import families as family_check
 from w2s.models.forward import Encoder, Pooling, hidden_states, pool, readable, vocabulary
 from w2s.models.passes import Memory, Sink, passes
 

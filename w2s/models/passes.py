@@ -18,14 +18,12 @@ from w2s.errors import DataError
 
 Pooled = dict[int, Array]  # of each layer float32 (k, d)
 Compute = Callable[[Array], Pooled]
-
 NO_MEMORY = "can't allocate memory"  # in what torch's allocator of main memory says
-
 log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Where activations go as they are computed, for example `w2s.spool.Spool`."""
+    """Where activations go as they are computed, for example `w2s.files.spool.Spool`."""
 
     @property
     def done(self) -> Array:

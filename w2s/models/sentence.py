@@ -19,9 +19,7 @@ POOLINGS = {
     **{"mean_tokens": "mean", "cls_token": "first", "lasttoken": "last"},
     **{"mean": "mean", "cls": "first"},
 }
-
 HARMLESS = ("", "Transformer", "Normalize")  # probes do not mind a vector's length much
-
 log = logging.getLogger(__name__)
 
 

@@ -14,8 +14,8 @@ from huggingface_hub.errors import RevisionResolutionError, StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import cached_file, logging
 
-from w2s.data.hashes import check_fetched, sha256_of
 from w2s.errors import DataError
+from w2s.files.hashes import check_fetched, sha256_of
 
 log = standard_logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ FILES = (
 FEW = 256  # tokens: a vocabulary that was read from a file has more, as a rule
 COMPARED = 100  # texts: a tokenizer that differs does so in most of them, or in few of any number
 CHUNK = 1000  # texts a call: enough for the tokenizer's threads, small enough for the bar
-
 log = logging.getLogger(__name__)
 
 

@@ -1,1 +1,0 @@
-"""Metrics, intervals, tables and figures."""

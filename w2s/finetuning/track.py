@@ -1,0 +1,244 @@
+"""Fine-tuned models: their settings, files and stages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from w2s.data.track import EXAMPLES, SPLIT
+from w2s.declare import (
+    DATASET,
+    ROW,
+    Array,
+    ForPeople,
+    Kind,
+    Many,
+    Plain,
+    Share,
+    Stage,
+    Strict,
+    number,
+    unique,
+    with_interval,
+)
+from w2s.models.track import TOKENS, TRUST
+from w2s.overlap.track import (
+    COMPARISONS_TABLE,
+    CORRECT,
+    LABELS,
+    METRICS,
+    PREDICTIONS,
+    RUNS,
+    WEAK_LABELS,
+    TablesSettings,
+)
+
+LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
+
+
+class FinetuningRecipe(Strict):
+    """How a model is fine-tuned; the same for weak and strong models."""
+
+    method: Literal["lora", "full"] = Field(
+        "lora",
+        description="Train low-rank adapters of all linear layers (Hu et al., 2022; needs the extra"
+        " finetune), or all weights.",
+    )
+    rank: Annotated[int, Field(ge=1)] = Field(16, description="Rank of the adapters.")
+    alpha: Annotated[int, Field(ge=1)] = Field(
+        32, description="Scale of the adapters: alpha / rank."
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(3, description="Passes over the training points.")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Texts of an optimizer step.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        5e-4, description="Of AdamW at its peak; adapters take about ten times that of all weights."
+    )
+    warmup: Share = Field(
+        0.1, description="Share of the steps in which the rate rises; then it falls to 0."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="Of AdamW.")
+    looks: Annotated[int, Field(ge=1)] = Field(
+        10, description="How often val is looked at; a killed job goes on from the last look."
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Stop after this many looks without a better val AUROC; never if none."
+    )
+    val_labels: Literal["own", "true"] = Field(
+        "own",
+        description="Val labels that looks are scored by: of the kind trained on (for w2s and s2s "
+        "the weak model's), or always the true ones.",
+    )
+
+
+class AuxiliaryConfig(Strict):
+    """Constants of the losses other than xent."""
+
+    coefficient: Share = Field(0.5, description="Weight of the own predictions: logconf, entropy.")
+    warmup: Share = Field(0.2, description="Share of the training in which that weight rises.")
+    radius: Annotated[float, Field(gt=0, le=0.5)] | Literal["median"] = Field(
+        "median",
+        description="Window: points with own probability within this of 1/2; median takes the "
+        "median distance of the labels.",
+    )
+
+
+class FinetuningConfig(Strict):
+    """Fine-tuning: floor, w2s and ceiling with the models themselves in the place of probes."""
+
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="Which datasets; all if not given."
+    )
+    losses: Annotated[tuple[LossName, ...], Field(min_length=1)] = Field(
+        ("xent", "logconf"), description="What w2s is trained with, a training for each."
+    )
+    self_training: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Further trainings (s2s_1, ...): each on the labels that the one before gives, "
+        "the first on those of the first loss.",
+    )
+    recipe: FinetuningRecipe = Field(FinetuningRecipe(), description="How a model is fine-tuned.")
+    auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        return unique(self, "losses", *(["datasets"] if self.datasets else []))
+
+
+CONTROL = (
+    "floor (the weak model), ceiling, a loss that w2s is trained with, or s2s_K: the K-th "
+    "training of the strong model on labels of its own"
+)
+TRAINING = Kind(
+    "training",
+    "How fine-tuned models learned: a row for each look at the val part.",
+    {
+        "control": Array("str", "the training: " + CONTROL),
+        "step": Array("int32", "optimizer steps done"),
+        "epoch": Array("float64", "passes over the training points done"),
+        "loss": number("mean training loss since the last look"),
+        "val_auroc": number("AUROC on val, against labels of the kind trained on (or true ones)"),
+        "kept": Array("bool", "the look whose weights made the predictions"),
+    },
+    {
+        **DATASET,
+        "model": "where the model comes from, and its revision or weight hashes",
+        "seed": "seed of the halves",
+        "trainable": "numbers that are trained",
+        "adapters": "rank of the adapters by place (of all experts together); none: all weights",
+    },
+    ids=False,
+)
+FINETUNING_TABLE = Kind(
+    "finetuning_table",
+    "Fine-tuned models: floor, ceiling, w2s with every loss, and self-training.",
+    {
+        **ROW,
+        "control": Array("str", CONTROL),
+        **with_interval("accuracy", "test accuracy, mean over seeds"),
+        "auroc": number("test AUROC, mean over seeds"),
+        **with_interval("pgr", "(accuracy - floor) / (ceiling - floor) of the means"),
+        "probe_accuracy": number("test accuracy of the probe in its place (floor, ceiling or w2s); "
+                                 "NaN where there is none"),
+        "n_train": number("training points, mean over seeds"),
+        **LABELS,
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds or numbers are missing, if they are"),
+    },
+    ids=False,
+)  # fmt: skip
+
+
+class FinetuneWeakSettings(Strict):
+    """How the weak model is fine-tuned."""
+
+    num_layers: int | None = Field(None, description="Keep only this many first layers.")
+    pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
+    trust_remote_code: bool = Field(False, description=TRUST)
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the forward pass."
+    )
+    recipe: FinetuningRecipe = Field(FinetuningRecipe(), description="How it is trained.")
+
+
+class FinetuneStrongSettings(FinetuneWeakSettings):
+    """How the strong model is fine-tuned, and with which losses."""
+
+    weak: str = Field("", description="Name of the weak model.")
+    strong: str = Field("", description="Name of the strong model.")
+    losses: tuple[LossName, ...] = Field(("xent",), description="Losses of w2s.", min_length=1)
+    self_training: int = Field(0, description="Trainings on labels of its own.", ge=0)
+    auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
+
+
+class FinetuningTablesSettings(TablesSettings):
+    """Intervals of the tables of fine-tuning."""
+
+
+class FinetuningFiguresSettings(Strict):
+    """What the figures of fine-tuning show."""
+
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset, in the order of the panels.", min_length=1
+    )
+
+
+STAGES: dict[str, Stage] = {
+    "finetune_weak": Stage(
+        summary="fine-tune the weak model on weak_train and label the other points with it",
+        per="dataset, weak model, seed",
+        function="w2s.finetuning.weak:finetune_weak",
+        settings=FinetuneWeakSettings,
+        inputs={
+            "examples": EXAMPLES,
+            "split": SPLIT,
+            "tokens": TOKENS,
+            "model": Plain.MODEL,
+        },
+        outputs={"weak_labels": WEAK_LABELS, "training": TRAINING},
+        runtime=True,
+        work=True,
+    ),
+    "finetune_strong": Stage(
+        summary="fine-tune the strong model: ceiling, w2s with every loss, self-training",
+        per="dataset, pair, seed",
+        function="w2s.finetuning.strong:finetune_strong",
+        settings=FinetuneStrongSettings,
+        inputs={
+            "weak_labels": WEAK_LABELS,
+            "tokens": TOKENS,
+            "model": Plain.MODEL,
+        },
+        outputs={
+            "runs": RUNS,
+            "predictions": PREDICTIONS,
+            "training": TRAINING,
+        },
+        runtime=True,
+        work=True,
+    ),
+    "finetuning_tables": Stage(
+        summary="average fine-tuned models over seeds, beside the probes",
+        per="experiment",
+        function="w2s.finetuning.tables:finetuning_tables",
+        settings=FinetuningTablesSettings,
+        inputs={
+            "metrics": Many(METRICS),
+            "correct": Many(CORRECT),
+            "probe_metrics": Many(METRICS),
+            "probe_correct": Many(CORRECT),
+        },
+        outputs={
+            "finetuning": ForPeople(FINETUNING_TABLE),
+            "comparisons": ForPeople(COMPARISONS_TABLE),
+        },
+    ),
+    "finetuning_figures": Stage(
+        summary="draw accuracies of fine-tuned models and how they learned",
+        per="experiment",
+        function="w2s.finetuning.figures:finetuning_figures",
+        settings=FinetuningFiguresSettings,
+        inputs={"finetuning": FINETUNING_TABLE, "training": Many(TRAINING)},
+        outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
+    ),
+}

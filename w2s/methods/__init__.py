@@ -1,1 +1,0 @@
-"""The methods of the paper and their controls, over arrays."""

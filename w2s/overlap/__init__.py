@@ -1,0 +1,1 @@
+"""The paper: overlap points, mixes, and what students gain from them."""

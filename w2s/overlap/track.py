@@ -1,0 +1,458 @@
+"""The paper: pairs of models, probes, overlap points, mixes; their files and stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from w2s.data.track import EXAMPLES, SPLIT
+from w2s.declare import (
+    DATASET,
+    ID,
+    INTERVAL,
+    JOB,
+    ROW,
+    STATUS,
+    Array,
+    ForPeople,
+    Kind,
+    Many,
+    Plain,
+    Share,
+    Stage,
+    Strict,
+    number,
+    unique,
+    with_interval,
+)
+from w2s.models.track import ACTIVATIONS
+
+Control = Literal[
+    "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
+    "label_balanced", "same_capacity", "random", "true_labels", "few_labels",
+]  # fmt: skip
+
+
+class Pair(Strict):
+    """A weak and a strong model."""
+
+    weak: str = Field(description="Name of the weak model.")
+    strong: str = Field(description="Name of the strong model.")
+    weak_layer: int | None = Field(
+        None, description="Layer the weak probe reads; the last of the model's `layers`."
+    )
+    strong_layer: int | None = Field(
+        None, description="Layer the strong probe reads; the last of the model's `layers`."
+    )
+
+    @property
+    def name(self) -> str:
+        """Name of the pair's folders: `weak--strong`."""
+        return f"{self.weak}--{self.strong}"
+
+
+class ProbeConfig(Strict):
+    """What is trained on cached activations."""
+
+    kind: Literal["logistic", "knn"] = Field(
+        "logistic", description="Logistic regression, or the mean label of the nearest neighbors."
+    )
+    l2: Annotated[float, Field(gt=0)] | Literal["cv"] = Field(
+        1e-3,
+        description="Weight of the squared norm of the coefficients (bias not penalised); cv "
+        "chooses each probe's own by 5-fold cross-validation on its training rows.",
+    )
+    neighbors: Annotated[int, Field(ge=1)] = Field(10, description="Voters of a knn probe.")
+
+
+class Quantile(Strict):
+    """A threshold given as a quantile of the sorted values."""
+
+    quantile: Share = Field(description="0 to 1.")
+
+
+Threshold = Literal["change_point"] | Annotated[float, Field(allow_inf_nan=False)] | Quantile
+
+
+class OverlapConfig(Strict):
+    """Overlap detection (Shin et al., 2025, Algorithm 2)."""
+
+    similarity: Literal["cosine", "dot"] = Field(
+        "cosine", description="Similarity between a point and the hard points."
+    )
+    absolute: bool = Field(True, description="Use the absolute value of the similarity.")
+    tau_hard: Threshold = Field(
+        "change_point",
+        description="Hard points have a confidence below this: change_point, a number, or "
+        "{quantile: q}.",
+    )
+    tau_overlap: Threshold = Field(
+        "change_point",
+        description="Overlap points have a score at or above this: change_point, a number, or "
+        "{quantile: q}.",
+    )
+
+
+class MixingConfig(Strict):
+    """The mixing experiment: train on mixes with a given share of overlap points."""
+
+    proportions: Annotated[tuple[Share, ...], Field(min_length=1)] = Field(
+        tuple(round(0.1 * i, 1) for i in range(11)), description="Shares of overlap points."
+    )
+    repeats: Annotated[int, Field(ge=1)] = Field(3, description="Random draws of each mix.")
+    controls: tuple[Control, ...] = Field(
+        get_args(Control),
+        description="Which curves: plain and its controls (see docs/method.md). placebo also adds "
+        "one to each matched curve; few_labels is what the references of regions need.",
+    )
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        if "placebo" in self.controls and "plain" not in self.controls:
+            raise ValueError("controls: found placebo without plain, expected what it is beside")
+        return unique(self, "proportions", "controls")
+
+
+class EvaluationConfig(Strict):
+    """Intervals of the tables."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = Field(
+        2000, description="Bootstrap draws over test examples and seeds."
+    )
+    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="Coverage of the intervals."
+    )
+
+
+WEAK_LABELS = Kind(
+    "weak_labels",
+    "What the weak model says about points it was not trained on.",
+    {
+        "id": ID,
+        "part": Array("str", "strong_train, val or test"),
+        "label": Array("int8", "true label, 0 or 1"),
+        "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
+        "dataset": Array("str", "the dataset that the point is from"),
+    },
+    {**DATASET, "seed": "seed of the halves", "n_train": "rows of weak_train", "gap": "bound on "
+     "the relative optimality gap of the probe", "l2": "its penalty; none for knn",
+     "model": "the weak model: a probe's kind or a label model",
+     "status": "ok, or degenerate where the weak model could not be fitted: it says 1/2",
+     "reason": "why, if it is not ok"},
+)  # fmt: skip
+REGIONS = Kind(
+    "regions",
+    "Easy, hard and overlap points of strong_train and of the test part, by one detector.",
+    {
+        "id": ID,
+        "part": Array("str", "strong_train (the detector is fitted here) or test"),
+        "confidence": Array("float64", "2 |weak_proba - 1/2|, in [0, 1]"),
+        "score": Array("float64", "overlap score; NaN for hard points", nan=True),
+        "region": Array("str", "easy, hard or overlap; undefined where degenerate"),
+    },
+    {
+        **DATASET,
+        "seed": "seed of the halves",
+        "tau_hard": "confidence threshold: hard below it",
+        "tau_overlap": "score threshold: overlap at or above it",
+        "density": "overlap points / all points of strong_train",
+        **STATUS,
+    },
+)
+PROPORTION = (
+    "share of overlap points in the mix (of fixed_hard: among its points that are not hard; of "
+    "few_labels: share of strong_train)"
+)
+RESTART = "number of the network's starting point; 0 where there is one only"
+LABELS = {
+    "label_accuracy": Array(
+        "float64", "accuracy of the labels trained on, without those of exactly 1/2", nan=True
+    ),
+    "label_brier": Array("float64", "Brier score of the labels trained on", nan=True),
+    "label_calibration": Array("float64", "their expected calibration error, 10 bins", nan=True),
+}
+RUNS = Kind(
+    "runs",
+    "Every probe trained for one dataset, pair and seed.",
+    {
+        "run": Array("int32", "number of the run, row of predictions"),
+        "control": Array("str", "ceiling, w2s, or a curve of the mixing experiment"),
+        "proportion": Array("float64", PROPORTION, nan=True),
+        "repeat": Array("int32", "number of the random draw"),
+        "restart": Array("int32", RESTART),
+        "n_train": Array("int32", "training points"),
+        **LABELS,
+        "gap": Array("float64", "bound on the relative optimality gap", nan=True),
+        "l2": Array("float64", "penalty of the probe; none for knn", nan=True),
+        "reason": Array("str", "why the run has no predictions, if it has none"),
+    },
+    {**JOB, **STATUS},
+    ids=False,
+)
+PREDICTIONS = Kind(
+    "predictions",
+    "Test predictions of every run.",
+    {
+        "id": ID,
+        "run": Array("int32", "number of the run", ("runs",)),
+        "proba": Array("float32", "P(label = 1); NaN where the run failed", ("runs", "n"), True),
+    },
+    JOB,
+    suffix=".safetensors",
+)
+METRICS = Kind(
+    "metrics",
+    "Metrics of every run, one per row.",
+    {
+        "control": Array("str", "floor, ceiling, w2s, or a curve of the mixing experiment"),
+        "proportion": Array("float64", PROPORTION, nan=True),
+        "repeat": Array("int32", "number of the random draw"),
+        "restart": Array("int32", RESTART),
+        "group": Array(
+            "str", "test points: overall, easy, hard or overlap by this seed's own weak model"
+        ),
+        "metric": Array("str", "accuracy, auroc or brier"),
+        "value": Array("float64", "value of the metric", nan=True),
+        "n": Array("int32", "test points of the group"),
+        "reason": Array("str", "why the value is NaN, if it is"),
+    },
+    {
+        **JOB,
+        "n_pool": "size of the training pool (both halves)",
+        "density": "overlap points / all points of strong_train",
+        "easy_share": "easy points / all points of strong_train",
+        "hard_share": "hard points / all points of strong_train",
+        **STATUS,
+    },
+    ids=False,
+)
+CORRECT = Kind(
+    "correct",
+    "Which test points each row of the tables gets right, averaged over repeats.",
+    {
+        "id": ID,
+        "region": Array("int8", "region of the test point: 0 easy, 1 hard, 2 overlap, -1 none"),
+        "group": Array("int64", "group of the test point; unique where there are no groups"),
+        "correct": Array("float32", "share of repeats that are right", ("rows", "n"), True),
+        "proportion": Array("float64", PROPORTION, ("rows",), True),
+        "restart": Array("int32", RESTART, ("rows",)),
+        "n_train": Array("float64", "training points", ("rows",), True),
+        **{name: replace(spec, axes=("rows",)) for name, spec in LABELS.items()},
+    },
+    {**JOB, "control": "control of each row", "row_reason": "why a row is NaN, if it is", **STATUS},
+    suffix=".safetensors",
+)
+REFERENCE = (
+    "the strong model on so few true labels that it is as accurate on all test points as the floor "
+    "(reference) or as w2s (reference_w2s)"
+)
+HOLM = (
+    "the same after Holm's correction for the number of rows in this table: all overall rows are "
+    "one family, all rows of regions another"
+)
+MAIN_TABLE = Kind(
+    "main_table",
+    "Floor, w2s, ceiling and PGR of every dataset and pair.",
+    {
+        **ROW,
+        "n_seeds": Array("int64", "seeds"),
+        "n_pool": Array("int64", "size of the training pool"),
+        "n_test": Array("int64", "test points"),
+        "n_groups": Array("int64", "what intervals resample: groups of test points, or the points"),
+        **with_interval("floor", "weak floor: test accuracy, mean over seeds"),
+        **with_interval("w2s", "test accuracy of weak-to-strong, mean over seeds"),
+        **with_interval("ceiling", "strong ceiling: test accuracy, mean over seeds"),
+        **with_interval("pgr", "(w2s - floor) / (ceiling - floor) of the means"),
+        "overlap_density": number("overlap points / all points, mean over seeds"),
+        "easy_share": number("easy points / all points, mean over seeds"),
+        "hard_share": number("hard points / all points, mean over seeds"),
+        "status": Array("str", "ok, partial (some seeds degenerate) or degenerate"),
+        "reason": Array("str", "why, if it is not ok, or why a number is missing"),
+    },
+    ids=False,
+)
+MIXING_TABLE = Kind(
+    "mixing_table",
+    "Test accuracy against the share of overlap points, with the controls.",
+    {
+        **ROW,
+        "control": Array("str", "plain or a control"),
+        "proportion": number(PROPORTION + "; NaN where there is none"),
+        "accuracy": number("test accuracy, mean over seeds and repeats"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
+        **LABELS,
+        "n_seeds": Array("int64", "seeds with a value"),
+        "n_train": number("training points, mean over seeds"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)
+REGIONS_TABLE = Kind(
+    "regions_table",
+    "Test accuracy on easy, hard and overlap test points.",
+    {
+        **ROW,
+        "model": Array("str", "floor, w2s, ceiling, or a reference: " + REFERENCE),
+        "region": Array("str", "easy, hard or overlap, by the weak models of the other seeds"),
+        "accuracy": number("accuracy on the region's test points, mean over seeds"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
+        "n": number("test points of the region, mean over seeds and the models that divide them"),
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)
+COMPARISONS_TABLE = Kind(
+    "comparisons_table",
+    "Paired differences of test accuracy between two rows of the other tables.",
+    {
+        **ROW,
+        "comparison": Array("str", "what is subtracted from what"),
+        "group": Array(
+            "str",
+            "test points: overall, or easy, hard or overlap by the weak models of other seeds",
+        ),
+        "difference": number("mean over seeds of the paired difference"),
+        "lo": number("lower " + INTERVAL),
+        "hi": number("upper " + INTERVAL),
+        "p": number("two-sided p value: normal, with the standard error of the bootstrap"),
+        "p_holm": number(HOLM),
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds are missing, if they are"),
+    },
+    ids=False,
+)
+
+
+class WeakLabelsSettings(Strict):
+    """How the weak probe is fitted."""
+
+    layer: int = Field(-1, description="Layer the weak probe reads.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probe.")
+
+
+class OverlapSettings(Strict):
+    """How regions are detected."""
+
+    layer: int = Field(-1, description="Layer of the strong activations.")
+    overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
+
+
+class StrongSettings(Strict):
+    """Which probes to train."""
+
+    weak: str = Field("", description="Name of the weak model.")
+    strong: str = Field("", description="Name of the strong model.")
+    weak_layer: int = Field(-1, description="Layer of the weak activations.")
+    strong_layer: int = Field(-1, description="Layer of the strong activations.")
+    probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
+    mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+
+
+class EvaluateSettings(Strict):
+    """Nothing to choose: all metrics are computed."""
+
+
+class TablesSettings(Strict):
+    """Intervals of the tables."""
+
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
+
+
+class FiguresSettings(Strict):
+    """What the figures show."""
+
+    weak: str = Field(description="Weak model of the pair.")
+    strong: str = Field(description="Strong model of the pair.")
+    title: str = Field("", description="Title of the figures: the models of the pair.")
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset, in the order of the panels.", min_length=1
+    )
+
+
+STAGES: dict[str, Stage] = {
+    "weak_labels": Stage(
+        summary="fit the weak model on weak_train and label the other points with it",
+        per="dataset, pair, seed",
+        function="w2s.overlap.weak_labels:weak_labels",
+        settings=WeakLabelsSettings,
+        inputs={
+            "examples": EXAMPLES,
+            "split": SPLIT,
+            "activations": ACTIVATIONS,
+        },
+        outputs={"weak_labels": WEAK_LABELS},
+    ),
+    "overlap": Stage(
+        summary="tell easy, hard and overlap points apart",
+        per="dataset, pair, seed",
+        function="w2s.overlap.detect:overlap",
+        settings=OverlapSettings,
+        inputs={"weak_labels": WEAK_LABELS, "activations": ACTIVATIONS},
+        outputs={"regions": REGIONS},
+    ),
+    "strong": Stage(
+        summary="train the strong model: ceiling, w2s, and all mixes and controls",
+        per="dataset, pair, seed",
+        function="w2s.overlap.strong:strong",
+        settings=StrongSettings,
+        inputs={
+            "weak_labels": WEAK_LABELS,
+            "regions": REGIONS,
+            "weak_activations": ACTIVATIONS,
+            "strong_activations": ACTIVATIONS,
+        },
+        outputs={"runs": RUNS, "predictions": PREDICTIONS},
+    ),
+    "evaluate": Stage(
+        summary="score all predictions, on all test points and by region",
+        per="dataset, pair, seed",
+        function="w2s.overlap.evaluate:evaluate",
+        settings=EvaluateSettings,
+        inputs={
+            "examples": EXAMPLES,
+            "weak_labels": WEAK_LABELS,
+            "regions": REGIONS,
+            "runs": RUNS,
+            "predictions": PREDICTIONS,
+        },
+        outputs={"metrics": METRICS, "correct": CORRECT},
+    ),
+    "tables": Stage(
+        summary="average over seeds, with intervals and paired differences",
+        per="experiment",
+        function="w2s.overlap.tables:tables",
+        settings=TablesSettings,
+        inputs={"metrics": Many(METRICS), "correct": Many(CORRECT)},
+        outputs={
+            "main": ForPeople(MAIN_TABLE),
+            "mixing": ForPeople(MIXING_TABLE),
+            "regions": ForPeople(REGIONS_TABLE),
+            "comparisons": ForPeople(COMPARISONS_TABLE),
+        },
+    ),
+    "figures": Stage(
+        summary="draw the mixing curves, controls, contrasts, score curves and accuracy by region",
+        per="pair",
+        function="w2s.overlap.figures:figures",
+        settings=FiguresSettings,
+        inputs={
+            "main": MAIN_TABLE,
+            "mixing_table": MIXING_TABLE,
+            "region_table": REGIONS_TABLE,
+            "comparisons": COMPARISONS_TABLE,
+            "regions": Many(REGIONS),
+        },
+        outputs={
+            "mixing": Plain.FIGURE,
+            "controls": Plain.FIGURE,
+            "contrasts": Plain.FIGURE,
+            "curves": Plain.FIGURE,
+            "by_region": Plain.FIGURE,
+        },
+    ),
+}

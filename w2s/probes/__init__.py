@@ -1,0 +1,1 @@
+"""Probes: many logistic regressions on one matrix."""

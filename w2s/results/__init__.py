@@ -1,0 +1,1 @@
+"""Results: metrics, intervals, rows of tables and what figures are drawn with."""

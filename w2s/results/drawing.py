@@ -1,0 +1,118 @@
+"""What all figures share: panels, a legend, empty panels.
+
+All draw on matplotlib's object interface, so that nothing is shown or kept open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from typing import Any
+import numpy as np
+import re
+import textwrap
+from w2s.checks import Array
+COLUMNS = 4  # panels side by side
+PANEL = 3.6  # inches of a panel with its labels
+TITLE = 12  # size of titles in points, matplotlib's own
+ENTRY, LINE = 0.7, 0.21  # inches of a legend's sign and gaps, and of its line
+LETTER = 0.0079  # inches of a letter, for each point of its size
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # signs that no SVG may hold
+Rows = Mapping[str, Any]
+
+
+class PlainFigure(Figure):
+    """A figure in which words are what they say: "US$ and A$" is no mathematics.
+
+    Numbers at the axes are left alone: powers of ten are set as mathematics by matplotlib itself.
+    Titles are divided into lines that fit.
+    """
+
+    def draw(self, renderer: Any) -> None:
+        """Draw with titles, labels, notes and legends as plain text."""
+        for ax in self.axes:
+            ax.title.set_text(in_lines(ax.get_title(), PANEL, TITLE))
+        if self.get_suptitle():
+            self.suptitle(in_lines(self.get_suptitle(), self.get_figwidth(), TITLE))
+        numbers = {
+            label
+            for ax in self.axes
+            for axis in (ax.xaxis, ax.yaxis)
+            for label in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
+        }
+        for text in self.findobj(Text):
+            if text not in numbers:
+                text.set_parse_math(False)
+                text.set_text(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text.get_text()))
+        super().draw(renderer)
+
+
+def in_lines(text: str, room: float, size: float) -> str:
+    """A text in lines that fit, about, into a room in inches at a size in points."""
+    letters = max(int(room / (LETTER * size)), 1)
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+
+
+def panels(
+    count: int, *, height: float = 3.2, columns: int | None = None, beside: float = 0.6
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels in rows of `columns`, at most four if not given.
+
+    `beside` are the inches that what stands left of the panels takes.
+    """
+    columns = columns or min(count, COLUMNS)
+    lines = -(-count // columns)
+    size = (PANEL * columns + beside, height * lines + 0.5)
+    figure = PlainFigure(figsize=size, layout="constrained")
+    return figure, _added(figure, lines, columns, [i + 1 for i in range(count)])
+
+
+def paired_panels(count: int, *, height: float = 2.9) -> tuple[Figure, list[Axes], list[Axes]]:
+    """A figure with `count` upper panels in rows of at most four, and a lower one below each."""
+    columns = min(count, COLUMNS)
+    lines = 2 * -(-count // columns)
+    size = (PANEL * columns + 0.6, height * lines + 0.5)
+    figure = PlainFigure(figsize=size, layout="constrained")
+    places = [2 * columns * (i // columns) + i % columns + 1 for i in range(count)]
+    upper = _added(figure, lines, columns, places)
+    return figure, upper, _added(figure, lines, columns, [place + columns for place in places])
+
+
+def _added(figure: Figure, lines: int, columns: int, places: Sequence[int]) -> list[Axes]:
+    axes = [figure.add_subplot(lines, columns, place) for place in places]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def select(table: Rows, **wanted: str) -> Array:
+    """Positions of the rows that have these values in these columns."""
+    mask = np.ones(len(next(iter(table.values()))), dtype=bool)
+    for column, value in wanted.items():
+        mask &= table[column] == value
+    return np.flatnonzero(mask)
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend below all panels, each label once."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    letters = LETTER * 10 * max(map(len, handles), default=0)
+    columns = min(8, max(1, int(figure.get_figwidth() / (ENTRY + letters))))
+    figure.set_figheight(figure.get_figheight() + LINE * max(0, -(-len(handles) // columns) - 1))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False
+    )
+
+
+def no_data(ax: Axes, reason: str, *, beside: bool = False) -> None:
+    """Say in a panel why it is empty, or above what stands there why the main curve does not."""
+    y, side = (0.98, "top") if beside else (0.5, "center")
+    ax.text(0.5, y, in_lines(reason or "no data", PANEL - 0.8, 8), ha="center", va=side,
+            transform=ax.transAxes, color="#666666", fontsize=8, zorder=5,
+            bbox={"color": "white", "alpha": 0.8})  # fmt: skip

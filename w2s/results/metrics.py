@@ -1,0 +1,164 @@
+"""Metrics of test predictions. Undefined values are NaN; the callers say why."""
+
+from __future__ import annotations
+
+import math
+import numpy as np
+import numpy.typing as npt
+from w2s.checks import Array, array_of, finite, in_unit_interval, same_length, vector
+from w2s.errors import W2SError
+
+
+def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Probability that a random positive is ranked above a random negative; a tie counts half.
+
+    The rank statistic of Mann and Whitney. (scikit-learn has it too, but importing it takes longer
+    than all of a job's metrics.)
+
+    Args:
+        proba: Any scores, shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        In [0, 1]; NaN unless both classes occur.
+    """
+    scores = finite(proba, "proba", ndim=1)
+    positive = vector(label, "label") == 1
+    same_length("label", positive, "proba", len(scores))
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return math.nan
+    _, value, count = np.unique(scores, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[value]  # average rank of equal scores, from 1
+    above = rank[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * n_negative))
+
+
+REGIONS = ("easy", "hard", "overlap")  # codes 0, 1, 2
+SETS = ("all", "overlap")  # what a probe of source selection is trained on: all points, or these
+MODELS = ("floor", "w2s", "ceiling")
+REFERENCES = {"reference": "floor", "reference_w2s": "w2s"}  # and whose accuracy each one has
+PLACEBO = "_placebo"  # ends the name of a matched curve over random points that are not hard
+BINS = 10  # of the calibration error
+LABEL_SCORES = ("label_accuracy", "label_brier", "label_calibration")  # columns of runs and tables
+
+
+def accuracy(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Share of points whose prediction (the more likely class) is their label.
+
+    A probability of exactly 1/2 predicts neither class and counts as half right.
+
+    Args:
+        proba: P(y = 1), shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        In [0, 1]; NaN without points or with a NaN among the probabilities.
+
+    Raises:
+        W2SError: not one-dimensional, or different numbers of rows.
+    """
+    scores, truth = vector(proba, "proba"), vector(label, "label")
+    same_length("label", truth, "proba", len(scores))
+    right = correct_rows(scores, truth)
+    return float(right.mean(dtype=np.float64)) if right.size else math.nan
+
+
+def brier(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Mean squared difference of probability and label, in [0, 1]; NaN without points.
+
+    Raises:
+        W2SError: not one-dimensional, or different numbers of rows.
+    """
+    scores, truth = vector(proba, "proba", dtype=np.float64), vector(label, "label")
+    same_length("label", truth, "proba", len(scores))
+    error = scores - truth
+    return float(np.mean(error**2)) if error.size else math.nan
+
+
+def calibration_error(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """Expected calibration error of P(y = 1) in 10 bins of equal width (Naeini et al., 2015).
+
+    The mean over points of how far their bin's mean probability is from its share of positives.
+    Few points to a bin make it too large: of perfectly calibrated labels spread over [0, 1] it is
+    0.14 with 50 points, 0.07 with 200 and 0.03 with 1,000, on average.
+
+    Args:
+        proba: P(y = 1), shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        In [0, 1]; NaN without points or with a NaN among the probabilities.
+
+    Raises:
+        W2SError: not one-dimensional, different numbers of rows, or not probabilities.
+    """
+    scores, truth = vector(proba, "proba", dtype=np.float64), vector(label, "label")
+    same_length("label", truth, "proba", len(scores))
+    if not scores.size or np.isnan(scores).any():
+        return math.nan
+    scores = in_unit_interval(scores, "proba")
+    number = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    excess = np.bincount(number, weights=scores - truth, minlength=BINS)
+    return float(np.abs(excess).sum() / len(scores))
+
+
+def label_scores(target: Array, label: Array) -> tuple[float, float, float]:
+    """Quality of labels that are trained on, in the order of `LABEL_SCORES`.
+
+    Accuracy among labels that are not exactly 1/2, which are neither right nor wrong; Brier score;
+    calibration error.
+
+    Args:
+        target: Labels trained on, in [0, 1], shape (n,).
+        label: True labels, 0 or 1, shape (n,).
+
+    Returns:
+        NaN where there is no label (of a class).
+    """
+    decided = target != 0.5
+    return (
+        accuracy(target[decided], label[decided]),
+        brier(target, label),
+        calibration_error(target, label),
+    )
+
+
+METRICS = {"accuracy": accuracy, "auroc": auroc, "brier": brier}
+
+
+def pgr(floor: float, w2s: float, ceiling: float) -> float:
+    """Performance gap recovered, (w2s - floor) / (ceiling - floor) (Burns et al., 2023).
+
+    Args:
+        floor: Test accuracy of the weak model on true labels.
+        w2s: Test accuracy of the strong model on weak labels.
+        ceiling: Test accuracy of the strong model on true labels.
+
+    Returns:
+        1 when w2s reaches the ceiling, 0 at the floor; NaN where ceiling - floor is not above 0, as
+        there is no gap to recover.
+
+    Raises:
+        W2SError: not a number.
+    """
+    low, mine, high = map(_number, (floor, w2s, ceiling))
+    gap = high - low
+    return (mine - low) / gap if gap > 0 else math.nan
+
+
+def _number(value: npt.ArrayLike) -> float:
+    found = array_of(value, "accuracy")
+    if found.size != 1:
+        raise W2SError(f"accuracy: found {found.size} numbers, expected one")
+    return float(found.item())
+
+
+def correct_rows(proba: Array, label: Array) -> Array:
+    """How far each prediction is right: 1, 0, or 1/2 for a probability of exactly 1/2.
+
+    Float32 of the shape of `proba`; NaN stays NaN.
+    """
+    side = np.sign(np.asarray(proba) - 0.5) * np.where(label == 1, 1, -1)
+    right: Array = ((side + 1) / 2).astype(np.float32)
+    return right

@@ -1,0 +1,1 @@
+"""Selection of data sources by policies of bandits."""

@@ -1,0 +1,136 @@
+"""Figures of source selection: accuracy, regret and pulls over the rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from w2s.errors import ArtifactError
+from w2s.files.artifacts import Artifact
+from w2s.results.drawing import Rows, legend, no_data, paired_panels, panels, select
+from w2s.selection.track import SelectionFiguresSettings
+
+COLORS = {  # Okabe and Ito's palette
+    "ucb": "#0072B2",
+    "thompson": "#009E73",
+    "epsilon_greedy": "#E69F00",
+    "random": "#000000",
+    "oracle": "#D55E00",
+    "label_oracle": "#CC79A7",
+    "original": "#56B4E9",
+}
+BANDS = ("ucb", "random")  # a band for each policy would hide the curves
+
+
+def _curves(
+    ax: Axes, rounds: Rows, experiment: str, column: str, *, per_round: bool = False
+) -> None:
+    """A line for each policy; a note if there is no value.
+
+    Args:
+        ax: Where to draw.
+        rounds: Columns of the rounds table.
+        experiment: Which rows.
+        column: What to draw.
+        per_round: Divide by the number of the round; without bands.
+    """
+    here = select(rounds, experiment=experiment)
+    if not np.isfinite(rounds[column][here]).any():
+        no_data(ax, "no rounds: see tables/selection.csv")
+    for policy in dict.fromkeys(rounds["policy"][here]):
+        rows = select(rounds, experiment=experiment, policy=policy)
+        rows = rows[np.argsort(rounds["round"][rows])]
+        rows = rows[np.isfinite(rounds[column][rows])]
+        t, color = rounds["round"][rows], COLORS[policy]
+        value = rounds[column][rows] / (t if per_round else 1)
+        style = "--" if policy == "label_oracle" else "-"  # often the same as oracle: both show
+        ax.plot(t, value, style, color=color, label=policy, linewidth=1.4)
+        if policy in BANDS and not per_round:
+            low, high = (rounds[f"{column}_{end}"][rows] for end in ("lo", "hi"))
+            ax.fill_between(t, low, high, color=color, alpha=0.12, linewidth=0)
+
+
+def accuracy_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
+    """Test accuracy against rounds, trained on all points (top) and on overlap points (bottom).
+
+    Args:
+        rounds: Columns of the rounds table, for one pair.
+        titles: Title of each experiment, in the order of the panels.
+    """
+    figure, top, bottom = paired_panels(len(titles))
+    for upper, lower, (experiment, title) in zip(top, bottom, titles.items(), strict=True):
+        for ax, name, told in ((upper, "all", "all points"), (lower, "overlap", "overlap points")):
+            ax.set(xlabel="round", ylabel=f"test accuracy, {told}")
+            _curves(ax, rounds, experiment, f"accuracy_{name}")
+        upper.set_title(title)
+    legend(figure, [*top, *bottom])
+    return figure
+
+
+def regret_figure(rounds: Rows, sources: Rows, titles: Mapping[str, str]) -> Figure:
+    """Cumulative regret (top), and regret per round beside the bound sqrt(K ln T / t) (bottom).
+
+    Args:
+        rounds: Columns of the rounds table, for one pair.
+        sources: Columns of the sources table, for the same pair: how many sources there are.
+        titles: Title of each experiment, in the order of the panels.
+    """
+    figure, top, bottom = paired_panels(len(titles))
+    for upper, lower, (experiment, title) in zip(top, bottom, titles.items(), strict=True):
+        upper.set(title=title, xlabel="round t", ylabel="cumulative regret")
+        lower.set(xlabel="round t", ylabel="regret per round", yscale="log")
+        _curves(upper, rounds, experiment, "regret")
+        _curves(lower, rounds, experiment, "regret", per_round=True)
+        t = np.unique(rounds["round"][select(rounds, experiment=experiment)])
+        k = len(set(sources["source"][select(sources, experiment=experiment)]))
+        if k:
+            bound = np.sqrt(k * np.log(t.max()) / t)
+            lower.plot(t, bound, ":", color="#888888", label="sqrt(K ln T / t)")
+    legend(figure, [*top, *bottom])
+    return figure
+
+
+def pulls_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
+    """Share of the pulls so far that went to the densest source.
+
+    Args:
+        rounds: Columns of the rounds table, for one pair.
+        titles: Title of each experiment, in the order of the panels.
+    """
+    figure, axes = panels(len(titles))
+    for ax, (experiment, title) in zip(axes, titles.items(), strict=True):
+        ax.set(
+            title=title, xlabel="round", ylabel="pulls of the densest source", ylim=(-0.02, 1.02)
+        )
+        _curves(ax, rounds, experiment, "best_share")
+    legend(figure, axes)
+    return figure
+
+
+def selection_figures(
+    rounds: Artifact, sources: Artifact, *, settings: SelectionFiguresSettings
+) -> dict[str, Any]:
+    """Draw from the tables, one panel for each experiment."""
+    titles = dict(settings.titles)
+    mine = [
+        table.where((table["weak"] == settings.weak) & (table["strong"] == settings.strong)).arrays
+        for table in (rounds, sources)
+    ]
+    missing = [name for name in titles if name not in set(mine[0]["experiment"])]
+    if missing:
+        raise ArtifactError(
+            f"selection_figures: found no rounds of {settings.weak}--{settings.strong} for "
+            f"{missing[0]}, expected some"
+        )
+    drawn = {
+        "accuracy": accuracy_figure(mine[0], titles),
+        "regret": regret_figure(mine[0], mine[1], titles),
+        "pulls": pulls_figure(mine[0], titles),
+    }
+    for figure in drawn.values():
+        figure.suptitle(settings.title)
+    return drawn

@@ -1,0 +1,1 @@
+"""The synthetic study: mixtures of which the truth is known."""

@@ -1,0 +1,1 @@
+"""Weak supervision: labeling functions, label models, and students on their labels."""
