@@ -34,7 +34,7 @@ LAYERS = [
     {"selection", "synthetic", "weak_supervision", "finetuning"},
     {"config"},
     {"tracks"},
-    {"digest", "dag_sources"},
+    {"digest"},
     {"dag"},
     {"dag_checks", "dag_jobs"},
     {"provenance"},

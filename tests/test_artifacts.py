@@ -25,7 +25,8 @@ from w2s.files import artifacts, spool
 from w2s.files.artifacts import Artifact, digest, load, save, whole
 from w2s.files.formats import KEY
 from w2s.files.spool import RowFile
-from w2s.overlap.track import PREDICTIONS, REGIONS
+from w2s.overlap.track import REGIONS
+from w2s.results.track import PREDICTIONS
 from w2s.tracks import KINDS
 
 JSON = st.recursive(

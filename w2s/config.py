@@ -17,7 +17,8 @@ from w2s.declare import Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
 from w2s.finetuning.track import FinetuningConfig
 from w2s.models.track import ExtractionConfig, Model, RuntimeConfig
-from w2s.overlap.track import EvaluationConfig, MixingConfig, OverlapConfig, Pair, ProbeConfig
+from w2s.overlap.track import MixingConfig, OverlapConfig, Pair, ProbeConfig
+from w2s.results.track import EvaluationConfig
 from w2s.selection.track import SelectionConfig
 from w2s.synthetic.track import SyntheticConfig
 from w2s.weak_supervision.track import NAMES, WeakSupervisionConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config
-from w2s.dag_sources import model_reference
+from w2s.data.sources import model_reference
 from w2s.errors import ConfigError
 from w2s.models.track import HubModel, Model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -232,6 +232,9 @@ Input = Kind | Many | Plain
 Output = Kind | ForPeople | Plain
 
 
+Adds = Callable[[Any, Mapping[str, str]], Sequence[Any]]  # of a `w2s.config.Config` and a job
+
+
 @dataclass(frozen=True)
 class Stage:
     """One row of the table.
@@ -245,6 +248,9 @@ class Stage:
         runtime: Whether the function also takes `runtime=` (device, batches).
         work: Whether the function also takes `work=`: a folder for unfinished work, from which a
             job goes on that was killed; None to work in memory.
+        adds: Where a job's settings are looked up first, by the names of their fields: mappings and
+            sections of the configuration. Then come its wildcards and the configuration.
+        code_of: Stage whose code digest is among the settings, as its files do not stay to tell it.
     """
 
     summary: str
@@ -255,6 +261,8 @@ class Stage:
     outputs: Mapping[str, Output]
     runtime: bool = False
     work: bool = False
+    adds: Adds = lambda config, job: []
+    code_of: str = ""
 
     @property
     def module(self) -> str:

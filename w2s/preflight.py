@@ -23,7 +23,7 @@ from w2s.files.artifacts import Artifact, load
 from w2s.files.spool import blocks
 from w2s.models.track import ACTIVATIONS, TOKENS
 from w2s.overlap.similarity import dominant_coordinate
-from w2s.overlap.track import METRICS
+from w2s.results.track import METRICS
 
 SMALL = 500  # texts of the pool: with fewer, chance decides more than the data
 CUT = 0.05  # share of texts that lose words

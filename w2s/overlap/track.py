@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,6 @@ from w2s.declare import (
     DATASET,
     ID,
     INTERVAL,
-    JOB,
     ROW,
     STATUS,
     Array,
@@ -28,6 +27,17 @@ from w2s.declare import (
     with_interval,
 )
 from w2s.models.track import ACTIVATIONS
+from w2s.results.track import (
+    COMPARISONS_TABLE,
+    CORRECT,
+    LABELS,
+    METRICS,
+    PREDICTIONS,
+    PROPORTION,
+    REFERENCE,
+    RUNS,
+    EvaluationConfig,
+)
 
 Control = Literal[
     "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
@@ -115,17 +125,6 @@ class MixingConfig(Strict):
         return unique(self, "proportions", "controls")
 
 
-class EvaluationConfig(Strict):
-    """Intervals of the tables."""
-
-    bootstrap: Annotated[int, Field(ge=100)] = Field(
-        2000, description="Bootstrap draws over test examples and seeds."
-    )
-    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        0.95, description="Coverage of the intervals."
-    )
-
-
 WEAK_LABELS = Kind(
     "weak_labels",
     "What the weak model says about points it was not trained on.",
@@ -160,97 +159,6 @@ REGIONS = Kind(
         "density": "overlap points / all points of strong_train",
         **STATUS,
     },
-)
-PROPORTION = (
-    "share of overlap points in the mix (of fixed_hard: among its points that are not hard; of "
-    "few_labels: share of strong_train)"
-)
-RESTART = "number of the network's starting point; 0 where there is one only"
-LABELS = {
-    "label_accuracy": Array(
-        "float64", "accuracy of the labels trained on, without those of exactly 1/2", nan=True
-    ),
-    "label_brier": Array("float64", "Brier score of the labels trained on", nan=True),
-    "label_calibration": Array("float64", "their expected calibration error, 10 bins", nan=True),
-}
-RUNS = Kind(
-    "runs",
-    "Every probe trained for one dataset, pair and seed.",
-    {
-        "run": Array("int32", "number of the run, row of predictions"),
-        "control": Array("str", "ceiling, w2s, or a curve of the mixing experiment"),
-        "proportion": Array("float64", PROPORTION, nan=True),
-        "repeat": Array("int32", "number of the random draw"),
-        "restart": Array("int32", RESTART),
-        "n_train": Array("int32", "training points"),
-        **LABELS,
-        "gap": Array("float64", "bound on the relative optimality gap", nan=True),
-        "l2": Array("float64", "penalty of the probe; none for knn", nan=True),
-        "reason": Array("str", "why the run has no predictions, if it has none"),
-    },
-    {**JOB, **STATUS},
-    ids=False,
-)
-PREDICTIONS = Kind(
-    "predictions",
-    "Test predictions of every run.",
-    {
-        "id": ID,
-        "run": Array("int32", "number of the run", ("runs",)),
-        "proba": Array("float32", "P(label = 1); NaN where the run failed", ("runs", "n"), True),
-    },
-    JOB,
-    suffix=".safetensors",
-)
-METRICS = Kind(
-    "metrics",
-    "Metrics of every run, one per row.",
-    {
-        "control": Array("str", "floor, ceiling, w2s, or a curve of the mixing experiment"),
-        "proportion": Array("float64", PROPORTION, nan=True),
-        "repeat": Array("int32", "number of the random draw"),
-        "restart": Array("int32", RESTART),
-        "group": Array(
-            "str", "test points: overall, easy, hard or overlap by this seed's own weak model"
-        ),
-        "metric": Array("str", "accuracy, auroc or brier"),
-        "value": Array("float64", "value of the metric", nan=True),
-        "n": Array("int32", "test points of the group"),
-        "reason": Array("str", "why the value is NaN, if it is"),
-    },
-    {
-        **JOB,
-        "n_pool": "size of the training pool (both halves)",
-        "density": "overlap points / all points of strong_train",
-        "easy_share": "easy points / all points of strong_train",
-        "hard_share": "hard points / all points of strong_train",
-        **STATUS,
-    },
-    ids=False,
-)
-CORRECT = Kind(
-    "correct",
-    "Which test points each row of the tables gets right, averaged over repeats.",
-    {
-        "id": ID,
-        "region": Array("int8", "region of the test point: 0 easy, 1 hard, 2 overlap, -1 none"),
-        "group": Array("int64", "group of the test point; unique where there are no groups"),
-        "correct": Array("float32", "share of repeats that are right", ("rows", "n"), True),
-        "proportion": Array("float64", PROPORTION, ("rows",), True),
-        "restart": Array("int32", RESTART, ("rows",)),
-        "n_train": Array("float64", "training points", ("rows",), True),
-        **{name: replace(spec, axes=("rows",)) for name, spec in LABELS.items()},
-    },
-    {**JOB, "control": "control of each row", "row_reason": "why a row is NaN, if it is", **STATUS},
-    suffix=".safetensors",
-)
-REFERENCE = (
-    "the strong model on so few true labels that it is as accurate on all test points as the floor "
-    "(reference) or as w2s (reference_w2s)"
-)
-HOLM = (
-    "the same after Holm's correction for the number of rows in this table: all overall rows are "
-    "one family, all rows of regions another"
 )
 MAIN_TABLE = Kind(
     "main_table",
@@ -306,26 +214,6 @@ REGIONS_TABLE = Kind(
     },
     ids=False,
 )
-COMPARISONS_TABLE = Kind(
-    "comparisons_table",
-    "Paired differences of test accuracy between two rows of the other tables.",
-    {
-        **ROW,
-        "comparison": Array("str", "what is subtracted from what"),
-        "group": Array(
-            "str",
-            "test points: overall, or easy, hard or overlap by the weak models of other seeds",
-        ),
-        "difference": number("mean over seeds of the paired difference"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
-        "p": number("two-sided p value: normal, with the standard error of the bootstrap"),
-        "p_holm": number(HOLM),
-        "n_seeds": Array("int64", "seeds with a value"),
-        "reason": Array("str", "why seeds are missing, if they are"),
-    },
-    ids=False,
-)
 
 
 class WeakLabelsSettings(Strict):
@@ -374,6 +262,29 @@ class FiguresSettings(Strict):
     )
 
 
+def titles(config: Any) -> list[list[str]]:
+    """Name and title of each dataset in the configuration's order; the name where it has none."""
+    return [[name, data.title or name] for name, data in config.datasets.items()]
+
+
+def title_of_pair(config: Any, job: Mapping[str, str]) -> str:
+    """Title of the figures of a pair: its two models."""
+    return " → ".join(config.models[job[role]].title or job[role] for role in ("weak", "strong"))
+
+
+def layers_of(config: Any, job: Mapping[str, str]) -> dict[str, int]:
+    """The layers that a pair's weak and strong probes read."""
+    pair = next(p for p in config.pairs if (p.weak, p.strong) == (job["weak"], job["strong"]))
+    given = {"weak_layer": pair.weak_layer, "strong_layer": pair.strong_layer}
+    last = {f"{role}_layer": config.models[job[role]].layers[-1] for role in ("weak", "strong")}
+    return {name: last[name] if layer is None else layer for name, layer in given.items()}
+
+
+def layer_of(config: Any, job: Mapping[str, str], role: str) -> list[Any]:
+    """The layer that one of them reads, as settings."""
+    return [{"layer": layers_of(config, job)[f"{role}_layer"]}]
+
+
 STAGES: dict[str, Stage] = {
     "weak_labels": Stage(
         summary="fit the weak model on weak_train and label the other points with it",
@@ -386,6 +297,7 @@ STAGES: dict[str, Stage] = {
             "activations": ACTIVATIONS,
         },
         outputs={"weak_labels": WEAK_LABELS},
+        adds=lambda config, job: layer_of(config, job, "weak"),
     ),
     "overlap": Stage(
         summary="tell easy, hard and overlap points apart",
@@ -394,6 +306,7 @@ STAGES: dict[str, Stage] = {
         settings=OverlapSettings,
         inputs={"weak_labels": WEAK_LABELS, "activations": ACTIVATIONS},
         outputs={"regions": REGIONS},
+        adds=lambda config, job: layer_of(config, job, "strong"),
     ),
     "strong": Stage(
         summary="train the strong model: ceiling, w2s, and all mixes and controls",
@@ -407,6 +320,7 @@ STAGES: dict[str, Stage] = {
             "strong_activations": ACTIVATIONS,
         },
         outputs={"runs": RUNS, "predictions": PREDICTIONS},
+        adds=lambda config, job: [layers_of(config, job)],
     ),
     "evaluate": Stage(
         summary="score all predictions, on all test points and by region",
@@ -454,5 +368,6 @@ STAGES: dict[str, Stage] = {
             "curves": Plain.FIGURE,
             "by_region": Plain.FIGURE,
         },
+        adds=lambda config, job: [{"title": title_of_pair(config, job), "titles": titles(config)}],
     ),
 }

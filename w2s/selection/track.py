@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,8 @@ from w2s.overlap.track import (
     ProbeConfig,
     TablesSettings,
     WeakLabelsSettings,
+    layer_of,
+    title_of_pair,
 )
 
 Policy = Literal[
@@ -317,6 +320,34 @@ class SelectionFiguresSettings(FiguresSettings):
     """What the figures of source selection show; the titles are those of the experiments."""
 
 
+def experiment_titles(config: Any) -> list[list[str]]:
+    """Name and title of each selection experiment; the name where it has none."""
+    return [[name, item.title or name] for name, item in config.selection.experiments.items()]
+
+
+def experiment_labels(config: Any, *, experiment: str, weak: str, strong: str, seed: str) -> str:
+    """The weak labels that a selection experiment reads: its dataset's, or its own."""
+    chosen = config.selection.experiments[experiment]
+    own = chosen.sources == "corpora"
+    folder = f"selection/{experiment}" if own else chosen.dataset
+    return f"{config.results}/{folder}/{weak}--{strong}/seed{seed}/weak_labels.parquet"
+
+
+def _targets(config: Any, job: Mapping[str, str]) -> list[Any]:
+    chosen = config.selection.experiments[job["experiment"]]
+    return [{"targets": getattr(chosen, "targets", ())}, *layer_of(config, job, "weak")]
+
+
+def _selected(config: Any, job: Mapping[str, str]) -> list[Any]:
+    chosen = config.selection.experiments[job["experiment"]]
+    sources = {"sources": chosen.model_dump(mode="json", exclude={"title"})}
+    return [sources, *layer_of(config, job, "strong"), config.selection]
+
+
+def _drawn(config: Any, job: Mapping[str, str]) -> list[Any]:
+    return [{"title": title_of_pair(config, job), "titles": experiment_titles(config)}]
+
+
 STAGES: dict[str, Stage] = {
     "corpora_labels": Stage(
         summary="fit one weak model for several datasets and label their points with it",
@@ -329,6 +360,7 @@ STAGES: dict[str, Stage] = {
             "activations": Many(ACTIVATIONS),
         },
         outputs={"weak_labels": WEAK_LABELS},
+        adds=_targets,
     ),
     "select": Stage(
         summary="select sources by every policy, and train the strong probe after every round",
@@ -345,6 +377,7 @@ STAGES: dict[str, Stage] = {
             "paths": SELECTION_PATHS,
             "predictions": SELECTION_PREDICTIONS,
         },
+        adds=_selected,
     ),
     "selection_tables": Stage(
         summary="average the selection experiments over seeds, with intervals",
@@ -371,5 +404,6 @@ STAGES: dict[str, Stage] = {
             "sources": SELECTION_SOURCES_TABLE,
         },
         outputs={"accuracy": Plain.FIGURE, "regret": Plain.FIGURE, "pulls": Plain.FIGURE},
+        adds=_drawn,
     ),
 }

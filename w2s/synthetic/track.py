@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -289,6 +290,17 @@ class SyntheticFiguresSettings(Strict):
     """Nothing to choose: the figures show what the tables hold."""
 
 
+def _detected(config: Any, job: Mapping[str, str]) -> list[Any]:
+    return [{"repetitions": config.synthetic.detection_repetitions}, config.synthetic]
+
+
+def _controlled(config: Any, job: Mapping[str, str]) -> list[Any]:
+    """Both arms are given, so what w2s is trained on is not read."""
+    recipe = config.synthetic.recipe.model_dump(mode="json", exclude={"w2s_on"})
+    own = {"repetitions": config.synthetic.control_repetitions, "recipe": recipe}
+    return [own, config.synthetic]
+
+
 STAGES: dict[str, Stage] = {
     "synthetic": Stage(
         summary="train weak, strong and w2s on Gaussian mixtures along one sweep",
@@ -297,6 +309,7 @@ STAGES: dict[str, Stage] = {
         settings=SyntheticSettings,
         inputs={},
         outputs={"accuracies": SYNTHETIC_ACCURACIES},
+        adds=lambda config, job: [config.synthetic],
     ),
     "synthetic_detection": Stage(
         summary="measure how well overlap detection finds planted regions",
@@ -305,6 +318,7 @@ STAGES: dict[str, Stage] = {
         settings=SyntheticDetectionSettings,
         inputs={},
         outputs={"detection": DETECTION_ROWS, "thresholds": THRESHOLD_ROWS},
+        adds=_detected,
     ),
     "synthetic_controls": Stage(
         summary="replace overlap points by easy ones with equally clean labels; estimate expansion",
@@ -313,6 +327,7 @@ STAGES: dict[str, Stage] = {
         settings=SyntheticControlsSettings,
         inputs={},
         outputs={"purity": PURITY_ROWS, "expansion": EXPANSION_ROWS},
+        adds=_controlled,
     ),
     "synthetic_tables": Stage(
         summary="average the synthetic study over repetitions, beside the original's means",
@@ -334,6 +349,7 @@ STAGES: dict[str, Stage] = {
             "purity_table": ForPeople(PURITY_TABLE),
             "expansion_table": ForPeople(EXPANSION_TABLE),
         },
+        adds=lambda config, job: [config.evaluation],
     ),
     "synthetic_figures": Stage(
         summary="draw the sweeps, the detection study and the purity control",

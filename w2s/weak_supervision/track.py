@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.data.track import EXAMPLES, SPLIT
+from w2s.data.track import EXAMPLES, SPLIT, holds_features
 from w2s.declare import (
     DATASET,
     ID,
@@ -23,20 +24,16 @@ from w2s.declare import (
     unique,
 )
 from w2s.models.track import ACTIVATIONS
-from w2s.overlap.track import (
+from w2s.overlap.track import REGIONS, WEAK_LABELS, MixingConfig, OverlapConfig, ProbeConfig, titles
+from w2s.results.track import (
     COMPARISONS_TABLE,
     CORRECT,
     LABELS,
     METRICS,
     PREDICTIONS,
     PROPORTION,
-    REGIONS,
     RUNS,
-    WEAK_LABELS,
     EvaluationConfig,
-    MixingConfig,
-    OverlapConfig,
-    ProbeConfig,
 )
 
 LF = Literal[
@@ -226,6 +223,48 @@ class WrenchFeaturesSettings(Strict):
     """Nothing to choose: the dataset brings its features."""
 
 
+def labeled_datasets(config: Any) -> tuple[str, ...]:
+    """Datasets of weak supervision."""
+    return config.weak_supervision.datasets if config.weak_supervision else ()
+
+
+def label_models_of(config: Any) -> tuple[str, ...]:
+    """Label models, which stand in for weak models in the paths of weak supervision."""
+    return config.weak_supervision.label_models if config.weak_supervision else ()
+
+
+def students_of(config: Any) -> tuple[str, ...]:
+    """Students, which stand in for strong models there."""
+    return config.weak_supervision.students if config.weak_supervision else ()
+
+
+def features_of(config: Any, dataset: str) -> str:
+    """What students read on a dataset: the name of a model, or `features` for its own."""
+    chosen = config.weak_supervision
+    own = holds_features(config.datasets[dataset])
+    return OWN_FEATURES if own or not chosen or not chosen.features else chosen.features
+
+
+def _taught(config: Any, job: Mapping[str, str]) -> list[Any]:
+    """The layer that a student reads, and what is a perceptron's alone."""
+    chosen, model = config.weak_supervision, config.models.get(features_of(config, job["dataset"]))
+    layer = -1  # of features that come with a dataset
+    if model:
+        layer = model.layers[-1] if chosen.layer is None else chosen.layer
+    told: dict[str, Any] = {"layer": layer}
+    if job["strong"] == "mlp":
+        told["restarts"] = chosen.restarts
+        if chosen.proportions:
+            mixing = config.mixing.model_dump(mode="json")
+            told["mixing"] = {**mixing, "proportions": list(chosen.proportions)}
+    return [told]
+
+
+def _titles(config: Any, job: Mapping[str, str]) -> list[Any]:
+    chosen = labeled_datasets(config)
+    return [{"titles": [pair for pair in titles(config) if pair[0] in chosen]}]
+
+
 STAGES: dict[str, Stage] = {
     "label_matrix": Stage(
         summary="let every labeling function read every text",
@@ -234,6 +273,7 @@ STAGES: dict[str, Stage] = {
         settings=LabelMatrixSettings,
         inputs={"examples": EXAMPLES},
         outputs={"label_matrix": LABEL_MATRIX},
+        adds=lambda config, job: [config.weak_supervision],
     ),
     "wrench_votes": Stage(
         summary="read the votes of a dataset in WRENCH's format",
@@ -262,6 +302,7 @@ STAGES: dict[str, Stage] = {
             "label_matrix": LABEL_MATRIX,
         },
         outputs={"weak_labels": WEAK_LABELS},
+        adds=lambda config, job: [{"label_model": job["weak"]}],
     ),
     "student": Stage(
         summary="train a student on a label model's labels: regions, w2s, all mixes and controls",
@@ -274,6 +315,7 @@ STAGES: dict[str, Stage] = {
             "runs": RUNS,
             "predictions": PREDICTIONS,
         },
+        adds=_taught,
     ),
     "weak_supervision_tables": Stage(
         summary="average weak supervision over seeds, beside the labeling functions",
@@ -304,5 +346,6 @@ STAGES: dict[str, Stage] = {
             "comparisons": COMPARISONS_TABLE,
         },
         outputs={"lfs": Plain.FIGURE, "mixes": Plain.FIGURE, "contrasts": Plain.FIGURE},
+        adds=_titles,
     ),
 }

@@ -1,6 +1,6 @@
 """Where jobs read texts and models from, for the Snakefile and for the settings of jobs.
 
-It reads the configuration and the table of tasks only, and imports nothing that takes long.
+It reads a `w2s.config.Config` and the table of tasks only, and imports nothing that takes long.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from w2s.config import Config
 from w2s.data.own_tasks import find_task
-from w2s.data.track import HubDataset, Icwsm14Dataset, PackageFile, WrenchDataset
 from w2s.errors import ConfigError, DataError
-from w2s.models.track import LocalModel, PackageModel
 
 KEY = 8  # hex digits that tell files of one task apart
 HUB_FIELDS = ("hub", "config", "data_dir", "columns", "train", "test", "held_out")
@@ -32,15 +29,15 @@ TABLES = (  # what a copy of a dataset is read from
 )  # fmt: skip
 
 
-def packages(config: Config) -> dict[str, PackageFile]:
+def packages(config: Any) -> dict[str, Any]:
     """The files to fetch, by the name of their folder under `resources`.
 
     Raises:
         ConfigError: two datasets or models name the same file with different hashes or folders.
     """
-    owners = [d for d in config.datasets.values() if isinstance(d, Icwsm14Dataset)]
-    owners += [m for m in config.models.values() if isinstance(m, PackageModel)]  # type: ignore[misc]
-    found: dict[str, PackageFile] = {}
+    owners = [d for d in config.datasets.values() if d.source == "icwsm14"]
+    owners += [m for m in config.models.values() if m.source == "package"]
+    found: dict[str, Any] = {}
     for owner in owners:
         package = owner.package
         if found.setdefault(package.key, package) != package:
@@ -48,30 +45,30 @@ def packages(config: Config) -> dict[str, PackageFile]:
     return found
 
 
-def dataset_source(config: Config, dataset: str) -> str:
+def dataset_source(config: Any, dataset: str) -> str:
     """The file a dataset is read from: a fetched manifest, or the user's own file."""
     data = config.datasets[dataset]
-    if isinstance(data, Icwsm14Dataset):
+    if data.source == "icwsm14":
         return f"{config.resources}/{data.package.key}/manifest.json"
-    if isinstance(data, HubDataset):
+    if data.source == "hub":
         return str(rows_file(config, _rows_name(_task_fields(dataset, data))))
-    return f"{data.path}/train.json" if isinstance(data, WrenchDataset) else data.path
+    return f"{data.path}/train.json" if data.source == "wrench" else str(data.path)
 
 
-def rows_file(config: Config, task: str) -> Path:
+def rows_file(config: Any, task: str) -> Path:
     """The rows that are fetched for a task, by its name in `tasks`."""
     return Path(config.resources, "tasks", f"{task}.parquet")
 
 
-def beside_source(config: Config, dataset: str) -> list[str]:
+def beside_source(config: Any, dataset: str) -> list[str]:
     """Files that are read together with the source of a dataset."""
     data = config.datasets[dataset]
-    if not isinstance(data, WrenchDataset):
+    if data.source != "wrench":
         return []
     return [f"{data.path}/{part}.json" for part in ("valid", "test")]
 
 
-def tasks(config: Config) -> dict[str, dict[str, Any]]:
+def tasks(config: Any) -> dict[str, dict[str, Any]]:
     """Settings of `fetch_task` for what datasets read of the hub, by the name of the file.
 
     Raises:
@@ -79,14 +76,12 @@ def tasks(config: Config) -> dict[str, dict[str, Any]]:
         DataError: a file of tasks that cannot be used.
     """
     found = [
-        _task_fields(name, data)
-        for name, data in config.datasets.items()
-        if isinstance(data, HubDataset)
+        _task_fields(name, data) for name, data in config.datasets.items() if data.source == "hub"
     ]
     return {_rows_name(fields): fields for fields in found}
 
 
-def task_files(config: Config, name: str) -> list[str]:
+def task_files(config: Any, name: str) -> list[str]:
     """The files of the local copy that some rows are read from; none where the hub is asked."""
     local = tasks(config)[name]["local"]
     return [] if local is None else sorted(map(str, _tables(Path(local))))
@@ -101,7 +96,7 @@ def _tables(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _task_fields(dataset: str, data: HubDataset) -> dict[str, Any]:
+def _task_fields(dataset: str, data: Any) -> dict[str, Any]:
     try:
         task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
     except DataError as error:
@@ -121,26 +116,26 @@ def _rows_name(fields: dict[str, Any]) -> str:
     return f"{fields['task']}-{digest[:KEY]}"
 
 
-def hub_datasets(config: Config) -> list[str]:
+def hub_datasets(config: Any) -> list[str]:
     """Datasets that are tasks of the hub."""
-    return [name for name, data in config.datasets.items() if isinstance(data, HubDataset)]
+    return [name for name, data in config.datasets.items() if data.source == "hub"]
 
 
-def wrench_datasets(config: Config) -> list[str]:
+def wrench_datasets(config: Any) -> list[str]:
     """Datasets that bring their own labeling functions."""
-    return [name for name, data in config.datasets.items() if isinstance(data, WrenchDataset)]
+    return [name for name, data in config.datasets.items() if data.source == "wrench"]
 
 
-def model_files(config: Config, model: str) -> list[str]:
+def model_files(config: Any, model: str) -> list[str]:
     """The files a model is loaded from, as far as they are on this machine.
 
     Raises:
         ConfigError: a local model's folder without a config.json.
     """
     chosen = config.models[model]
-    if isinstance(chosen, PackageModel):
+    if chosen.source == "package":
         return [f"{config.resources}/{chosen.package.key}/manifest.json"]
-    if not isinstance(chosen, LocalModel):
+    if chosen.source != "local":
         return []
     folder = Path(chosen.path)
     if not (folder / "config.json").is_file():
@@ -158,11 +153,11 @@ def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
-def model_reference(config: Config, model: str) -> str:
+def model_reference(config: Any, model: str) -> str:
     """What `w2s ... --model` is given for a model."""
     chosen = config.models[model]
-    if isinstance(chosen, PackageModel):
+    if chosen.source == "package":
         return f"{config.resources}/{chosen.package.key}"
-    if isinstance(chosen, LocalModel):
-        return chosen.path
+    if chosen.source == "local":
+        return str(chosen.path)
     return f"hub:{chosen.id}@{chosen.revision}"
