@@ -26,7 +26,7 @@ NOTHING = "Nothing to be done"
 PARSE = (
     "import yaml, w2s.config\n"
     "from w2s import dag, digest\n"
-    "from w2s.stages import STAGES\n"
+    "from w2s.tracks import STAGES\n"
     "from pathlib import Path\n"
     "config = w2s.config.parse(yaml.safe_load(Path({path!r}).read_text()))\n"
     "dag.packages(config)\n"

@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -26,8 +25,8 @@ from render import Link, code, references, settings_table, slug, table
 
 from w2s import cli
 from w2s.config import Config
-from w2s.declare import ForPeople, Kind, Many, Stage
-from w2s.tracks import KINDS, STAGES
+from w2s.declare import ForPeople, Kind, Many, Plain, Stage
+from w2s.tracks import FILES, KINDS, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH = "python docs/generate.py"
@@ -275,25 +274,19 @@ def cli_page() -> str:
 TUNED = "finetun"  # in the paths of fine-tuning
 
 
-def constants(text: str) -> dict[str, str]:
-    """Folders the rules name once, e.g. TABLES."""
-    return dict(re.findall(r'^([A-Z_]+) = "(<[^"]+)"$', text, flags=re.MULTILINE))
-
-
 def places() -> dict[tuple[str, str], str]:
-    """Path of every output of the workflow's rules that is written out, by rule and name."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("workflow/rules/*.smk"))]
-    named = {name: path for text in texts for name, path in constants(text).items()}
-    found = {}
-    for text in texts:
-        for rule, body in re.findall(r"^rule (\w+):\n((?:[ \n].*\n?)*)", text, flags=re.MULTILINE):
-            (outputs,) = re.findall(r"^    output:\n((?: {8}.*\n)+)", body, flags=re.MULTILINE)
-            for name, path in re.findall(
-                r'^ {8}(\w+)=(?:local\()?f?"([^"]+)"', outputs, flags=re.MULTILINE
-            ):
-                for constant, folder in named.items():
-                    path = path.replace(f"{{{constant}}}", folder)
-                found[rule, name] = path
+    """Path of every artifact and table that a stage writes, by stage and output."""
+    found = {
+        ("fetch", "manifest"): "<resources>/{resource}/manifest.json",
+        ("fetch_task", "rows"): "<resources>/tasks/{task}.parquet",
+    }
+    for name, stage in STAGES.items():
+        outputs = [output for output, what in stage.outputs.items() if what is not Plain.FIGURE]
+        files = [
+            file for file in FILES.get(name, ()) if file.endswith((".parquet", ".safetensors"))
+        ]
+        pairs = zip(outputs, files, strict=name in FILES)
+        found |= {(name, output): f"<results>/{file}" for output, file in pairs}
     return found
 
 

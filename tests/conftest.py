@@ -22,8 +22,9 @@ from faults import mounted
 from hypothesis import HealthCheck, settings
 
 import w2s
-from w2s.cli import main, output_option
+from w2s.cli import main
 from w2s.data.tasks import TASKS
+from w2s.declare import output_option
 from w2s.tracks import STAGES
 
 settings.register_profile(  # the machine is shared: no example fails for being slow

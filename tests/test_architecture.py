@@ -36,7 +36,7 @@ LAYERS = [
     {"tracks"},
     {"digest"},
     {"dag"},
-    {"dag_checks", "dag_jobs"},
+    {"dag_checks"},
     {"provenance"},
     {"run", "preflight", "estimate", "inspect"},
     {"commands"},

@@ -12,8 +12,8 @@ import pytest
 from conftest import Chain
 
 import w2s
-from w2s.cli import main, output_option, parser
-from w2s.declare import Stage
+from w2s.cli import main, parser
+from w2s.declare import Stage, output_option
 from w2s.tracks import STAGES
 
 HEAVY = ("torch", "transformers", "sklearn", "pandas", "matplotlib")
@@ -53,7 +53,7 @@ def test_what_the_snakefile_imports_is_nothing_slow() -> None:
     program = """
 import w2s, w2s.config, w2s.stages, w2s.kinds, w2s.settings, w2s.errors
 from w2s import dag, digest
-from w2s.stages import STAGES
+from w2s.tracks import STAGES
 digests = [digest.code_digest(stage) for stage in STAGES]
 """
     assert heavy_after(program) == []

@@ -73,7 +73,7 @@ def test_digest_is_16_hex_digits_and_that_of_any_copy(package: Path) -> None:
     copied = digests()
     assert all(re.fullmatch("[0-9a-f]{16}", value) for value in copied.values())
     program = (
-        "import json; from w2s.stages import STAGES; from w2s.digest import code_digest\n"
+        "import json; from w2s.tracks import STAGES; from w2s.digest import code_digest\n"
         "print(json.dumps({stage: code_digest(stage) for stage in STAGES}))"
     )
     done = subprocess.run(
@@ -321,7 +321,7 @@ def test_what_later_pythons_write_into_trees_changes_no_dump() -> None:
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_digests_are_the_same_under_every_python_of_this_machine(version: str) -> None:
     program = (
-        "import json; from w2s.stages import STAGES; from w2s.digest import code_digest\n"
+        "import json; from w2s.tracks import STAGES; from w2s.digest import code_digest\n"
         "print(json.dumps({stage: code_digest(stage) for stage in STAGES}))"
     )
     pyenv = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")

@@ -1,4 +1,4 @@
-"""The table of stages agrees with the functions, the settings, the rules and the command line."""
+"""What tracks declare fits together: rows with functions, settings, rules, jobs and kinds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-# MOVER: from w2s import settings
-from w2s.cli import main, output_option
-from w2s.declare import ForPeople, Kind, Many, Plain, Strict
-from w2s.tracks import STAGES
+from w2s import dag
+from w2s.cli import main
+from w2s.config import parse
+from w2s.declare import ID, ForPeople, Kind, Many, Plain, Strict, option, output_option
+from w2s.tracks import FILES, KINDS, STAGES
 
 RULES = Path(__file__).parents[1] / "workflow" / "rules"
-EVERY = pytest.mark.parametrize("name", list(STAGES))
+MOST = 25  # lines of a rule, without its docstring
+PINNED = {"fetch", "fetch_task"}  # a hash or a commit says what the content is
 
 
 def rules() -> dict[str, dict[str, str]]:
     """Text of every directive of every rule of the workflow, by rule and directive."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(RULES.glob("*.smk")):
-        blocks = re.split(r"^(?:rule|checkpoint) (\w+):\n", path.read_text("utf-8"), flags=re.M)
+        blocks = re.split(r"^rule (\w+):\n", path.read_text("utf-8"), flags=re.M)
         for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
             block = re.split(r"^\S", block, maxsplit=1, flags=re.M)[0]
             parts = re.split(r"^    (\w+):\n", block, flags=re.M)
@@ -32,151 +35,143 @@ def rules() -> dict[str, dict[str, str]]:
 
 
 def named(directive: str) -> list[str]:
-    """Names of the items of an `input:`, `output:` or `params:`."""
+    """Names of the items of an `input:` or `output:`, those of tables and figures too."""
+    made = re.search(r"\*\*(?:tables|figures)\((.*?)\),\n", directive, flags=re.S)
+    if made:
+        words = re.sub(r'folder="\w+"', "", made[1])
+        return re.findall(r"(\w+)=", words) or re.findall(r'"(\w+)"', words)
     return re.findall(r"^        (\w+)=", directive, flags=re.M)
 
 
-@EVERY
-def test_function_takes_the_inputs_in_order_and_settings(name: str) -> None:
-    stage = STAGES[name]
-    module, function = stage.function.split(":")
-    found = getattr(importlib.import_module(module), function)
-    assert module == stage.module == f"w2s.steps.{name}"
-    parameters = inspect.signature(found).parameters
-    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
-    if Plain.MANIFEST in stage.outputs.values():  # fills a folder instead
-        assert positional == ["folder"]
-    else:
-        assert positional == list(stage.inputs)
-    extra = ["runtime"] * stage.runtime + ["work"] * stage.work
-    assert keywords == ["settings", *extra]
-    assert all(p.default is p.empty for p in parameters.values())
-    assert found.__doc__
+def kind_of(what: object) -> object:
+    return what.kind if isinstance(what, ForPeople | Many) else what
 
 
-@EVERY
-def test_settings_class_exists_and_is_what_the_function_takes(name: str) -> None:
-    stage = STAGES[name]
-    cls = stage.settings
-    assert issubclass(cls, Strict)
-    module, function = stage.function.split(":")
-    annotations = getattr(importlib.import_module(module), function).__annotations__
-    assert annotations["settings"] == cls.__name__
-    assert len({other.settings for other in STAGES.values()}) == len(STAGES)
+def test_functions_take_their_inputs_in_order_and_their_settings(subtests) -> None:
+    for name, stage in STAGES.items():
+        with subtests.test(stage=name):
+            module, function = stage.function.split(":")
+            found = getattr(importlib.import_module(module), function)
+            assert function == name
+            parameters = inspect.signature(found).parameters
+            positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+            keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+            if Plain.MANIFEST in stage.outputs.values():  # fills a folder instead
+                assert positional == ["folder"]
+            else:
+                assert positional == list(stage.inputs)
+            assert keywords == ["settings", *["runtime"] * stage.runtime, *["work"] * stage.work]
+            assert all(p.default is p.empty for p in parameters.values())
+            assert found.__doc__
+            assert issubclass(stage.settings, Strict)
+            assert found.__annotations__["settings"] == stage.settings.__name__
 
 
-@EVERY
-def test_row_of_the_table_is_complete(name: str) -> None:
-    stage = STAGES[name]
-    assert re.fullmatch(r"[a-z].*[^.]", stage.summary)
-    assert stage.per
-    assert stage.outputs
-    for what in (*stage.inputs.values(), *stage.outputs.values()):
-        assert isinstance(what, Kind | Many | ForPeople | Plain)
-    options = [output_option(stage, output) for output in stage.outputs]
-    options += ["--" + key.replace("_", "-") for key in stage.inputs]
-    assert len(set(options)) == len(options)
+def test_rows_are_complete_and_come_in_the_order_of_a_run() -> None:
+    assert len({stage.settings for stage in STAGES.values()}) == len(STAGES)
+    made: set[str] = set()
+    for stage in STAGES.values():
+        assert re.fullmatch(r"[a-z].*[^.]", stage.summary)
+        assert stage.per
+        assert stage.outputs
+        read = [kind_of(what) for what in stage.inputs.values()]
+        assert {what.name for what in read if isinstance(what, Kind)} <= made
+        made |= {w.name for w in map(kind_of, stage.outputs.values()) if isinstance(w, Kind)}
+    assert made == set(KINDS)
 
 
-@EVERY
-def test_rule_of_the_same_name_has_the_same_inputs_and_outputs(name: str) -> None:
-    stage, rule = STAGES[name], rules()[name]
-    inputs = named(rule.get("input", ""))
-    beside = ["beside"] if "source" in stage.inputs else []  # files of the source's folder
-    beside += ["local"] if name == "fetch_task" else []  # of a local copy, named by the settings
-    assert inputs == [*stage.inputs, *beside]
-    outputs = named(rule["output"])
-    assert [output for output in outputs if output in stage.outputs] == list(stage.outputs)
-    extra = {output for output in outputs if output not in stage.outputs}
-    people = {f"{o}_{end}" for o, kind in stage.outputs.items() if isinstance(kind, ForPeople)
-              for end in ("csv", "md")}  # fmt: skip
-    figures = {"png"} if Plain.FIGURE in stage.outputs.values() else set()
-    assert extra == people | figures
+def test_rules_are_those_of_the_stages_and_read_and_write_what_these_do(subtests) -> None:
+    assert set(rules()) == set(STAGES)
+    for name, rule in rules().items():
+        stage = STAGES[name]
+        with subtests.test(rule=name):
+            beside = ["beside"] if "source" in stage.inputs else []  # files of the source's folder
+            beside += ["local"] if name == "fetch_task" else []  # a copy, named by the settings
+            assert named(rule.get("input", "")) == [*stage.inputs, *beside]
+            assert named(rule["output"]) == list(stage.outputs)
+            assert f'call("{name}")' in rule["shell"]
+            assert re.match(rf'\s*\*\*told\("{name}"', rule["params"])
+            assert ("model=" in rule["params"]) == (Plain.MODEL in stage.inputs.values())
+            assert stage.pinned == (name in PINNED)
+            assert ("**card(" in rule["resources"]) == stage.runtime
+            assert '"""' in rule["doc"]
+            assert "log" in rule
+            lines = [line for part in rule.values() for line in part.split("\n") if line.strip()]
+            assert len(lines) + len(rule) - len(rule["doc"].split("\n")) <= MOST + 5
 
 
-@EVERY
-def test_rule_calls_the_stage_with_every_option(name: str) -> None:
-    stage, rule = STAGES[name], rules()[name]
-    command = "".join(re.findall(r'"([^"\n]*)"', rule["shell"]))
-    assert command.startswith(f"w2s {name} ")
-    for key, kind in stage.inputs.items():
-        place = "params" if kind is Plain.MODEL else "input"
-        assert re.search(rf"--{key.replace('_', '-')} {{{place}\.{key}:q}}", command), key
-    for key in stage.outputs:
-        assert f"{output_option(stage, key)} {{output.{key}:q}}" in command
-    assert "--settings {params.settings:q}" in command
-    assert ("--device" in command) == ("--batch-tokens" in command) == stage.runtime
-
-
-@EVERY
-def test_rule_tracks_settings_and_code_and_keeps_a_log(name: str) -> None:
-    rule = rules()[name]
-    assert '"""' in rule["doc"]
-    assert f'settings=settings("{name}")' in rule["params"]
-    told = {"fetch", "fetch_task"}  # a hash or a commit says what the content is
-    assert (f'code=code("{name}")' in rule["params"]) == (name not in told)
-    assert "log" in rule
-    assert "temp(" not in rule["output"]
+def test_commands_quote_every_path_and_name_every_option(subtests, capsys) -> None:
+    for name, stage in STAGES.items():
+        with subtests.test(stage=name):
+            command = dag.command(name)
+            assert command.startswith(f"w2s {name} --")
+            places = re.findall(r"\{((?:input|output|log|params)[^{}]*)\}", command)
+            assert [word for word in places if not word.endswith(":q")] == []
+            with pytest.raises(SystemExit) as done:
+                main([name, "--help"])
+            assert done.value.code == 0
+            shown = " ".join(capsys.readouterr().out.split())
+            assert stage.summary[1:] in shown
+            assert stage.settings.__name__ in shown
+            for key, what in stage.inputs.items():
+                place = "params" if what is Plain.MODEL else "input"
+                assert f"{option(key)} {{{place}.{key}:q}}" in command
+                assert f"{option(key)} PATH" in shown
+            for key in stage.outputs:
+                assert f"{output_option(stage, key)} {{output.{key}:q}}" in command
+                assert f"{output_option(stage, key)} PATH" in shown
+            assert "--settings {params.settings:q}" in command
+            assert ("--batch-tokens" in shown) == ("--device-map" in command) == stage.runtime
 
 
 def test_texts_are_read_by_a_model_once_for_all_seeds_and_pairs() -> None:
     for name in ("tokenize", "activations"):
-        output = rules()[name]["output"]
-        assert set(re.findall(r"{(\w+)}", output)) == {"dataset", "model"}
+        assert set(re.findall(r"{(\w+)}", "".join(FILES[name]))) == {"dataset", "model"}
     for name in ("weak_labels", "overlap", "strong", "evaluate"):
-        wildcards = set(re.findall(r"{(\w+)}", rules()[name]["output"]))
+        wildcards = set(re.findall(r"{(\w+)}", "".join(FILES[name])))
         assert wildcards == {"dataset", "weak", "strong", "seed"}
 
 
-def test_every_rule_is_a_stage() -> None:
-    assert set(rules()) == {*STAGES, "activations_shard"}
+def test_files_of_every_rule_are_those_that_its_page_writes() -> None:
+    """By the paths in the text of the rules; those of tables and figures by name."""
+    for name, rule in rules().items():
+        if name in PINNED:
+            continue
+        own = re.findall(r'f?"((?:<results>/|\{\w+\}/)[^"]+)"', rule["output"])
+        expected = [Path(file).name for file in FILES[name]]
+        if own:
+            assert [Path(path).name for path in own] == expected, name
+        else:
+            words = re.findall(r'(?<!folder=)"(\w+)"', rule["output"])
+            assert list(dict.fromkeys(Path(file).stem for file in expected)) == words, name
+    assert set(FILES) == {*STAGES, "evaluate_finetuned"} - PINNED
 
 
-def test_rule_of_a_shard_is_that_of_all_texts_but_for_its_name_and_output() -> None:
-    whole, shard = (dict(rules()[name]) for name in ("activations", "activations_shard"))
-    for directives in (whole, shard):
-        for name in ("doc", "output", "log", "benchmark"):
-            directives.pop(name)
-    assert {name: text.split() for name, text in shard.items()} == {
-        name: re.sub("# not in params.*", "", text).split() for name, text in whole.items()
-    }
-    output = rules()["activations_shard"]["output"]
-    assert "temp(" in output
-    assert set(re.findall(r"{(\w+)}", output)) == {"dataset", "model", "scatteritem"}
+def test_jobs_of_an_empty_and_of_a_synthetic_configuration() -> None:
+    config = parse({"results": "r", "synthetic": {"repetitions": 2}})
+    found = list(dag.jobs(config))
+    assert {job.rule for job in found} == {name for name in STAGES if name.startswith("synthetic")}
+    assert all(str(path).startswith("r/") for job in found for path in job.files)
 
 
-@EVERY
-def test_help_shows_the_summary_and_every_option(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stage = STAGES[name]
-    with pytest.raises(SystemExit) as done:
-        main([name, "--help"])
-    assert done.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert stage.summary[1:] in text
-    assert stage.settings in text
-    for key in stage.inputs:
-        assert f"--{key.replace('_', '-')} PATH" in text
-    for key in stage.outputs:
-        assert f"{output_option(stage, key)} PATH" in text
-    assert ("--batch-tokens" in text) == stage.runtime
-
-
-def test_stages_come_in_the_order_of_a_run() -> None:
-    made: set[str] = set()
-    for stage in STAGES.values():
-        for what in stage.inputs.values():
-            kind = what.kind if isinstance(what, Many) else what
-            assert not isinstance(kind, Kind) or kind.name in made
-        for output in stage.outputs.values():
-            kind = output.kind if isinstance(output, ForPeople) else output
-            made |= {kind.name} if isinstance(kind, Kind) else set()
-
-
-def test_commands_of_rules_quote_every_path() -> None:
-    for name, parts in rules().items():
-        named = re.findall(r"\{((?:input|output|log|params)[^{}]*)\}", parts.get("shell", ""))
-        assert named, name
-        assert [word for word in named if not word.endswith(":q")] == [], name
+def test_kinds_say_what_they_hold_in_types_that_files_have(subtests) -> None:
+    for kind in KINDS.values():
+        with subtests.test(kind=kind.name):
+            assert re.fullmatch("[a-z_]+", kind.name)
+            assert kind.doc.endswith(".")
+            assert "\n" not in kind.doc
+            assert all(kind.facts.values())
+            for name, spec in kind.arrays.items():
+                assert re.fullmatch(r"[a-z0-9_]+\*?", name)
+                assert spec.doc
+                assert spec.axes
+                assert spec.dtype == "str" or str(np.dtype(spec.dtype)) == spec.dtype
+                assert spec.dtype.startswith("float") or not spec.nan
+            dtypes = {spec.dtype for spec in kind.arrays.values()}
+            if kind.suffix == ".parquet":
+                assert {spec.axes for spec in kind.arrays.values()} == {("n",)}
+            else:
+                assert kind.suffix == ".safetensors"
+                assert "str" not in dtypes
+            assert kind.ids == ("id" in kind.arrays)
+            assert not kind.ids or kind.arrays["id"] == ID

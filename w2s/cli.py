@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from w2s.commands import COMMANDS, MISTAKE, add_commands, tell
-from w2s.declare import Many, Plain, Stage
+from w2s.declare import Many, Plain, Stage, option, output_option
 from w2s.errors import ConfigError, W2SError, visible
 from w2s.tracks import STAGES
 
@@ -74,7 +74,7 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     for name, kind in stage.inputs.items():
         several = {"nargs": "+"} if isinstance(kind, Many) else {}
         command.add_argument(
-            _option(name), required=True, metavar="PATH", help=f"read: {_what(kind)}", **several
+            option(name), required=True, metavar="PATH", help=f"read: {_what(kind)}", **several
         )
     for name, output in stage.outputs.items():
         command.add_argument(
@@ -108,10 +108,6 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
         )
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def _what(kind: Any) -> str:
     if isinstance(kind, Plain):
         return kind.value
@@ -141,8 +137,3 @@ def _run(options: argparse.Namespace) -> None:
         settings,
         parse_as(JobRuntime, runtime),
     )
-
-
-def output_option(stage: Stage, name: str) -> str:
-    """Name of an output's option, e.g. for the documentation."""
-    return f"--to-{name.replace('_', '-')}" if name in stage.inputs else _option(name)

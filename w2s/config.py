@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from w2s.data.track import Dataset, holds_features
-from w2s.declare import Name, OutputFolder, Strict, nearest_of
+from w2s.declare import InputPath, Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
 from w2s.finetuning.track import FinetuningConfig
 from w2s.models.track import ExtractionConfig, Model, RuntimeConfig
@@ -58,6 +58,9 @@ class Config(Strict):
     )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
+    custom_rules: tuple[InputPath, ...] = Field(
+        (), description="Pages of rules of your own, read after all others (see CONTRIBUTING.md)."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

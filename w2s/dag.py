@@ -7,7 +7,9 @@ anew for every job.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,18 +27,19 @@ from w2s.data.sources import (
     tasks,
     wrench_datasets,
 )
+from w2s.declare import Plain, option, output_option
 from w2s.digest import code_digest
 from w2s.finetuning.track import finetuned_datasets
 from w2s.overlap.track import titles
 from w2s.selection.track import experiment_labels, experiment_titles
-from w2s.tracks import STAGES
+from w2s.tracks import FILES, JOBS, STAGES
 from w2s.weak_supervision.track import features_of, label_models_of, labeled_datasets, students_of
 
 __all__ = [
-    "beside_source", "dataset_source", "experiment_labels", "experiment_titles", "features_of",
-    "finetuned_datasets", "hub_datasets", "job_labels", "label_models_of", "labeled_datasets",
-    "model_files", "model_reference", "packages", "rows_file", "settings", "students_of",
-    "task_files", "tasks", "titles", "wrench_datasets",
+    "Job", "beside_source", "command", "dataset_source", "experiment_labels", "experiment_titles",
+    "features_of", "finetuned_datasets", "hub_datasets", "job_labels", "jobs", "label_models_of",
+    "labeled_datasets", "model_files", "model_reference", "packages", "roles", "rows_file",
+    "settings", "students_of", "task_files", "tasks", "titles", "wrench_datasets",
 ]  # fmt: skip
 
 
@@ -89,3 +92,55 @@ def job_labels(config: Config, *, dataset: str, weak: str, strong: str, seed: st
     if weak in label_models_of(config):
         return f"{folder}/label_models/{weak}/seed{seed}/weak_labels.parquet"
     return f"{folder}/{weak}--{strong}/seed{seed}/weak_labels.parquet"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the workflow.
+
+    Attributes:
+        rule: Its rule.
+        of: The wildcards of the rule.
+        files: What it writes.
+    """
+
+    rule: str
+    of: dict[str, str]
+    files: tuple[Path, ...]
+
+    @property
+    def stage(self) -> str:
+        """The stage that its rule runs."""
+        return "evaluate" if self.rule == "evaluate_finetuned" else self.rule
+
+
+def jobs(config: Config) -> Iterator[Job]:
+    """All jobs, but for downloads of packages and shards, whose files do not stay."""
+    for name in tasks(config):
+        yield Job("fetch_task", {"task": name}, (rows_file(config, name),))
+    for rule, wildcards in (job for of_track in JOBS for job in of_track(config)):
+        files = tuple(Path(config.results, file.format(**wildcards)) for file in FILES[rule])
+        yield Job(rule, wildcards, files)
+
+
+def roles(config: Config) -> dict[str, list[str]]:
+    """What may stand for a weak and a strong model in paths: label models and students too."""
+    return {
+        "weak": [*config.models, *label_models_of(config)],
+        "strong": [*config.models, *students_of(config)],
+    }
+
+
+def command(stage: str) -> str:
+    """The command of a stage's rule, with Snakemake's names in the place of values."""
+    row = STAGES[stage]
+    words = [f"w2s {stage}"]
+    for name, what in row.inputs.items():
+        place = "params" if what is Plain.MODEL else "input"
+        words.append(f"{option(name)} {{{place}.{name}:q}}")
+    words += [f"{output_option(row, name)} {{output.{name}:q}}" for name in row.outputs]
+    words.append("--settings {params.settings:q}")
+    if row.runtime:
+        names = ("device", "batch_tokens", "device_map")
+        words += [f"{option(name)} {{resources.{name}}}" for name in names]
+    return " ".join(words)

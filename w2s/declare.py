@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -250,6 +251,7 @@ class Stage:
             job goes on that was killed; None to work in memory.
         adds: Where a job's settings are looked up first, by the names of their fields: mappings and
             sections of the configuration. Then come its wildcards and the configuration.
+        pinned: Whether a hash or a commit says what its files hold, so that no code is compared.
         code_of: Stage whose code digest is among the settings, as its files do not stay to tell it.
     """
 
@@ -263,8 +265,41 @@ class Stage:
     work: bool = False
     adds: Adds = lambda config, job: []
     code_of: str = ""
+    pinned: bool = False
 
     @property
     def module(self) -> str:
         """Module of the function."""
         return self.function.partition(":")[0]
+
+
+Jobs = Iterator[tuple[str, dict[str, str]]]  # a rule and the wildcards of one of its jobs
+PAIR = "{dataset}/{weak}--{strong}/seed{seed}"  # folder of a pair's artifacts
+
+
+def each(*rules: str, **names: object) -> Jobs:
+    """Jobs of these rules for every combination of the names, the last fastest."""
+    lists = [value if isinstance(value, list | tuple) else [value] for value in names.values()]
+    for rule in rules:
+        for values in product(*lists):
+            yield rule, dict(zip(names, map(str, values), strict=True))
+
+
+def table_files(*names: str) -> tuple[str, ...]:
+    """Paths of tables, each beside the same for people."""
+    return tuple(f"tables/{name}.{end}" for name in names for end in ("parquet", "csv", "md"))
+
+
+def figure_files(folder: str, *names: str) -> tuple[str, ...]:
+    """Paths of figures."""
+    return tuple(f"figures/{folder}/{name}.{end}" for name in names for end in ("svg", "png"))
+
+
+def option(name: str) -> str:
+    """Name of an option of the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def output_option(stage: Stage, name: str) -> str:
+    """Name of an output's option, e.g. for the documentation."""
+    return f"--to-{name.replace('_', '-')}" if name in stage.inputs else option(name)

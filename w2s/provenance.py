@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import Config, parse_as
-from w2s.dag import settings
-from w2s.dag_jobs import Job, jobs
+from w2s.dag import Job, jobs, settings
 from w2s.data.sources import beside_weights, dataset_source, model_reference
 from w2s.declare import Plain, Strict
 from w2s.digest import code_digest
@@ -21,7 +20,6 @@ from w2s.files.hashes import sha256_of
 from w2s.tracks import STAGES
 
 FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the user's machine
-PINNED = frozenset({"fetch", "fetch_task"})  # a hash or a commit says what the content is, not code
 WRITTEN = frozenset({".parquet", ".safetensors", ".csv", ".md", ".svg", ".png"})
 BESIDE = frozenset({"logs", "benchmarks"})  # folders of Snakemake's
 SHARD = "activations/*/shard-*.safetensors"  # there until all of them are
@@ -137,7 +135,7 @@ def _why(config: Config, job: Job, told: Any, known: Container[str]) -> str:
     other = _other_setting(made.get("settings", {}), expected)
     if other:
         return other
-    if stage not in PINNED and made.get("code") != code_digest(stage):
+    if not STAGES[stage].pinned and made.get("code") != code_digest(stage):
         return "made by other code"
     return _other_input(config, job, made.get("inputs", {}), told.get("facts", {}), known)
 

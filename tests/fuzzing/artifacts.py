@@ -15,7 +15,7 @@ from fuzzing.case import Case
 from fuzzing.configurations import own
 from fuzzing.shared import Shared
 from w2s.config import parse
-from w2s.dag_jobs import jobs
+from w2s.dag import jobs
 from w2s.files import artifacts
 from w2s.files.artifacts import Artifact
 from w2s.files.formats import TEXTS, WRITERS

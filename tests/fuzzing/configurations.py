@@ -18,7 +18,7 @@ from fuzzing.shared import Shared
 from w2s import dag, dag_checks
 from w2s.cli import parser
 from w2s.commands import _read
-from w2s.dag_jobs import jobs
+from w2s.dag import jobs
 from w2s.errors import ConfigError, DataError
 from w2s.tracks import STAGES
 

@@ -8,19 +8,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from w2s.data.sources import packages, tasks
+from w2s.data.sources import hub_datasets, packages, tasks
 from w2s.declare import (
     DATASET,
     ID,
     NAME,
     Array,
     InputPath,
+    Jobs,
     Kind,
     Name,
     Plain,
     Sha256,
     Stage,
     Strict,
+    each,
 )
 from w2s.files.hashes import sha256_of
 
@@ -268,6 +270,7 @@ STAGES: dict[str, Stage] = {
         inputs={},
         outputs={"manifest": Plain.MANIFEST},
         adds=lambda config, job: [{"package": packages(config)[job["resource"]]}],
+        pinned=True,
     ),
     "examples": Stage(
         summary="read a dataset, drop repeated texts, and draw its balanced parts",
@@ -286,6 +289,7 @@ STAGES: dict[str, Stage] = {
         inputs={},
         outputs={"rows": TASK_ROWS},
         adds=lambda config, job: [tasks(config)[job["task"]]],
+        pinned=True,
     ),
     "task_examples": Stage(
         summary="make texts of a task's rows, and draw balanced parts",
@@ -305,3 +309,20 @@ STAGES: dict[str, Stage] = {
         outputs={"split": SPLIT},
     ),
 }
+
+FILES = {  # below `results`, by rule
+    "examples": ("{dataset}/examples.parquet",),
+    "task_examples": ("{dataset}/examples.parquet",),
+    "split": ("{dataset}/splits/seed{seed}.parquet",),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """Examples of every dataset, and halves of those that models or label models learn from."""
+    hub = hub_datasets(config)
+    yield from each("examples", dataset=[name for name in config.datasets if name not in hub])
+    yield from each("task_examples", dataset=hub)
+    labeled = config.weak_supervision.datasets if config.weak_supervision else ()
+    yield from each(
+        "split", dataset=[*config.datasets] if config.pairs else labeled, seed=config.seeds
+    )

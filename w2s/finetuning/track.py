@@ -13,13 +13,17 @@ from w2s.declare import (
     ROW,
     Array,
     ForPeople,
+    Jobs,
     Kind,
     Many,
     Plain,
     Share,
     Stage,
     Strict,
+    each,
+    figure_files,
     number,
+    table_files,
     unique,
     with_interval,
 )
@@ -250,3 +254,30 @@ STAGES: dict[str, Stage] = {
         adds=_titles,
     ),
 }
+
+TUNED = "{dataset}/finetuned/{weak}--{strong}/seed{seed}"
+FILES = {  # below `results`, by rule
+    "finetune_weak": tuple(
+        f"{{dataset}}/finetuned/{{weak}}/seed{{seed}}/{name}.parquet"
+        for name in ("weak_labels", "training")
+    ),
+    "finetune_strong": tuple(
+        f"{TUNED}/{name}"
+        for name in ("runs.parquet", "predictions.safetensors", "training.parquet")
+    ),
+    "evaluate_finetuned": (f"{TUNED}/metrics.parquet", f"{TUNED}/correct.safetensors"),
+    "finetuning_tables": table_files("finetuning", "finetuning_comparisons"),
+    "finetuning_figures": figure_files("finetuning", "accuracy", "learning"),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All pairs on their datasets, each weak model once."""
+    tuned = finetuned_datasets(config)
+    weak = list(dict.fromkeys(pair.weak for pair in config.pairs))
+    yield from each("finetune_weak", dataset=tuned, weak=weak, seed=config.seeds)
+    for pair in config.pairs:
+        names = {"weak": pair.weak, "strong": pair.strong}
+        rules = ("finetune_strong", "evaluate_finetuned")
+        yield from each(*rules, dataset=tuned, seed=config.seeds, **names)
+    yield from each("finetuning_tables", "finetuning_figures") if tuned else ()

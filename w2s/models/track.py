@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from w2s.data.track import EXAMPLES, PackageFile
-from w2s.declare import DATASET, ID, Array, InputPath, Kind, Many, Plain, Stage, Strict
+from w2s.data.track import EXAMPLES, PackageFile, holds_features
+from w2s.declare import DATASET, ID, Array, InputPath, Jobs, Kind, Many, Plain, Stage, Strict, each
 
 
 class ModelEstimate(Strict):
@@ -252,3 +252,20 @@ STAGES: dict[str, Stage] = {
         code_of="activations",
     ),
 }
+
+FILES = {  # below `results`, by rule
+    "tokenize": ("{dataset}/tokens/{model}.safetensors",),
+    "activations": ("{dataset}/activations/{model}.safetensors",),
+    "gather_activations": ("{dataset}/activations/{model}.safetensors",),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All texts by all models of pairs, and by the one that students of label models read."""
+    paired = sorted({name for pair in config.pairs for name in (pair.weak, pair.strong)})
+    rules = ("tokenize", "gather_activations" if config.extraction.shards > 1 else "activations")
+    yield from each(*rules, dataset=[*config.datasets], model=paired)
+    chosen = config.weak_supervision
+    for name in chosen.datasets if chosen else ():
+        if chosen.features not in (None, *paired) and not holds_features(config.datasets[name]):
+            yield from each(*rules, dataset=name, model=chosen.features)

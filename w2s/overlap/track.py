@@ -12,17 +12,22 @@ from w2s.declare import (
     DATASET,
     ID,
     INTERVAL,
+    PAIR,
     ROW,
     STATUS,
     Array,
     ForPeople,
+    Jobs,
     Kind,
     Many,
     Plain,
     Share,
     Stage,
     Strict,
+    each,
+    figure_files,
     number,
+    table_files,
     unique,
     with_interval,
 )
@@ -371,3 +376,24 @@ STAGES: dict[str, Stage] = {
         adds=lambda config, job: [{"title": title_of_pair(config, job), "titles": titles(config)}],
     ),
 }
+
+FILES = {  # below `results`, by rule
+    "weak_labels": (f"{PAIR}/weak_labels.parquet",),
+    "overlap": (f"{PAIR}/regions.parquet",),
+    "strong": (f"{PAIR}/runs.parquet", f"{PAIR}/predictions.safetensors"),
+    "evaluate": (f"{PAIR}/metrics.parquet", f"{PAIR}/correct.safetensors"),
+    "tables": table_files("main", "mixing", "regions", "comparisons"),
+    "figures": figure_files(
+        "{weak}--{strong}", "mixing", "controls", "contrasts", "curves", "by_region"
+    ),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All pairs on all datasets."""
+    rules = ("weak_labels", "overlap", "strong", "evaluate")
+    for pair in config.pairs:
+        names = {"weak": pair.weak, "strong": pair.strong}
+        yield from each(*rules, dataset=[*config.datasets], seed=config.seeds, **names)
+        yield from each("figures", **names)
+    yield from each("tables") if config.pairs else ()

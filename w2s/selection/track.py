@@ -13,6 +13,7 @@ from w2s.declare import (
     STATUS,
     Array,
     ForPeople,
+    Jobs,
     Kind,
     Many,
     Name,
@@ -20,7 +21,10 @@ from w2s.declare import (
     Share,
     Stage,
     Strict,
+    each,
+    figure_files,
     number,
+    table_files,
     unique,
     with_interval,
 )
@@ -407,3 +411,27 @@ STAGES: dict[str, Stage] = {
         adds=_drawn,
     ),
 }
+
+PLACE = "selection/{experiment}/{weak}--{strong}/seed{seed}"
+FILES = {  # below `results`, by rule
+    "corpora_labels": (f"{PLACE}/weak_labels.parquet",),
+    "select": tuple(
+        f"{PLACE}/{name}" for name in ("points.parquet", "paths.parquet", "predictions.safetensors")
+    ),
+    "selection_tables": table_files("selection", "selection_rounds", "selection_sources"),
+    "selection_figures": figure_files(
+        "{weak}--{strong}", "selection_accuracy", "selection_regret", "selection_pulls"
+    ),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All experiments with all pairs."""
+    experiments = config.selection.experiments
+    corpora = [name for name, chosen in experiments.items() if chosen.sources == "corpora"]
+    for pair in config.pairs if experiments else ():
+        names = {"seed": config.seeds, "weak": pair.weak, "strong": pair.strong}
+        yield from each("corpora_labels", experiment=corpora, **names)
+        yield from each("select", experiment=[*experiments], **names)
+        yield from each("selection_figures", weak=pair.weak, strong=pair.strong)
+    yield from each("selection_tables") if experiments and config.pairs else ()

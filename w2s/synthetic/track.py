@@ -7,7 +7,21 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from w2s.declare import Array, ForPeople, Kind, Many, Plain, Stage, Strict, number, unique
+from w2s.declare import (
+    Array,
+    ForPeople,
+    Jobs,
+    Kind,
+    Many,
+    Plain,
+    Stage,
+    Strict,
+    each,
+    figure_files,
+    number,
+    table_files,
+    unique,
+)
 
 Study = Literal["first", "overlap", "easy", "hard"]
 Region = Literal["easy", "hard", "overlap"]
@@ -370,3 +384,20 @@ STAGES: dict[str, Stage] = {
         },
     ),
 }
+
+FILES = {  # below `results`, by rule
+    "synthetic": ("synthetic/{study}.safetensors",),
+    "synthetic_detection": ("synthetic/detection.safetensors", "synthetic/thresholds.safetensors"),
+    "synthetic_controls": ("synthetic/purity.safetensors", "synthetic/expansion.safetensors"),
+    "synthetic_tables": table_files(
+        "synthetic", "anchors", "detection", "thresholds", "purity", "expansion"
+    ),
+    "synthetic_figures": figure_files("synthetic", "sweeps", "detection", "thresholds", "purity"),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All sweeps, and what is done once."""
+    if config.synthetic:
+        yield from each("synthetic", study=config.synthetic.studies)
+        yield from each(*list(FILES)[1:])

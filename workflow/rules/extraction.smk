@@ -15,18 +15,16 @@ rule tokenize:
         "<logs>/{dataset}/tokenize-{model}.log",
     benchmark:
         "<benchmarks>/{dataset}/tokenize-{model}.tsv"
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        model=lambda wildcards: dag.model_reference(CONFIG, wildcards.model),
-        settings=settings("tokenize"),
-        code=code("tokenize"),
+        **told("tokenize", model="model"),
     shell:
-        "w2s tokenize --examples {input.examples:q} --model {params.model:q} --tokens {output.tokens:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("tokenize")
 
 
 rule activations:
@@ -43,29 +41,15 @@ rule activations:
     conda:
         ENVIRONMENT
     resources:
-        # not in params: devices and batches change no number, so changing them reruns nothing
-        device=CONFIG.runtime.device,
-        batch_tokens=CONFIG.runtime.batch_tokens,
-        device_map=device_map,
-        gpu=1,
-        mem="8GB",
-        runtime=240,
+        **card("model", CONFIG.runtime.batch_tokens, memory=8, minutes=240),
     params:
-        model=lambda wildcards: dag.model_reference(CONFIG, wildcards.model),
-        settings=settings("activations"),
-        code=code("activations"),
+        **told("activations", model="model"),
     shell:
-        "w2s activations --tokens {input.tokens:q} --model {params.model:q}"
-        " --activations {output.activations:q} --settings {params.settings:q}"
-        " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
+        call("activations")
 
 
-rule activations_shard:
+use rule activations as activations_shard with:
     """A part of a dataset's tokens -> its vectors; `extraction.shards` says how many parts."""
-    input:
-        tokens=rules.tokenize.output.tokens,
-        model=lambda wildcards: MODEL_FILES[wildcards.model],
     output:
         activations=temp(
             "<results>/{dataset}/activations/{model}/shard-{scatteritem}.safetensors"
@@ -74,24 +58,6 @@ rule activations_shard:
         "<logs>/{dataset}/activations-{model}-{scatteritem}.log",
     benchmark:
         "<benchmarks>/{dataset}/activations-{model}-{scatteritem}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        device=CONFIG.runtime.device,
-        batch_tokens=CONFIG.runtime.batch_tokens,
-        device_map=device_map,
-        gpu=1,
-        mem="8GB",
-        runtime=240,
-    params:
-        model=lambda wildcards: dag.model_reference(CONFIG, wildcards.model),
-        settings=settings("activations"),
-        code=code("activations"),
-    shell:
-        "w2s activations --tokens {input.tokens:q} --model {params.model:q}"
-        " --activations {output.activations:q} --settings {params.settings:q}"
-        " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
 
 
 rule gather_activations:
@@ -105,19 +71,14 @@ rule gather_activations:
         activations="<results>/{dataset}/activations/{model}.safetensors",
     log:
         "<logs>/{dataset}/gather_activations-{model}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/gather_activations-{model}.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=60,
+        **needs(2, 60),
     params:
-        settings=settings("gather_activations"),
-        code=code("gather_activations"),
+        **told("gather_activations"),
     shell:
-        "w2s gather_activations --tokens {input.tokens:q} --shards {input.shards:q}"
-        " --activations {output.activations:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("gather_activations")
 
 
 # both make a dataset's activations: one job, or as many as there are shards

@@ -6,8 +6,14 @@ they learned, metrics, correct); then tables/finetuning*.{parquet,csv,md} and
 figures/finetuning/*.{svg,png}.
 """
 
+TUNED = dag.finetuned_datasets(CONFIG)
 TUNED_WEAK = "<results>/{dataset}/finetuned/{weak}/seed{seed}"
 TUNED_PAIR = "<results>/{dataset}/finetuned/{weak}--{strong}/seed{seed}"
+
+
+def every_tuned(pattern):
+    """The pattern for every pair and seed of the datasets that models are fine-tuned on, once."""
+    return list(dict.fromkeys(every_job(pattern, TUNED)))
 
 
 rule finetune_weak:
@@ -29,23 +35,11 @@ rule finetune_weak:
     conda:
         ENVIRONMENT
     resources:
-        device=CONFIG.runtime.device,
-        batch_tokens=CONFIG.runtime.training_tokens,
-        device_map=lambda wildcards: device_map_of(wildcards.weak),
-        gpu=1,
-        mem="16GB",
-        runtime=480,
+        **card("weak", CONFIG.runtime.training_tokens, memory=16, minutes=480),
     params:
-        model=lambda wildcards: dag.model_reference(CONFIG, wildcards.weak),
-        settings=settings("finetune_weak"),
-        code=code("finetune_weak"),
+        **told("finetune_weak", model="weak"),
     shell:
-        "w2s finetune_weak --examples {input.examples:q} --split {input.split:q}"
-        " --tokens {input.tokens:q} --model {params.model:q}"
-        " --weak-labels {output.weak_labels:q} --training {output.training:q}"
-        " --settings {params.settings:q} --device {resources.device}"
-        " --batch-tokens {resources.batch_tokens} --device-map {resources.device_map}"
-        " 2>&1 | tee {log:q}"
+        call("finetune_weak")
 
 
 rule finetune_strong:
@@ -67,22 +61,11 @@ rule finetune_strong:
     conda:
         ENVIRONMENT
     resources:
-        device=CONFIG.runtime.device,
-        batch_tokens=CONFIG.runtime.training_tokens,
-        device_map=lambda wildcards: device_map_of(wildcards.strong),
-        gpu=1,
-        mem="16GB",
-        runtime=1440,
+        **card("strong", CONFIG.runtime.training_tokens, memory=16, minutes=1440),
     params:
-        model=lambda wildcards: dag.model_reference(CONFIG, wildcards.strong),
-        settings=settings("finetune_strong"),
-        code=code("finetune_strong"),
+        **told("finetune_strong", model="strong"),
     shell:
-        "w2s finetune_strong --weak-labels {input.weak_labels:q} --tokens {input.tokens:q}"
-        " --model {params.model:q} --runs {output.runs:q} --predictions {output.predictions:q}"
-        " --training {output.training:q} --settings {params.settings:q}"
-        " --device {resources.device} --batch-tokens {resources.batch_tokens}"
-        " --device-map {resources.device_map} 2>&1 | tee {log:q}"
+        call("finetune_strong")
 
 
 use rule evaluate as evaluate_finetuned with:
@@ -97,8 +80,8 @@ use rule evaluate as evaluate_finetuned with:
         correct=f"{TUNED_PAIR}/correct.safetensors",
     log:
         "<logs>/{dataset}/finetuned/{weak}--{strong}-evaluate-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/finetuned/{weak}--{strong}-evaluate-seed{seed}.tsv"
+    group:
+        "tuned"  # not of `seeds`: jobs outside of that group come between
 
 
 rule finetuning_tables:
@@ -109,29 +92,19 @@ rule finetuning_tables:
         probe_metrics=every_tuned(rules.evaluate.output.metrics),
         probe_correct=every_tuned(rules.evaluate.output.correct),
     output:
-        finetuning=f"{TABLES}/finetuning.parquet",
-        finetuning_csv=table("finetuning"),
-        finetuning_md=f"{TABLES}/finetuning.md",
-        comparisons=f"{TABLES}/finetuning_comparisons.parquet",
-        comparisons_csv=table("finetuning_comparisons"),
-        comparisons_md=f"{TABLES}/finetuning_comparisons.md",
+        **tables(finetuning="finetuning", comparisons="finetuning_comparisons"),
     log:
         "<logs>/finetuning_tables.log",
-    benchmark:
-        "<benchmarks>/finetuning_tables.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=30,
+        **needs(8, 30),
     params:
-        settings=settings("finetuning_tables"),
-        code=code("finetuning_tables"),
+        **told("finetuning_tables"),
     shell:
-        "w2s finetuning_tables --metrics {input.metrics:q} --correct {input.correct:q}"
-        " --probe-metrics {input.probe_metrics:q} --probe-correct {input.probe_correct:q}"
-        " --finetuning {output.finetuning:q} --comparisons {output.comparisons:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("finetuning_tables")
 
 
 rule finetuning_figures:
@@ -141,24 +114,16 @@ rule finetuning_figures:
         training=every_tuned(rules.finetune_weak.output.training)
         + every_tuned(rules.finetune_strong.output.training),
     output:
-        accuracy=track_figure("finetuning", "accuracy"),
-        learning=track_figure("finetuning", "learning"),
-        png=expand(
-            "<results>/figures/finetuning/{name}.png", name=["accuracy", "learning"]
-        ),
+        **figures("accuracy", "learning", folder="finetuning"),
     log:
         "<logs>/finetuning_figures.log",
-    benchmark:
-        "<benchmarks>/finetuning_figures.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("finetuning_figures"),
-        code=code("finetuning_figures"),
+        **told("finetuning_figures"),
     shell:
-        "w2s finetuning_figures --finetuning {input.finetuning:q} --training {input.training:q}"
-        " --accuracy {output.accuracy:q} --learning {output.learning:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("finetuning_figures")

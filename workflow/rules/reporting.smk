@@ -11,34 +11,19 @@ rule tables:
         metrics=every_job(rules.evaluate.output.metrics),
         correct=every_job(rules.evaluate.output.correct),
     output:
-        main=f"{TABLES}/main.parquet",
-        main_csv=table("main"),
-        main_md=f"{TABLES}/main.md",
-        mixing=f"{TABLES}/mixing.parquet",
-        mixing_csv=table("mixing"),
-        mixing_md=f"{TABLES}/mixing.md",
-        regions=f"{TABLES}/regions.parquet",
-        regions_csv=table("regions"),
-        regions_md=f"{TABLES}/regions.md",
-        comparisons=f"{TABLES}/comparisons.parquet",
-        comparisons_csv=table("comparisons"),
-        comparisons_md=f"{TABLES}/comparisons.md",
+        **tables("main", "mixing", "regions", "comparisons"),
     log:
         "<logs>/tables.log",
-    benchmark:
-        "<benchmarks>/tables.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=30,
+        **needs(8, 30),
     params:
-        settings=settings("tables"),
-        code=code("tables"),
+        **told("tables"),
     shell:
-        "w2s tables --metrics {input.metrics:q} --correct {input.correct:q}"
-        " --main {output.main:q} --mixing {output.mixing:q} --regions {output.regions:q}"
-        " --comparisons {output.comparisons:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("tables")
 
 
 rule figures:
@@ -56,31 +41,16 @@ rule figures:
             seed=CONFIG.seeds[0],
         ),
     output:
-        mixing=figure("mixing"),
-        controls=figure("controls"),
-        contrasts=figure("contrasts"),
-        curves=figure("curves"),
-        by_region=figure("by_region"),
-        png=expand(
-            f"{FIGURES}/{{name}}.png",
-            name=["mixing", "controls", "contrasts", "curves", "by_region"],
-            allow_missing=True,
-        ),
+        **figures("mixing", "controls", "contrasts", "curves", "by_region"),
     log:
         "<logs>/figures-{weak}--{strong}.log",
-    benchmark:
-        "<benchmarks>/figures-{weak}--{strong}.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("figures"),
-        code=code("figures"),
+        **told("figures"),
     shell:
-        "w2s figures --main {input.main:q} --mixing-table {input.mixing_table:q}"
-        " --region-table {input.region_table:q} --comparisons {input.comparisons:q}"
-        " --regions {input.regions:q} --mixing {output.mixing:q} --controls {output.controls:q}"
-        " --contrasts {output.contrasts:q} --curves {output.curves:q}"
-        " --by-region {output.by_region:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("figures")

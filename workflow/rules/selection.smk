@@ -5,7 +5,32 @@ selection/EXPERIMENT/WEAK--STRONG/seed*/ the artifacts points, paths and predict
 tables/selection*.{parquet,csv,md} and figures/WEAK--STRONG/selection_*.{svg,png}.
 """
 
+EXPERIMENTS = CONFIG.selection.experiments
 SELECTION = "<results>/selection/{experiment}/{weak}--{strong}/seed{seed}"
+
+
+wildcard_constraints:
+    experiment=names(EXPERIMENTS),
+
+
+def of_datasets(pattern):
+    """The function that gives a job a file of each of its experiment's datasets."""
+    return lambda wildcards: expand(
+        pattern_of(pattern),
+        dataset=EXPERIMENTS[wildcards.experiment].datasets,
+        **wildcards,
+    )
+
+
+def every_selection(pattern):
+    """The pattern for every experiment, pair and seed, experiments slowest."""
+    pairs = [dict(weak=pair.weak, strong=pair.strong) for pair in CONFIG.pairs]
+    return [
+        path
+        for experiment in EXPERIMENTS
+        for pair in pairs
+        for path in every(pattern, experiment=experiment, **pair, seed=CONFIG.seeds)
+    ]
 
 
 rule corpora_labels:
@@ -18,24 +43,20 @@ rule corpora_labels:
         weak_labels=f"{SELECTION}/weak_labels.parquet",
     log:
         "<logs>/selection/{experiment}/{weak}--{strong}/corpora_labels-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/selection/{experiment}/{weak}--{strong}/corpora_labels-seed{seed}.tsv"
     wildcard_constraints:
         experiment=names(
             name for name, chosen in EXPERIMENTS.items() if chosen.sources == "corpora"
         ),
+    group:
+        "selection"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=30,
+        **needs(8, 30),
     params:
-        settings=settings("corpora_labels"),
-        code=code("corpora_labels"),
+        **told("corpora_labels"),
     shell:
-        "w2s corpora_labels --examples {input.examples:q} --split {input.split:q}"
-        " --activations {input.activations:q} --weak-labels {output.weak_labels:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("corpora_labels")
 
 
 rule select:
@@ -52,19 +73,16 @@ rule select:
         "<logs>/selection/{experiment}/{weak}--{strong}/select-seed{seed}.log",
     benchmark:
         "<benchmarks>/selection/{experiment}/{weak}--{strong}/select-seed{seed}.tsv"
+    group:
+        "selection"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=60,
+        **needs(8, 60),
     params:
-        settings=settings("select"),
-        code=code("select"),
+        **told("select"),
     shell:
-        "w2s select --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
-        " --examples {input.examples:q}"
-        " --points {output.points:q} --paths {output.paths:q} --predictions {output.predictions:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("select")
 
 
 rule selection_tables:
@@ -73,31 +91,23 @@ rule selection_tables:
         paths=every_selection(rules.select.output.paths),
         predictions=every_selection(rules.select.output.predictions),
     output:
-        selection=f"{TABLES}/selection.parquet",
-        selection_csv=table("selection"),
-        selection_md=f"{TABLES}/selection.md",
-        rounds=f"{TABLES}/selection_rounds.parquet",
-        rounds_csv=table("selection_rounds"),
-        rounds_md=f"{TABLES}/selection_rounds.md",
-        sources=f"{TABLES}/selection_sources.parquet",
-        sources_csv=table("selection_sources"),
-        sources_md=f"{TABLES}/selection_sources.md",
+        **tables(
+            selection="selection",
+            rounds="selection_rounds",
+            sources="selection_sources",
+        ),
     log:
         "<logs>/selection_tables.log",
-    benchmark:
-        "<benchmarks>/selection_tables.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=30,
+        **needs(8, 30),
     params:
-        settings=settings("selection_tables"),
-        code=code("selection_tables"),
+        **told("selection_tables"),
     shell:
-        "w2s selection_tables --paths {input.paths:q} --predictions {input.predictions:q}"
-        " --selection {output.selection:q} --rounds {output.rounds:q} --sources {output.sources:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("selection_tables")
 
 
 rule selection_figures:
@@ -106,27 +116,20 @@ rule selection_figures:
         rounds=rules.selection_tables.output.rounds,
         sources=rules.selection_tables.output.sources,
     output:
-        accuracy=figure("selection_accuracy"),
-        regret=figure("selection_regret"),
-        pulls=figure("selection_pulls"),
-        png=expand(
-            f"{FIGURES}/selection_{{name}}.png",
-            name=["accuracy", "regret", "pulls"],
-            allow_missing=True,
+        **figures(
+            accuracy="selection_accuracy",
+            regret="selection_regret",
+            pulls="selection_pulls",
         ),
     log:
         "<logs>/selection_figures-{weak}--{strong}.log",
-    benchmark:
-        "<benchmarks>/selection_figures-{weak}--{strong}.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("selection_figures"),
-        code=code("selection_figures"),
+        **told("selection_figures"),
     shell:
-        "w2s selection_figures --rounds {input.rounds:q} --sources {input.sources:q}"
-        " --accuracy {output.accuracy:q} --regret {output.regret:q} --pulls {output.pulls:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("selection_figures")

@@ -15,22 +15,18 @@ rule weak_labels:
         weak_labels="<results>/{dataset}/{weak}--{strong}/seed{seed}/weak_labels.parquet",
     log:
         "<logs>/{dataset}/{weak}--{strong}/weak_labels-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/{weak}--{strong}/weak_labels-seed{seed}.tsv"
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("weak_labels"),
-        code=code("weak_labels"),
+        **told("weak_labels"),
     shell:
-        "w2s weak_labels --examples {input.examples:q} --split {input.split:q}"
-        " --activations {input.activations:q} --weak-labels {output.weak_labels:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("weak_labels")
 
 
 rule overlap:
@@ -42,21 +38,18 @@ rule overlap:
         regions="<results>/{dataset}/{weak}--{strong}/seed{seed}/regions.parquet",
     log:
         "<logs>/{dataset}/{weak}--{strong}/overlap-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/{weak}--{strong}/overlap-seed{seed}.tsv"
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("overlap"),
-        code=code("overlap"),
+        **told("overlap"),
     shell:
-        "w2s overlap --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
-        " --regions {output.regions:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("overlap")
 
 
 rule strong:
@@ -75,20 +68,16 @@ rule strong:
         "<benchmarks>/{dataset}/{weak}--{strong}/strong-seed{seed}.tsv"
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=60,
+        **needs(8, 60),
     params:
-        settings=settings("strong"),
-        code=code("strong"),
+        **told("strong"),
     shell:
-        "w2s strong --weak-labels {input.weak_labels:q} --regions {input.regions:q}"
-        " --weak-activations {input.weak_activations:q}"
-        " --strong-activations {input.strong_activations:q}"
-        " --runs {output.runs:q} --predictions {output.predictions:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("strong")
 
 
 rule evaluate:
@@ -104,18 +93,13 @@ rule evaluate:
         correct="<results>/{dataset}/{weak}--{strong}/seed{seed}/correct.safetensors",
     log:
         "<logs>/{dataset}/{weak}--{strong}/evaluate-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/{weak}--{strong}/evaluate-seed{seed}.tsv"
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("evaluate"),
-        code=code("evaluate"),
+        **told("evaluate"),
     shell:
-        "w2s evaluate --examples {input.examples:q} --weak-labels {input.weak_labels:q}"
-        " --regions {input.regions:q} --runs {input.runs:q} --predictions {input.predictions:q}"
-        " --metrics {output.metrics:q} --correct {output.correct:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("evaluate")

@@ -6,7 +6,22 @@ artifacts of a pair of models; then tables/{lf_analysis,weak_supervision*,publis
 and figures/weak_supervision/*.{svg,png}.
 """
 
-WS_FIGURES = "<results>/figures/weak_supervision"
+LABELED = dag.labeled_datasets(CONFIG)
+WRENCH = dag.wrench_datasets(CONFIG)
+STUDENTS = dict(
+    weak=names(dag.label_models_of(CONFIG)), strong=names(dag.students_of(CONFIG))
+)
+
+
+def every_student(pattern):
+    """The pattern for every dataset, label model, student and seed, seeds fastest."""
+    return every(
+        pattern,
+        dataset=LABELED,
+        weak=dag.label_models_of(CONFIG),
+        strong=dag.students_of(CONFIG),
+        seed=CONFIG.seeds,
+    )
 
 
 rule label_matrix:
@@ -17,21 +32,18 @@ rule label_matrix:
         label_matrix="<results>/{dataset}/label_matrix.safetensors",
     log:
         "<logs>/{dataset}/label_matrix.log",
-    benchmark:
-        "<benchmarks>/{dataset}/label_matrix.tsv"
     wildcard_constraints:
         dataset=names(name for name in CONFIG.datasets if name not in WRENCH),
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("label_matrix"),
-        code=code("label_matrix"),
+        **told("label_matrix"),
     shell:
-        "w2s label_matrix --examples {input.examples:q} --label-matrix {output.label_matrix:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("label_matrix")
 
 
 rule wrench_votes:
@@ -44,21 +56,18 @@ rule wrench_votes:
         label_matrix="<results>/{dataset}/label_matrix.safetensors",
     log:
         "<logs>/{dataset}/wrench_votes.log",
-    benchmark:
-        "<benchmarks>/{dataset}/wrench_votes.tsv"
     wildcard_constraints:
         dataset=names(WRENCH),
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("wrench_votes"),
-        code=code("wrench_votes"),
+        **told("wrench_votes"),
     shell:
-        "w2s wrench_votes --examples {input.examples:q} --source {input.source:q}"
-        " --label-matrix {output.label_matrix:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("wrench_votes")
 
 
 rule wrench_features:
@@ -71,21 +80,20 @@ rule wrench_features:
         activations="<results>/{dataset}/activations/features.safetensors",
     log:
         "<logs>/{dataset}/wrench_features.log",
-    benchmark:
-        "<benchmarks>/{dataset}/wrench_features.tsv"
     wildcard_constraints:
-        dataset=names(OWN),
+        dataset=names(
+            name for name in WRENCH if dag.features_of(CONFIG, name) == "features"
+        ),
+    group:
+        "data"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("wrench_features"),
-        code=code("wrench_features"),
+        **told("wrench_features"),
     shell:
-        "w2s wrench_features --examples {input.examples:q} --source {input.source:q}"
-        " --activations {output.activations:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("wrench_features")
 
 
 rule label_model:
@@ -98,22 +106,18 @@ rule label_model:
         weak_labels="<results>/{dataset}/label_models/{weak}/seed{seed}/weak_labels.parquet",
     log:
         "<logs>/{dataset}/label_models/{weak}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/label_models/{weak}-seed{seed}.tsv"
     wildcard_constraints:
-        weak=names(dag.label_models_of(CONFIG)),
+        weak=STUDENTS["weak"],
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="4GB",
-        runtime=30,
+        **needs(4, 30),
     params:
-        settings=settings("label_model"),
-        code=code("label_model"),
+        **told("label_model"),
     shell:
-        "w2s label_model --examples {input.examples:q} --split {input.split:q}"
-        " --label-matrix {input.label_matrix:q} --weak-labels {output.weak_labels:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("label_model")
 
 
 rule student:
@@ -133,62 +137,45 @@ rule student:
     benchmark:
         "<benchmarks>/{dataset}/{weak}--{strong}/student-seed{seed}.tsv"
     wildcard_constraints:
-        weak=names(dag.label_models_of(CONFIG)),
-        strong=names(dag.students_of(CONFIG)),
+        **STUDENTS,
+    group:
+        "seeds"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=60,
+        **needs(8, 60),
     params:
-        settings=settings("student"),
-        code=code("student"),
+        **told("student"),
     shell:
-        "w2s student --weak-labels {input.weak_labels:q} --activations {input.activations:q}"
-        " --regions {output.regions:q} --runs {output.runs:q} --predictions {output.predictions:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("student")
 
 
 rule weak_supervision_tables:
     """Label matrices and metrics of all students -> the tables of weak supervision."""
     input:
-        examples=expand(pattern_of(rules.examples.output.examples), dataset=LABELED),
-        label_matrix=expand(
-            pattern_of(rules.label_matrix.output.label_matrix), dataset=LABELED
-        ),
+        examples=every(rules.examples.output.examples, dataset=LABELED),
+        label_matrix=every(rules.label_matrix.output.label_matrix, dataset=LABELED),
         metrics=every_student(rules.evaluate.output.metrics),
         correct=every_student(rules.evaluate.output.correct),
     output:
-        lf_analysis=f"{TABLES}/lf_analysis.parquet",
-        lf_analysis_csv=table("lf_analysis"),
-        lf_analysis_md=f"{TABLES}/lf_analysis.md",
-        weak_supervision=f"{TABLES}/weak_supervision.parquet",
-        weak_supervision_csv=table("weak_supervision"),
-        weak_supervision_md=f"{TABLES}/weak_supervision.md",
-        comparisons=f"{TABLES}/weak_supervision_comparisons.parquet",
-        comparisons_csv=table("weak_supervision_comparisons"),
-        comparisons_md=f"{TABLES}/weak_supervision_comparisons.md",
-        published=f"{TABLES}/published.parquet",
-        published_csv=table("published"),
-        published_md=f"{TABLES}/published.md",
+        **tables(
+            lf_analysis="lf_analysis",
+            weak_supervision="weak_supervision",
+            comparisons="weak_supervision_comparisons",
+            published="published",
+        ),
     log:
         "<logs>/weak_supervision_tables.log",
-    benchmark:
-        "<benchmarks>/weak_supervision_tables.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="8GB",
-        runtime=30,
+        **needs(8, 30),
     params:
-        settings=settings("weak_supervision_tables"),
-        code=code("weak_supervision_tables"),
+        **told("weak_supervision_tables"),
     shell:
-        "w2s weak_supervision_tables --examples {input.examples:q}"
-        " --label-matrix {input.label_matrix:q} --metrics {input.metrics:q} --correct {input.correct:q}"
-        " --lf-analysis {output.lf_analysis:q} --weak-supervision {output.weak_supervision:q}"
-        " --comparisons {output.comparisons:q} --published {output.published:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("weak_supervision_tables")
 
 
 rule weak_supervision_figures:
@@ -198,24 +185,16 @@ rule weak_supervision_figures:
         weak_supervision=rules.weak_supervision_tables.output.weak_supervision,
         comparisons=rules.weak_supervision_tables.output.comparisons,
     output:
-        lfs=track_figure("weak_supervision", "lfs"),
-        mixes=track_figure("weak_supervision", "mixes"),
-        contrasts=track_figure("weak_supervision", "contrasts"),
-        png=expand(f"{WS_FIGURES}/{{name}}.png", name=["lfs", "mixes", "contrasts"]),
+        **figures("lfs", "mixes", "contrasts", folder="weak_supervision"),
     log:
         "<logs>/weak_supervision_figures.log",
-    benchmark:
-        "<benchmarks>/weak_supervision_figures.tsv"
+    group:
+        "report"
     conda:
         ENVIRONMENT
     resources:
-        mem="2GB",
-        runtime=10,
+        **needs(2, 10),
     params:
-        settings=settings("weak_supervision_figures"),
-        code=code("weak_supervision_figures"),
+        **told("weak_supervision_figures"),
     shell:
-        "w2s weak_supervision_figures --lf-analysis {input.lf_analysis:q}"
-        " --weak-supervision {input.weak_supervision:q} --comparisons {input.comparisons:q}"
-        " --lfs {output.lfs:q} --mixes {output.mixes:q} --contrasts {output.contrasts:q}"
-        " --settings {params.settings:q} 2>&1 | tee {log:q}"
+        call("weak_supervision_figures")
