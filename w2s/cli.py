@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from w2s import tracks
 from w2s.commands import COMMANDS, MISTAKE, add_commands, tell
 from w2s.declare import Many, Plain, Stage, option, output_option
 from w2s.errors import ConfigError, W2SError, visible
@@ -17,9 +18,17 @@ from w2s.tracks import STAGES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 2 after a mistake told in one line."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _check_unicode(sys.argv[1:] if arguments is None else arguments)
+        _check_unicode(words)
+        while words[:1] == ["--track"] and len(words) > 1:  # its stages are commands too
+            tracks.add(words[1])
+            del words[:2]
+    except W2SError as error:
+        tell("--track", *error.lines)
+        return MISTAKE
+    options = parser().parse_args(words)
+    try:
         if options.command in COMMANDS:
             return COMMANDS[options.command](options)
         _run(options)
@@ -56,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
         prog="w2s",
         description="Weak-to-strong generalization through the data-centric lens: the stages of "
         "the workflow, one command each. Run the workflow itself with snakemake.",
+    )
+    top.add_argument(
+        "--track", metavar="PATH", help="first of all: a Python file with stages of your own"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, stage in STAGES.items():

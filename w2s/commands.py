@@ -174,6 +174,7 @@ def _read(path: str) -> Any:
     """
     import yaml
 
+    from w2s import tracks
     from w2s.config import parse
 
     try:
@@ -183,7 +184,10 @@ def _read(path: str) -> Any:
         raise ConfigError(f"{path}: cannot be read ({reason})") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: found {type(data).__name__}, expected settings by name")
-    return parse(data)
+    config = parse(data)
+    for track in config.custom_tracks:
+        tracks.add(track)
+    return config
 
 
 COMMANDS: dict[str, Command] = {

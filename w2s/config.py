@@ -58,6 +58,9 @@ class Config(Strict):
     )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
+    custom_tracks: tuple[InputPath, ...] = Field(
+        (), description="Python files with stages of your own (see CONTRIBUTING.md)."
+    )
     custom_rules: tuple[InputPath, ...] = Field(
         (), description="Pages of rules of your own, read after all others (see CONTRIBUTING.md)."
     )

@@ -7,6 +7,8 @@ anew for every job.
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ from w2s.digest import code_digest
 from w2s.finetuning.track import finetuned_datasets
 from w2s.overlap.track import titles
 from w2s.selection.track import experiment_labels, experiment_titles
-from w2s.tracks import FILES, JOBS, STAGES
+from w2s.tracks import FILES, JOBS, OWN, STAGES
 from w2s.weak_supervision.track import features_of, label_models_of, labeled_datasets, students_of
 
 __all__ = [
@@ -134,7 +136,12 @@ def roles(config: Config) -> dict[str, list[str]]:
 def command(stage: str) -> str:
     """The command of a stage's rule, with Snakemake's names in the place of values."""
     row = STAGES[stage]
-    words = [f"w2s {stage}"]
+    own = OWN.get(row.module)
+    words = [
+        f"w2s {stage}"
+        if own is None
+        else f"w2s --track {shlex.quote(os.path.relpath(own))} {stage}"
+    ]
     for name, what in row.inputs.items():
         place = "params" if what is Plain.MODEL else "input"
         words.append(f"{option(name)} {{{place}.{name}:q}}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.declare import FORMAT
-from w2s.tracks import STAGES
+from w2s.tracks import OWN, STAGES
 
 PACKAGE = Path(__file__).parent
 LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
@@ -166,6 +166,8 @@ def _named(module: str, name: str) -> frozenset[Definition]:
 
 def _path(module: str) -> Path | None:
     """Source file of a module of the project; None for anything else."""
+    if module in OWN:
+        return OWN[module]
     package, *parts = module.split(".")
     if package != PACKAGE.name:
         return None

@@ -13,13 +13,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, dag_checks, digest, estimate, provenance
-from w2s.tracks import STAGES
+from w2s import dag, dag_checks, digest, estimate, provenance, tracks
 
 from w2s.errors import W2SError
 
 try:
     CONFIG = w2s.config.parse(config)
+    for track in CONFIG.custom_tracks:
+        tracks.add(track)
     PACKAGES = dag.packages(CONFIG)
     TASKS = dag.tasks(CONFIG)
     MODEL_FILES = {
@@ -76,7 +77,7 @@ def told(stage, model=""):
     found = dict(settings=lambda wildcards: dag.settings(CONFIG, stage, **wildcards))
     if model:
         found["model"] = lambda wildcards: dag.model_reference(CONFIG, wildcards[model])
-    if not STAGES[stage].pinned:
+    if not tracks.STAGES[stage].pinned:
         found["code"] = digest.code_digest(stage)
     return found
 
@@ -233,6 +234,12 @@ def reported(path, pairs=None, **labels):
     return report(path, **labels) if there or not REPORTING else path
 
 
+def captioned(name):
+    """The caption of a table or figure of the report, if there is one; a user's own may lack it."""
+    page = Path(workflow.basedir) / "report" / f"{name}.rst"
+    return dict(caption=f"../report/{name}.rst") if page.is_file() else {}
+
+
 def tables(*same, **named):
     """Tables as outputs of a rule, by name and file: Parquet, CSV for the report, Markdown."""
     found = {}
@@ -240,7 +247,7 @@ def tables(*same, **named):
         found[output] = f"<results>/tables/{name}.parquet"
         found[f"{output}_csv"] = reported(
             f"<results>/tables/{name}.csv",
-            caption=f"../report/table_{name}.rst",
+            **captioned(f"table_{name}"),
             category="Tables",
             labels={"table": name},
         )
@@ -267,7 +274,7 @@ def figures(*same, folder="{weak}--{strong}", **named):
         found[output] = reported(
             f"<results>/figures/{folder}/{name}.svg",
             pairs=pairs if of_pairs else None,
-            caption=f"../report/{name if of_pairs else f'{folder}_{name}'}.rst",
+            **captioned(name if of_pairs else f"{folder}_{name}"),
             category="Figures",
             labels={"figure": name if of_pairs else f"{folder} {name}", **pair},
         )

@@ -1,0 +1,119 @@
+"""A track of a user's own: one Python file and one page of rules, outside of the repository."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from project import make_project, planned, snakemake
+
+from w2s import tracks
+from w2s.errors import ConfigError
+
+TRACK = '''
+"""How often the first student beats its weak model."""
+
+import numpy as np
+
+from w2s.declare import Array, ForPeople, Kind, Many, Stage, Strict, number
+from w2s.results.track import METRICS
+from w2s.files.artifacts import Artifact
+
+WINS_TABLE = Kind("wins_table", "Wins of w2s.", {"dataset": Array("str", "the dataset"),
+                  "wins": number("share of seeds")}, ids=False)
+BONUS = 0.0
+
+
+class WinsSettings(Strict):
+    """Nothing to choose."""
+
+
+def wins(metrics, *, settings):
+    """Share of seeds in which w2s is better than the floor, by dataset."""
+    names = sorted({item.facts["dataset"] for item in metrics})
+    won = {name: [] for name in names}
+    for item in metrics:
+        frame = item.frame[(item.frame.metric == "accuracy") & (item.frame.group == "overall")]
+        won[item.facts["dataset"]].append(better(frame))
+    arrays = {"dataset": np.array(names, dtype=object),
+              "wins": np.array([np.mean(won[name]) + BONUS for name in names])}
+    return {"wins": Artifact("wins_table", arrays, {})}
+
+
+def mean(frame, control):
+    return frame.value[frame.control == control].mean()
+
+
+def better(frame):
+    return float(mean(frame, "w2s") > mean(frame, "floor"))
+
+
+STAGES = {
+    "wins": Stage(
+        summary="count how often w2s is better than the floor", per="experiment",
+        function="toytrack:wins", settings=WinsSettings,
+        inputs={"metrics": Many(METRICS)}, outputs={"wins": ForPeople(WINS_TABLE)},
+    )
+}
+FILES = {"wins": ("tables/wins.parquet", "tables/wins.csv", "tables/wins.md")}
+
+
+def jobs(config):
+    yield "wins", {}
+'''
+PAGE = '''
+rule wins:
+    """Metrics of all jobs -> how often w2s wins."""
+    input:
+        metrics=every_job(rules.evaluate.output.metrics),
+    output:
+        **tables("wins"),
+    log:
+        "<logs>/wins.log",
+    resources:
+        **needs(1, 5),
+    params:
+        **told("wins"),
+    shell:
+        call("wins")
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("own track")
+def test_a_track_in_a_file_and_a_page_runs_through_the_dag_into_the_report(tmp_path):
+    own = {"custom_tracks": ["toytrack.py"], "custom_rules": ["toy.smk"]}
+    folder = make_project(tmp_path / "p", seeds=(0,), **own)
+    (folder / "toytrack.py").write_text(TRACK, encoding="utf-8")
+    (folder / "toy.smk").write_text(PAGE, encoding="utf-8")
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (folder / "results/tables/wins.csv").read_text(encoding="utf-8").split()
+    assert table[0] == "dataset,wins"
+    assert re.fullmatch(r"flat,(0|1|NaN)", table[1])
+    assert re.fullmatch(r"plain,(0|1)", table[2])
+    assert planned(folder) == {}
+    edited = TRACK.replace("BONUS = 0.0", "BONUS = 1.0")
+    (folder / "toytrack.py").write_text(edited, encoding="utf-8")
+    assert planned(folder) == {"wins": 1}
+    done = snakemake(folder, "--report", "report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "wins.csv" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
+    cases = {
+        "lacks": (None, "found no Python file, expected a track"),
+        "empty": ("", "found AttributeError: .* has no attribute 'STAGES', expected a track"),
+        "broken": ("def f(", "found SyntaxError: .*, expected a track"),
+        "json": ("", "found a file named json, expected a name no module has"),
+        "twice": ("from w2s.tracks import STAGES\nFILES = {}", "found stage .*, expected one that"),
+    }
+    known = dict(tracks.STAGES)
+    for name, (text, message) in cases.items():
+        path = tmp_path / f"{name}.py"
+        if text is not None:
+            path.write_text(text, encoding="utf-8")
+        with subtests.test(name=name), pytest.raises(ConfigError, match=message):
+            tracks.add(path)
+    assert known == tracks.STAGES
