@@ -4,8 +4,6 @@ As a program: reads one task a line from standard input and runs each in a fork 
 needs no second import of the libraries. `Victims` starts it.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -13,65 +11,43 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
 
 # what Python tells its audit hooks before it does it; the first argument is a path
-CHANGES = {
-    *("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate"),
-    *("os.link", "os.symlink"),
-}
+CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate"}
+CHANGES |= {"os.link", "os.symlink"}
 
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended.
+    """How a process ended."""
 
-    Attributes:
-        code: Its exit code; minus the signal if it was killed.
-        points: How many points of writing it came to; 0 if it was killed.
-        said: Its standard error.
-    """
-
-    code: int
-    points: int
-    said: str
+    code: int  # minus the signal if it was killed
+    points: int  # of writing that it came to; 0 if it was killed
+    said: str  # its standard error
 
 
 class Victims:
     """Runs `w2s` commands that die where they are told to; a context manager."""
 
-    def __init__(self, folder: Path, modules: Sequence[str]) -> None:
-        """Start.
-
-        Args:
-            folder: For the standard error of each command.
-            modules: What to import once, before the first command.
-        """
+    def __init__(self, folder, modules):
+        """Start, with a folder for standard error, and what is to be imported once."""
         self._said = folder / "said"
         command = [sys.executable, __file__, str(self._said), *modules]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._server = subprocess.Popen(command, text=True, **pipes)
 
-    def __enter__(self) -> Victims:
+    def __enter__(self):
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, kind, error, trace):
         for stream in (self._server.stdin, self._server.stdout):
-            if stream is not None:
-                stream.close()
+            stream.close()
         self._server.wait()
 
-    def run(
-        self, line: Sequence[object], watched: Path, *, kill_at: int = 0, most_bytes: int = 0
-    ) -> End:
+    def run(self, line, watched, *, kill_at=0, most_bytes=0):
         """Run one command.
 
         Args:
@@ -81,16 +57,14 @@ class Victims:
             most_bytes: Die as soon as a file would become longer; 0: of no length.
         """
         task = {"line": [str(word) for word in line], "watched": str(watched)}
-        task |= {"kill_at": kill_at, "most_bytes": most_bytes}  # type: ignore[dict-item]
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
+        task |= {"kill_at": kill_at, "most_bytes": most_bytes}
         self._server.stdin.write(json.dumps(task) + "\n")
         self._server.stdin.flush()
         code, points = json.loads(self._server.stdout.readline())
         return End(code, points, self._said.read_text(encoding="utf-8"))
 
 
-def flipped(content: bytes, place: int) -> bytes:
+def flipped(content, place):
     """The content with one bit changed, in the byte at that place."""
     changed = bytearray(content)
     changed[place] ^= 1 << (place % 8)
@@ -98,7 +72,7 @@ def flipped(content: bytes, place: int) -> bytes:
 
 
 @contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
+def mounted(folder, *options):
     """Something mounted on the folder while the block runs.
 
     Args:
@@ -118,7 +92,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def _serve(said: Path) -> None:
+def _serve(said):
     for text in sys.stdin:
         task = json.loads(text)
         reader, writer = os.pipe()
@@ -135,7 +109,7 @@ def _serve(said: Path) -> None:
         sys.stdout.flush()
 
 
-def _die_or_end(task: dict[str, Any], writer: int, said: IO[str]) -> None:
+def _die_or_end(task, writer, said):
     """The life of a command; never returns."""
     from w2s.cli import main
 
@@ -154,17 +128,17 @@ def _die_or_end(task: dict[str, Any], writer: int, said: IO[str]) -> None:
     os._exit(code)
 
 
-def _count_points(watched: str, kill_at: int) -> Callable[[], int]:
+def _count_points(watched, kill_at):
     """Watch this process: a point before each change of a file, and around each sync and row."""
     seen = 0
 
-    def point() -> None:
+    def point():
         nonlocal seen
         seen += 1
         if seen == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+    def audit(event, arguments):
         if event not in CHANGES or not isinstance(arguments[0], str | os.PathLike):
             return
         path, parent = os.fspath(arguments[0]), arguments[-1]
@@ -174,19 +148,19 @@ def _count_points(watched: str, kill_at: int) -> Callable[[], int]:
         if not reads and path.startswith(watched):
             point()
 
-    def fsync(handle: int) -> None:
+    def fsync(handle):
         point()
         real_fsync(handle)
         point()
 
-    def pwrite(handle: int, content: bytes, place: int) -> int:
+    def pwrite(handle, content, place):
         half = len(content) // 2
         real_pwrite(handle, content[:half], place)
         point()
         return half + real_pwrite(handle, content[half:], place + half)
 
     real_fsync, real_pwrite = os.fsync, os.pwrite
-    os.fsync, os.pwrite = fsync, pwrite  # type: ignore[assignment]
+    os.fsync, os.pwrite = fsync, pwrite
     sys.addaudithook(audit)
     return lambda: seen
 

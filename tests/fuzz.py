@@ -8,9 +8,8 @@ exception, a traceback, more lines, no end within 10 s of computing, a half or t
 input that is changed. Equal seeds give equal inputs; the number of an input makes it alone.
 """
 
-from __future__ import annotations
-
 import argparse
+import importlib
 import json
 import os
 import selectors
@@ -18,12 +17,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, namedtuple
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
@@ -31,33 +27,30 @@ BESIDE = Path("..", "shared")  # of the folder of an input, so that no input dep
 PROCESSES = 4  # inputs of each kind that are run as a command of their own
 WORD = 2  # seconds in which a worker without more to say ends
 SILENCE = 90  # seconds without a word of a worker that is taken for dead
-SHARES = {  # parts of all inputs
-    "configuration": 220, "settings": 60, "command": 80, "table": 220, "wrench": 60, "tasks": 60,
-    "copy": 30, "model": 100, "artifact": 140, "folder": 30, "function": 160,
-}  # fmt: skip
-ABOUT = {
-    "configuration": "configurations",
-    "settings": "settings of a stage",
-    "command": "command lines",
-    "table": "tables of texts",
-    "wrench": "WRENCH folders",
-    "tasks": "files of tasks",
-    "copy": "local copies of hub datasets",
-    "model": "model folders",
-    "artifact": "artifacts",
-    "folder": "folders of artifacts",
-    "function": "arguments of library functions",
+KINDS = {  # share of all inputs, words of the table, what makes one
+    "configuration": (220, "configurations", "configurations.configuration"),
+    "settings": (60, "settings of a stage", "configurations.settings"),
+    "command": (80, "command lines", "configurations.command_line"),
+    "table": (220, "tables of texts", "tables.table"),
+    "wrench": (60, "WRENCH folders", "tables.wrench"),
+    "tasks": (60, "files of tasks", "tasks.tasks_file"),
+    "copy": (30, "local copies of hub datasets", "tasks.local_copy"),
+    "model": (100, "model folders", "models.model"),
+    "artifact": (140, "artifacts", "artifacts.artifact"),
+    "folder": (30, "folders of artifacts", "artifacts.folder_of"),
+    "function": (160, "arguments of library functions", "library.function"),
 }
+Ended = namedtuple("Ended", "number about state told")  # how an input ended
 
 
-def main() -> int:
+def main():
     """Run all inputs, or one; 1 if there is a fault."""
     options = _options()
     if options.worker:
         return _work(options)
     kind, number = options.only.partition(":")[::2] if options.only else ("", "")
-    whole = sum(SHARES.values())
-    counts = {name: -(-share * options.cases // whole) for name, share in SHARES.items()}
+    whole = sum(share for share, _, _ in KINDS.values())
+    counts = {name: -(-share * options.cases // whole) for name, (share, _, _) in KINDS.items()}
     with tempfile.TemporaryDirectory(prefix="w2s-fuzz-") as temporary:
         folder = str(options.files or temporary)
         if not (Path(folder) / "shared").is_dir():
@@ -76,35 +69,23 @@ def main() -> int:
     return _report(found, options)
 
 
-def _options() -> argparse.Namespace:
+def _options():
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=2400, help="inputs in all")
-    parser.add_argument("--only", metavar="KIND[:NUMBER]", help=f"one of {', '.join(SHARES)}")
+    parser.add_argument("--only", metavar="KIND[:NUMBER]", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--files", type=Path, help="keep the files to spoil there, for other runs")
     parser.add_argument("--verbose", action="store_true", help="every input and how it ended")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How an input ended."""
-
-    number: int
-    about: str
-    state: str
-    told: str
-
-
-def _line(seed: int, folder: str, kind: str, first: int, last: int) -> list[str]:
+def _line(seed, folder, kind, first, last):
     what = [folder, kind, str(first), str(last)]
     return [sys.executable, str(Path(__file__)), "--seed", str(seed), "--worker", *what]
 
 
-def _results(
-    options: argparse.Namespace, folder: str, kind: str, first: int, last: int
-) -> Iterator[Ended]:
+def _results(options, folder, kind, first, last):
     """The inputs of a kind by workers; a new one goes on where one has died."""
     number = first
     while number < last:
@@ -132,7 +113,7 @@ def _results(
             number += 1
 
 
-def _said(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _said(stream):
     """Lines of a worker until it ends or is silent for too long."""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
@@ -145,24 +126,10 @@ def _said(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def _work(options: argparse.Namespace) -> int:
+def _work(options):
     """Run the inputs of a kind one after another, and tell the parent of each."""
-    from fuzzing import artifacts, case, configurations, library, models, shared, tables, tasks
-
-    makers = {
-        "configuration": configurations.configuration,
-        "settings": configurations.settings,
-        "command": configurations.command_line,
-        "table": tables.table,
-        "wrench": tables.wrench,
-        "tasks": tasks.tasks_file,
-        "copy": tasks.local_copy,
-        "model": models.model,
-        "artifact": artifacts.artifact,
-        "folder": artifacts.folder_of,
-        "function": library.function,
-    }
     import numpy as np
+    from fuzzing import case, models, shared, tasks
 
     base, kind, first, last = options.worker
     place = Path(base) / "shared"
@@ -171,6 +138,8 @@ def _work(options: argparse.Namespace) -> int:
         models.few(made)
         tasks.rows_of_mine(made)
         return 0
+    module, name = KINDS[kind][2].split(".")
+    make = getattr(importlib.import_module(f"fuzzing.{module}"), name)
     case.limit_memory()
     parent = os.fdopen(os.dup(1), "w", encoding="utf-8")
     stderr = Path(base) / "stderr.txt"
@@ -180,10 +149,10 @@ def _work(options: argparse.Namespace) -> int:
         with path.open("ab") as file:
             os.dup2(file.fileno(), handle)
     for number in range(int(first), int(last)):
-        rng = np.random.default_rng([options.seed, list(SHARES).index(kind), number])
+        rng = np.random.default_rng([options.seed, list(KINDS).index(kind), number])
         with tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=base) as folder:
             os.chdir(folder)
-            made_case = makers[kind](shared.find(BESIDE), rng, Path(folder))
+            made_case = make(shared.find(BESIDE), rng, Path(folder))
             _tell(parent, state="begun", about=made_case.about)
             result = case.perform(made_case, place, stderr, alone=number < PROCESSES)
             os.chdir(base)
@@ -191,12 +160,12 @@ def _work(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(parent: IO[str], **what: str) -> None:
+def _tell(parent, **what):
     parent.write(json.dumps(what) + "\n")
     parent.flush()
 
 
-def _report(found: dict[str, list[Ended]], options: argparse.Namespace) -> int:
+def _report(found, options):
     """The table, and how to see each fault again."""
     rows = [("input", "tried", "refused in one line", "taken", "faults")]
     total = Counter[str]()
@@ -204,7 +173,7 @@ def _report(found: dict[str, list[Ended]], options: argparse.Namespace) -> int:
         count = Counter(ended.state for ended in all_ended)
         total += count
         numbers = (len(all_ended), count["refused"], count["taken"], count["fault"])
-        rows.append((ABOUT[name], *map(str, numbers)))
+        rows.append((KINDS[name][1], *map(str, numbers)))
     numbers = (sum(total.values()), total["refused"], total["taken"], total["fault"])
     rows.append(("all", *map(str, numbers)))
     sys.stdout.writelines(f"| {' | '.join(row)} |\n" for row in (rows[0], ("---",) * 5, *rows[1:]))

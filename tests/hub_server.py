@@ -6,18 +6,14 @@ The address is read when `huggingface_hub` is imported, so that its users run in
 own, with `HubServer.environment`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE = (".parquet", ".safetensors", ".gz")  # files that the hub keeps apart and redirects to
@@ -47,28 +43,26 @@ class HubServer:
         authorization: Tokens that requests came with.
     """
 
-    def __init__(self) -> None:
-        self.repositories: dict[tuple[str, str], Repository] = {}
-        self.requests: list[str] = []
-        self.authorization: set[str] = set()
+    def __init__(self):
+        self.repositories, self.requests, self.authorization = {}, [], set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
-        self._server.hub = self  # type: ignore[attr-defined]
+        self._server.hub = self
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         # the clients take another name for another machine, as the one with large files is
         self.store = f"http://localhost:{self._server.server_port}/large"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
-    def __enter__(self) -> HubServer:
+    def __enter__(self):
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
-    def add_dataset(self, name: str, files: Mapping[str, bytes | Path], **options: Any) -> str:
+    def add_dataset(self, name, files, **options):
         """Put a commit on a branch of a dataset, whose files are then these alone.
 
         Args:
@@ -82,22 +76,13 @@ class HubServer:
         """
         return self._add("datasets", name, files, **options)
 
-    def add_model(self, name: str, folder: Path, **options: Any) -> str:
+    def add_model(self, name, folder, **options):
         """The same for the files of a model's folder."""
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         files = {path.relative_to(folder).as_posix(): path for path in paths}
         return self._add("models", name, files, **options)
 
-    def _add(
-        self,
-        kind: str,
-        name: str,
-        files: Mapping[str, bytes | Path],
-        *,
-        branch: str = "main",
-        gated: bool = False,
-        private: bool = False,
-    ) -> str:
+    def _add(self, kind, name, files, *, branch="main", gated=False, private=False):
         content = {
             path: file if isinstance(file, bytes) else file.read_bytes()
             for path, file in sorted(files.items())
@@ -111,7 +96,7 @@ class HubServer:
         repository.branches[branch] = commit
         return commit
 
-    def environment(self, home: Path, **more: str) -> dict[str, str]:
+    def environment(self, home, **more):
         """Environment of a process that shall use this hub.
 
         Args:
@@ -119,35 +104,28 @@ class HubServer:
             more: Further variables, such as HF_HUB_OFFLINE="1".
         """
         kept = {key: value for key, value in os.environ.items() if not key.startswith(OTHERS)}
-        return kept | {
-            "HF_ENDPOINT": self.url,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
-            **more,
-        }
+        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+        near = dict.fromkeys(["NO_PROXY", "no_proxy"], "127.0.0.1,localhost")
+        return kept | own | near | {"HF_HUB_DISABLE_TELEMETRY": "1", **more}
 
 
-def _sha256(data: bytes) -> str:
+def _sha256(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def _git_hash(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 class _Answer(Exception):  # noqa: N818
     """Ends a request: status, headers and a body of bytes or JSON."""
 
-    def __init__(self, status: int, headers: Mapping[str, str] | None = None, body: Any = b""):
-        self.status = status
-        self.headers = dict(headers or {})
+    def __init__(self, status, headers=None, body=b""):
+        self.status, self.headers = status, dict(headers or {})
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
-def _error(status: int, code: str, message: str, commit: str = "") -> _Answer:
+def _json(body):
+    return _Answer(200, {"Content-Type": "application/json"}, body)
+
+
+def _error(status, code, message, commit=""):
     headers = {"X-Error-Code": code, "X-Error-Message": message}
     if commit:
         headers["X-Repo-Commit"] = commit
@@ -158,23 +136,19 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # the clients keep connections open
     wbufsize = -1  # headers and body leave together
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         """Nothing: the server keeps the requests."""
 
     @property
-    def hub(self) -> HubServer:
-        return self.server.hub  # type: ignore[attr-defined, no-any-return]
+    def hub(self):
+        return self.server.hub
 
-    def do_HEAD(self) -> None:
-        self._answer(b"")
-
-    def do_GET(self) -> None:
-        self._answer(b"")
-
-    def do_POST(self) -> None:
+    def do_GET(self):
         self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
-    def _answer(self, sent: bytes) -> None:
+    do_HEAD = do_POST = do_GET  # noqa: N815
+
+    def _answer(self, sent):
         self.hub.requests.append(f"{self.command} {self.path}")
         self.token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.token:
@@ -194,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             raise AssertionError("every route answers")
 
-    def _route(self, sent: bytes) -> None:
+    def _route(self, sent):
         parts = urlsplit(self.path).path.strip("/").split("/")
         if parts[0] == "large":
             raise _Answer(200, {}, self._large(parts[1]))
@@ -213,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(repository, self._commit(repository, unquote(parts[3])), path)
         raise _error(404, "", "Sorry, we can't find the page you are looking for.")
 
-    def _repository(self, kind: str, name: str) -> Repository:
+    def _repository(self, kind, name):
         """A repository that this user may know of: a private one looks like none."""
         found = self.hub.repositories.get((kind, name))
         if found is not None and (not found.private or self.token == MEMBER):
@@ -222,19 +196,17 @@ class _Handler(BaseHTTPRequestHandler):
             raise _error(404, "RepoNotFound", "Repository not found")
         raise _error(401, "RepoNotFound", "Invalid username or password.")
 
-    def _commit(self, repository: Repository, revision: str) -> str:
+    def _commit(self, repository, revision):
         commit = repository.branches.get(revision, revision)
         if commit not in repository.commits:
             raise _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
 
-    def _api(
-        self, repository: Repository, name: str, action: str, commit: str, path: str, sent: bytes
-    ) -> None:
+    def _api(self, repository, name, action, commit, path, sent):
         """Information and file lists; the hub shows those of gated repositories to everybody."""
         files = repository.commits[commit]
         if action == "revision":
-            raise _Answer(200, {"Content-Type": "application/json"}, {
+            raise _json({
                 "id": name, "sha": commit, "private": repository.private, "tags": [],
                 "gated": "auto" if repository.gated else False,
                 "siblings": [{"rfilename": file} for file in files],
@@ -246,18 +218,17 @@ class _Handler(BaseHTTPRequestHandler):
             query = parse_qs(urlsplit(self.path).query)
             below = f"{path}/" if path else ""
             deep = query.get("recursive", ["false"])[0].lower() in ("true", "1")
-            raise _Answer(200, {"Content-Type": "application/json"}, [
+            raise _json([
                 entry for entry in entries.values()
                 if entry["path"].startswith(below)
                 and (deep or "/" not in entry["path"].removeprefix(below))
             ])  # fmt: skip
         if action == "paths-info":
             paths = parse_qs(sent.decode()).get("paths", [])
-            found = [entries[name] for name in paths if name in entries]
-            raise _Answer(200, {"Content-Type": "application/json"}, found)
+            raise _json([entries[name] for name in paths if name in entries])
         raise _error(404, "", f"no such action: {action}")
 
-    def _file(self, repository: Repository, commit: str, path: str) -> None:
+    def _file(self, repository, commit, path):
         """A file; or where it is, if it is large."""
         if repository.gated and self.token != MEMBER:
             status = 403 if self.token else 401
@@ -271,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Answer(302, {**headers, "Location": f"{self.hub.store}/{_sha256(data)}"})
         raise _Answer(200, {**headers, "ETag": f'"{_git_hash(data)}"'}, data)
 
-    def _large(self, digest: str) -> bytes:
+    def _large(self, digest):
         for repository in self.hub.repositories.values():
             for files in repository.commits.values():
                 for data in files.values():
@@ -280,15 +251,18 @@ class _Handler(BaseHTTPRequestHandler):
         raise _error(404, "", "no such file")
 
 
-def _entries(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+def _git_hash(data):
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _entries(files):
     """Files and folders of a commit, as the hub lists them."""
-    found: dict[str, dict[str, Any]] = {}
+    found = {}
     for path, data in files.items():
         for folder in reversed([str(p) for p in Path(path).parents if str(p) != "."]):
             oid = hashlib.sha1(folder.encode()).hexdigest()
             found[folder] = {"type": "directory", "path": folder, "oid": oid, "size": 0}
-        entry = {"type": "file", "path": path, "size": len(data), "oid": _git_hash(data)}
+        found[path] = {"type": "file", "path": path, "size": len(data), "oid": _git_hash(data)}
         if path.endswith(LARGE):
-            entry["lfs"] = {"oid": _sha256(data), "size": len(data), "pointerSize": 134}
-        found[path] = entry
+            found[path]["lfs"] = {"oid": _sha256(data), "size": len(data), "pointerSize": 134}
     return found

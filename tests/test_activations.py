@@ -1,7 +1,5 @@
 """Stage `activations` on disk: the same bytes as in memory, also after a kill."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os
@@ -10,15 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny
-from conftest import Chain, Job
 from safetensors.numpy import load_file, save_file
 from test_runner import refused
 
@@ -49,24 +44,24 @@ main(sys.argv[2:])
 """
 
 
-def line_of(chain: Chain, folder: Path, **changes: Any) -> list[str]:
+def line_of(chain, folder, **changes):
     """The command that writes `a.safetensors` into a folder."""
     job = chain.jobs["activations-large"]
     return [*job.line(activations=folder / "a.safetensors", **changes), *BUDGET]
 
 
-def w2s(line: list[str], kill_at: int = 0) -> subprocess.CompletedProcess[str]:
+def w2s(line, kill_at=0):
     """Run a command in a process of its own, killed at its n-th write of a row."""
     command = [sys.executable, "-c", KILLED, str(kill_at), *line]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def work_of(folder: Path) -> list[Path]:
+def work_of(folder):
     return sorted(folder.glob(".work-a.safetensors-*"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def undisturbed(chain, tmp_path_factory):
     """The file of a run of its own."""
     folder = tmp_path_factory.mktemp("undisturbed")
     assert main(line_of(chain, folder)) == 0
@@ -75,7 +70,7 @@ def undisturbed(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> bytes
 
 
 @pytest.fixture(scope="module")
-def unfinished(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unfinished(chain, tmp_path_factory):
     """What a killed run leaves; to be copied."""
     folder = tmp_path_factory.mktemp("unfinished")
     done = w2s(line_of(chain, folder), kill_at=301)  # two layers: in the 151st text or after
@@ -86,17 +81,17 @@ def unfinished(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def killed(unfinished: Path, tmp_path: Path) -> Path:
+def killed(unfinished, tmp_path):
     shutil.copytree(unfinished, tmp_path / "killed")
     return tmp_path / "killed"
 
 
-def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def count_passes(monkeypatch):
     """The number of texts of every forward pass from now on."""
-    sizes: list[int] = []
+    sizes = []
     real = encoder.hidden_states
 
-    def forward(model: Any, texts: Any, layers: Any) -> Any:
+    def forward(model, texts, layers):
         sizes.append(len(texts))
         return real(model, texts, layers)
 
@@ -104,35 +99,32 @@ def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_killed_run_goes_on_and_gives_the_bytes_of_an_undisturbed_one(
-    chain: Chain, killed: Path, undisturbed: bytes
-) -> None:
-    done = w2s(line_of(chain, killed))
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "continuing" in line]
-    assert len(told) == 1
-    found = re.fullmatch(r"activations films: continuing at text (\d+) of 400", told[0])
-    assert found
-    assert 130 < int(found[1]) <= 150
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
-    assert [path.name for path in killed.iterdir()] == ["a.safetensors"]
+def goes_on(chain, folder, undisturbed):
+    """The command ends with the file of an undisturbed run, and nothing beside it."""
+    assert main(line_of(chain, folder)) == 0
+    assert (folder / "a.safetensors").read_bytes() == undisturbed
+    assert [path.name for path in folder.iterdir()] == ["a.safetensors"]
 
 
-def test_killed_run_computes_only_what_was_not_done(
-    chain: Chain, killed: Path, undisturbed: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_run_goes_on(chain, killed, undisturbed, monkeypatch, caplog, capsys):
     sizes = count_passes(monkeypatch)
-    assert main(line_of(chain, killed)) == 0
+    with caplog.at_level(logging.WARNING):
+        goes_on(chain, killed, undisturbed)
     assert TEXTS - 150 <= sum(sizes) <= TEXTS - 130
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
+    (told,) = [text for text in caplog.messages if "continuing" in text]
+    found = re.fullmatch(r"activations films: continuing at text (\d+) of 400", told)
+    assert 130 < int(found[1]) <= 150
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert not re.search(r" 0%\|", first)  # the bar begins where the work does
+    assert "100%" in last
 
 
 @contextmanager
-def held(line: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has written some rows and waits at a write until there is a file `go`."""
-    waiting = "    while len(calls) > 99 and not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
-    program = KILLED.replace("int(sys.argv[1])", "0").replace("    if", waiting + "    if")
-    command = [sys.executable, "-c", "import time" + program, str(folder / "go"), *line]
+def held(line, folder):
+    """A process that has written some rows and waits at a write."""
+    waiting = "    while len(calls) > 99: time.sleep(0.01)\n"
+    program = "import time" + KILLED.replace("    if", waiting + "    if")
+    command = [sys.executable, "-c", program, "0", *line]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True) as running:
         try:
             while rows_in(folder) < 40:
@@ -143,7 +135,7 @@ def held(line: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
-def rows_in(folder: Path) -> int:
+def rows_in(folder):
     """How many rows an unfinished run has written, counted by their checksums."""
     for path in folder.glob(".work*/layer_0.rows"):
         values = path.read_bytes()[spool.TAG :]
@@ -153,18 +145,21 @@ def rows_in(folder: Path) -> int:
     return 0
 
 
-def test_run_killed_from_outside_goes_on(chain: Chain, tmp_path: Path, undisturbed: bytes) -> None:
+def test_two_runs_do_not_meet_and_one_killed_from_outside_goes_on(chain, tmp_path, undisturbed):
     with held(line_of(chain, tmp_path), tmp_path) as running:
+        second = w2s(line_of(chain, tmp_path))
         running.kill()
         assert running.wait() == -9
+    assert second.stderr.splitlines() == [
+        f"w2s activations: error: {tmp_path / 'a.safetensors'}: found another process at work on "
+        f"it, expected none; wait for its end"
+    ]
     assert rows_in(tmp_path) < TEXTS
     assert not (tmp_path / "a.safetensors").exists()
-    assert main(line_of(chain, tmp_path)) == 0
-    assert (tmp_path / "a.safetensors").read_bytes() == undisturbed
-    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+    goes_on(chain, tmp_path, undisturbed)
 
 
-def flip(path: Path) -> None:
+def flip(path):
     """Change one bit of a row that was written."""
     content = bytearray(path.read_bytes())
     written = np.flatnonzero(np.frombuffer(content, dtype=np.uint8)[64:]) + 64
@@ -185,131 +180,84 @@ def flip(path: Path) -> None:
     ],
     ids=["bit", "gone", "empty", "short", "long", "zeros", "other identity"],
 )
-def test_damaged_work_is_not_trusted(
-    damage: Callable[[Path], object], chain: Chain, killed: Path, undisturbed: bytes
-) -> None:
+def test_damaged_work_is_not_trusted(damage, chain, killed, undisturbed):
     damage(work_of(killed)[0] / "layer_-1.rows")
-    assert main(line_of(chain, killed)) == 0
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
-    assert work_of(killed) == []
+    goes_on(chain, killed, undisturbed)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"settings": {"layers": [0, -1], "pooling": "last"}}, {"batch": "128"}],
-    ids=["settings", "batches"],
-)
-def test_other_settings_or_batches_begin_anew_and_clean_up(
-    change: dict[str, Any], chain: Chain, killed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = count_passes(monkeypatch)
-    batch = change.pop("batch", BUDGET[1])
-    line = [*line_of(chain, killed, **change)[:-1], batch]
-    assert main(line) == 0
-    assert sum(sizes) == TEXTS
-    assert [path.name for path in killed.iterdir()] == ["a.safetensors"]
-
-
-def test_other_tokens_begin_anew(
-    chain: Chain, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def other_tokens(chain, folder):
     tokens = load(chain / "tokens-large.safetensors")
     changed = tokens["token"].copy()
     changed[-1] = changed[0]
     arrays = {**tokens.arrays, "token": changed}
     assert changed.tolist() != tokens["token"].tolist()
-    save(Artifact("tokens", arrays, tokens.facts), tmp_path / "t.safetensors")
-    sizes = count_passes(monkeypatch)
-    assert main(line_of(chain, killed, tokens=tmp_path / "t.safetensors")) == 0
-    assert sum(sizes) == TEXTS
+    save(Artifact("tokens", arrays, tokens.facts), folder / "t.safetensors")
+    return {"tokens": folder / "t.safetensors"}
 
 
-def test_other_weights_under_the_same_configuration_begin_anew(
-    chain: Chain, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = shutil.copytree(chain.inputs / "large", tmp_path / "model")
+def other_weights(chain, folder):
+    model = shutil.copytree(chain.inputs / "large", folder / "model")
     weights = load_file(model / "model.safetensors")
     changed = {name: value * np.float32(1.01) for name, value in weights.items()}
     save_file(changed, model / "model.safetensors", metadata={"format": "pt"})
+    return {"model": model}
+
+
+@pytest.mark.parametrize("what", ["settings", "batches", "tokens", "weights"])
+def test_other_settings_or_inputs_begin_anew(what, chain, killed, tmp_path, monkeypatch):
+    change = {
+        "settings": lambda *_: {"settings": {"layers": [0, -1], "pooling": "last"}},
+        "batches": lambda *_: {},
+        "tokens": other_tokens,
+        "weights": other_weights,
+    }[what](chain, tmp_path)
+    batch = "128" if what == "batches" else BUDGET[1]
     sizes = count_passes(monkeypatch)
-    assert main(line_of(chain, killed, model=model)) == 0
+    assert main([*line_of(chain, killed, **change)[:-1], batch]) == 0
     assert sum(sizes) == TEXTS
+    assert [path.name for path in killed.iterdir()] == ["a.safetensors"]
 
 
-def test_two_runs_on_one_output_do_not_meet(
-    chain: Chain, tmp_path: Path, undisturbed: bytes
-) -> None:
-    with held(line_of(chain, tmp_path), tmp_path) as first:
-        second = w2s(line_of(chain, tmp_path))
-        (tmp_path / "go").touch()
-        assert first.wait() == 0
-    assert second.stderr.splitlines() == [
-        f"w2s activations: error: {tmp_path / 'a.safetensors'}: found another process at work on "
-        f"it, expected none; wait for its end"
-    ]
-    assert (tmp_path / "a.safetensors").read_bytes() == undisturbed
-
-
-def full(*_: Any) -> int:
+def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_full_disk_during_the_passes_is_one_line_and_the_work_stays(
-    chain: Chain, killed: Path, undisturbed: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "pwrite", full)
-        message = refused(line_of(chain, killed), capsys)
-    assert message.endswith("layer_0.rows: cannot be written (No space left on device)")
-    assert [path.name for path in killed.iterdir()] == [work_of(killed)[0].name]
-    assert main(line_of(chain, killed)) == 0
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
-
-
-def test_full_disk_while_the_output_is_written_is_one_line_and_nothing_is_lost(
-    chain: Chain, killed: Path, undisturbed: bytes, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("w2s.files.artifacts.WRITERS", {".safetensors": full})
-        message = refused(line_of(chain, killed), capsys)
-    assert message.endswith("a.safetensors: cannot be written (No space left on device)")
-    assert [path.name for path in killed.iterdir()] == [work_of(killed)[0].name]
+def test_full_disk_is_one_line_and_the_work_stays(chain, killed, undisturbed, capsys, monkeypatch):
+    for patched, value, name in (
+        ("os.pwrite", full, "layer_0.rows"),  # during the passes
+        ("w2s.files.artifacts.WRITERS", {".safetensors": full}, "a.safetensors"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(patched, value)
+            message = refused(line_of(chain, killed), capsys)
+        assert message.endswith(f"{name}: cannot be written (No space left on device)")
+        assert [path.name for path in killed.iterdir()] == [work_of(killed)[0].name]
     sizes = count_passes(monkeypatch)
-    assert main(line_of(chain, killed)) == 0
+    goes_on(chain, killed, undisturbed)
     assert sizes == []
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
 
 
-def test_activations_that_are_not_finite_are_refused_and_not_kept(
-    chain: Chain, killed: Path, undisturbed: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_not_finite_is_refused_and_not_kept(chain, killed, undisturbed, capsys):
     real = encoder.pool
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder, "pool", lambda *inputs: real(*inputs) / 0)
         message = refused(line_of(chain, killed), capsys)
     assert "values that are NaN or infinite, expected none" in message
-    assert main(line_of(chain, killed)) == 0
-    assert (killed / "a.safetensors").read_bytes() == undisturbed
+    goes_on(chain, killed, undisturbed)
 
 
-def step(chain: Chain, job: Job, work: Path | None, budget: int = 64) -> Artifact:
-    tokens = load(job.inputs["tokens"])
-    settings = ActivationsSettings(**job.settings)
-    runtime = JobRuntime(batch_tokens=budget)
-    made = activations(tokens, str(job.inputs["model"]), settings=settings, runtime=runtime,
-                       work=work)  # fmt: skip
-    return made["activations"]
+def step(job, work):
+    tokens, model = load(job.inputs["tokens"]), str(job.inputs["model"])
+    options = {"settings": ActivationsSettings(**job.settings), "work": work}
+    return activations(tokens, model, runtime=JobRuntime(batch_tokens=64), **options)["activations"]
 
 
 @pytest.mark.parametrize("model", ["small", "large"])
-def test_stage_gives_the_same_on_disk_and_in_memory(
-    model: str, chain: Chain, tmp_path: Path
-) -> None:
+def test_stage_gives_the_same_on_disk_and_in_memory(model, chain, tmp_path):
     job = chain.jobs[f"activations-{model}"]
     work = tmp_path / "work"
     work.mkdir()
-    disk, memory = step(chain, job, work), step(chain, job, None)
+    disk, memory = step(job, work), step(job, None)
     layers = [name for name in memory.arrays if name != "id"]
     assert all(isinstance(disk[name], RowFile) for name in layers)
     assert all(isinstance(memory[name], np.ndarray) for name in layers)
@@ -321,27 +269,12 @@ def test_stage_gives_the_same_on_disk_and_in_memory(
     assert load(tmp_path / "disk.safetensors").checksum == digest(memory)
 
 
-def test_bar_begins_where_the_work_does_and_ends_at_all_of_it(
-    chain: Chain, killed: Path, caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    with caplog.at_level(logging.WARNING):
-        assert main(line_of(chain, killed)) == 0
-    assert sum("continuing at text" in record.getMessage() for record in caplog.records) == 1
-    first, *_, last = capsys.readouterr().err.splitlines()
-    assert not re.search(r" 0%\|", first)
-    assert "100%" in last
-
-
-def test_out_of_memory_changes_no_result_beyond_rounding(
-    chain: Chain, tmp_path: Path, undisturbed: bytes, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+def test_out_of_memory_changes_rounding_only(chain, tmp_path, undisturbed, monkeypatch, caplog):
     import torch
 
     real = encoder.hidden_states
 
-    def forward(model: Any, texts: Any, layers: Any) -> Any:
+    def forward(model, texts, layers):
         if sum(map(len, texts)) > 40:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return real(model, texts, layers)
@@ -355,9 +288,7 @@ def test_out_of_memory_changes_no_result_beyond_rounding(
     np.testing.assert_allclose(found["layer_-1"], expected["layer_-1"], rtol=0, atol=1e-5)
 
 
-def test_weights_that_are_not_the_models_end_it_with_one_line_and_nothing_written(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weights_that_are_not_the_models_end_it_with_nothing_written(chain, tmp_path, capsys):
     folder = tiny.write_model(tmp_path / "m")
     path = folder / "model.safetensors"
     save_file({f"wrapper.{name}": values for name, values in load_file(path).items()}, path)

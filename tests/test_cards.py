@@ -1,18 +1,13 @@
 """GPUs are used by one job at a time: real locks, real processes, made-up cards."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -28,11 +23,11 @@ ALL_IN_USE = "waiting for a free GPU: 2 cards, all in use"
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch):
     monkeypatch.setattr(cards, "POLL", 0.01)
 
 
-def job(folder: Path, names: list[str], every: bool, seconds: float) -> None:
+def job(folder, names, every, seconds):
     """Hold a card, or all, for a while, and write when into a common file."""
     with locked(names, every=every, folder=folder) as place:
         mine = sorted(names) if every else [names[place]]
@@ -42,21 +37,19 @@ def job(folder: Path, names: list[str], every: bool, seconds: float) -> None:
             time.sleep(seconds if word == "takes" else 0)
 
 
-def finished(jobs: list[Any]) -> None:
+def finished(jobs):
     """Run processes to their end."""
     for process in jobs:
         process.start()
     for process in jobs:
         process.join(ENOUGH)
-        stuck = process.is_alive()
         process.kill()
-        assert not stuck
-        assert process.exitcode == 0
+        assert process.exitcode == 0  # and not stuck
 
 
-def most_at_once(folder: Path) -> tuple[int, int]:
+def most_at_once(folder):
     """Jobs in the journal, and the most on one card at a time."""
-    using: dict[str, int] = {}
+    using = {}
     jobs = most = 0
     for line in (folder / "journal").read_text(encoding="utf-8").splitlines():
         word, *names = line.split()
@@ -67,27 +60,29 @@ def most_at_once(folder: Path) -> tuple[int, int]:
     return jobs, most
 
 
-def test_two_jobs_take_two_cards_and_both_can_be_taken_again(tmp_path: Path) -> None:
+def test_two_jobs_take_two_cards_and_both_can_be_taken_again_also_after_an_error(tmp_path):
     for _ in range(2):
         with locked(NAMES, folder=tmp_path) as one, locked(NAMES, folder=tmp_path) as other:
             assert (one, other) == (0, 1)
+    for every in (False, True):
+        with pytest.raises(DataError, match="mine"), locked(NAMES, every=every, folder=tmp_path):
+            raise DataError("mine")
+    with locked(NAMES, every=True, folder=tmp_path):
+        pass
 
 
-def test_never_two_processes_on_one_card(tmp_path: Path) -> None:
+def test_never_two_processes_on_one_card_and_all_come_to_their_end(tmp_path):
     orders = [NAMES, NAMES[::-1]]
-    finished([FORK.Process(target=job, args=(tmp_path, orders[i % 2], False, 0.03))
-              for i in range(8)])  # fmt: skip
-    assert most_at_once(tmp_path) == (8, 1)
+    plans = {"one": [(False, 0.03)] * 8, "some on all": [(i % 3 > 0, 0.01) for i in range(9)]}
+    for name, plan in plans.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        calls = [(folder, orders[i % 2], *each) for i, each in enumerate(plan)]
+        finished([FORK.Process(target=job, args=call) for call in calls])
+        assert most_at_once(folder) == (len(plan), 1)
 
 
-def test_jobs_on_one_card_and_on_all_cards_all_come_to_their_end(tmp_path: Path) -> None:
-    orders = [NAMES, NAMES[::-1]]
-    finished([FORK.Process(target=job, args=(tmp_path, orders[i % 2], i % 3 > 0, 0.01))
-              for i in range(9)])  # fmt: skip
-    assert most_at_once(tmp_path) == (9, 1)
-
-
-def test_a_process_that_is_killed_leaves_its_card_free(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_leaves_its_card_free(tmp_path):
     holder = FORK.Process(target=job, args=(tmp_path, ["only"], False, ENOUGH))
     holder.start()
     try:
@@ -102,7 +97,7 @@ def test_a_process_that_is_killed_leaves_its_card_free(tmp_path: Path) -> None:
         assert place == 0
 
 
-def waiting(use: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> threading.Thread:
+def waiting(use, caplog):
     """A thread that has begun to wait."""
     thread = threading.Thread(target=use, daemon=True)
     thread.start()
@@ -113,12 +108,10 @@ def waiting(use: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> threadi
     return thread
 
 
-def test_a_job_waits_with_one_line_until_a_card_is_free(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    taken: list[int] = []
+def test_a_job_waits_with_one_line_until_a_card_is_free(tmp_path, caplog):
+    taken = []
 
-    def use() -> None:
+    def use():
         with locked(NAMES, folder=tmp_path) as place:
             taken.append(place)
 
@@ -133,10 +126,8 @@ def test_a_job_waits_with_one_line_until_a_card_is_free(
         assert taken == [1]
 
 
-def test_lines_of_jobs_that_wait_for_one_card_and_for_all(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def use(names: list[str], every: bool) -> None:
+def test_lines_of_jobs_that_wait_for_one_card_and_for_all(tmp_path, caplog):
+    def use(names, every):
         with locked(names, every=every, folder=tmp_path):
             pass
 
@@ -153,15 +144,7 @@ def test_lines_of_jobs_that_wait_for_one_card_and_for_all(
         assert caplog.messages == [line]
 
 
-def test_an_error_in_the_block_frees_the_cards(tmp_path: Path) -> None:
-    for every in (False, True):
-        with pytest.raises(DataError, match="mine"), locked(NAMES, every=every, folder=tmp_path):
-            raise DataError("mine")
-    with locked(NAMES, every=True, folder=tmp_path):
-        pass
-
-
-def test_lock_files_are_for_all_users_whatever_the_umask(tmp_path: Path) -> None:
+def test_lock_files_are_for_all_users_whatever_the_umask(tmp_path):
     before = os.umask(0o077)
     try:
         with locked(["only"], folder=tmp_path):
@@ -175,36 +158,20 @@ def test_lock_files_are_for_all_users_whatever_the_umask(tmp_path: Path) -> None
         pass
 
 
-@pytest.mark.parametrize("kind", ["link", "folder gone"])
-def test_a_file_that_cannot_be_locked_is_one_line(kind: str, tmp_path: Path) -> None:
-    folder = tmp_path / "locks"
-    if kind == "link":
-        folder.mkdir()
-        (folder / "w2s-gpu-only.lock").symlink_to(tmp_path / "precious")
-        (tmp_path / "precious").touch()
-    with pytest.raises(DataError) as caught, locked(["only"], folder=folder):
-        pass
-    assert "found a file that cannot be locked (" in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_a_file_that_cannot_be_locked_is_one_line(tmp_path):
+    (tmp_path / "precious").touch()
+    (tmp_path / "w2s-gpu-only.lock").symlink_to(tmp_path / "precious")
+    for folder in (tmp_path, tmp_path / "folder gone"):
+        with pytest.raises(DataError) as caught, locked(["only"], folder=folder):
+            pass
+        assert "found a file that cannot be locked (" in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("device", "count", "places"),
-    [
-        ("cpu", 4, []),
-        ("auto", 0, []),
-        ("auto", 3, [0, 1, 2]),
-        ("cuda", 2, [0, 1]),
-        ("cuda", 0, []),
-        ("cuda:1", 3, [1]),
-        ("cuda:3", 3, []),
-    ],
-)
-def test_cards_that_a_device_means(device: str, count: int, places: list[int]) -> None:
-    assert wanted(device, count) == places
-
-
-def test_a_card_has_one_name_under_any_number() -> None:
+def test_cards_that_a_device_means_have_one_name_under_any_number():
+    assert wanted("cpu", 4) == wanted("auto", 0) == wanted("cuda", 0) == wanted("cuda:3", 3) == []
+    assert (wanted("auto", 3), wanted("cuda", 2)) == ([0, 1, 2], [0, 1])
+    assert wanted("cuda:1", 3) == [1]
     uuids = ["aaaa-1", "bbbb-2", "cccc-3"]
     everything = dict(zip(uuids, card_names([0, 1, 2], uuids, ""), strict=True))
     assert len(set(everything.values())) == 3
@@ -212,10 +179,7 @@ def test_a_card_has_one_name_under_any_number() -> None:
         names = card_names([0, 1], ["cccc-3", "aaaa-1"], preset)
         assert names == [everything["cccc-3"], everything["aaaa-1"]]
     assert card_names([1], ["bbbb-2"], "") == [everything["bbbb-2"]]
-
-
-def test_parts_of_a_card_have_names_of_their_own() -> None:
-    """The driver may call them by the name of the whole card."""
+    # parts of a card have names of their own, though the driver may call them by that of the whole
     one = card_names([0], ["aaaa-1"], "MIG-GPU-aaaa-1/3/0")
     other = card_names([0], ["aaaa-1"], " MIG-GPU-aaaa-1/5/0")
     assert one != other
@@ -223,68 +187,53 @@ def test_parts_of_a_card_have_names_of_their_own() -> None:
 
 
 @pytest.fixture
-def two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def two_cards(tmp_path, monkeypatch):
     """A machine with two cards, as far as torch is asked; the numbers of those made current."""
-    current: list[int] = []
+    current = []
     monkeypatch.setattr(cards, "visible", lambda: 2)
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda place: SimpleNamespace(uuid=f"uuid-{place}")
-    )
+    told = [SimpleNamespace(uuid=f"uuid-{place}") for place in range(2)]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", told.__getitem__)
     monkeypatch.setattr(torch.cuda, "device", lambda place: nullcontext(current.append(place)))
     monkeypatch.setattr(cards.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return current
 
 
-def test_a_job_gets_the_number_of_its_own_card(two_cards: list[int], tmp_path: Path) -> None:
+def test_a_job_gets_the_number_of_its_own_card(two_cards, tmp_path):
     with own_card("auto") as one, own_card("cuda") as other:
         assert (one, other) == ("cuda:0", "cuda:1")
         assert two_cards == [0, 1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "w2s-gpu-uuid-0.lock",
-        "w2s-gpu-uuid-1.lock",
-    ]
+    names = [f"w2s-gpu-uuid-{place}.lock" for place in range(2)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     with own_card("cuda:1") as given, own_card("auto") as left:
         assert (given, left) == ("cuda:1", "cuda:0")
 
 
-def test_a_card_that_was_asked_for_is_waited_for_though_another_is_free(
-    two_cards: list[int], caplog: pytest.LogCaptureFixture
-) -> None:
-    def use() -> None:
-        with own_card("cuda:1"):
-            pass
+def test_a_card_asked_for_is_waited_for_and_a_model_on_all_leaves_none(two_cards, caplog):
+    taken = []
 
-    with own_card("cuda:1"):
-        thread = waiting(use, caplog)
-        assert caplog.messages == ["waiting for a free GPU: 1 card, in use"]
-    thread.join(ENOUGH)
-    assert not thread.is_alive()
+    def use(device):
+        with own_card(device) as found:
+            taken.append(found)
 
-
-def test_a_model_on_all_cards_leaves_none_free(
-    two_cards: list[int], caplog: pytest.LogCaptureFixture
-) -> None:
-    taken: list[str] = []
-
-    def use() -> None:
-        with own_card("auto") as device:
-            taken.append(device)
-
-    with own_card("auto", every=True) as device:
-        assert device == "auto"
-        thread = waiting(use, caplog)
-        assert caplog.messages == [ALL_IN_USE]
-    thread.join(ENOUGH)
-    assert taken == ["cuda:0"]
+    for device, every, said in (
+        ("cuda:1", False, "waiting for a free GPU: 1 card, in use"),  # another is free
+        ("auto", True, ALL_IN_USE),
+    ):
+        caplog.clear()
+        with own_card(device, every=every) as found:
+            assert found == device
+            thread = waiting(lambda device=device: use(device), caplog)
+            assert caplog.messages == [said]
+        thread.join(ENOUGH)
+        assert not thread.is_alive()
+    assert taken == ["cuda:1", "cuda:0"]
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda:7"])
-def test_without_a_card_nothing_is_locked(
-    device: str, two_cards: list[int], tmp_path: Path
-) -> None:
-    with own_card(device) as given:
-        assert given == device
+def test_without_a_card_nothing_is_locked(two_cards, tmp_path):
+    for device in ("cpu", "cuda:7"):
+        with own_card(device) as given:
+            assert given == device
     assert not list(tmp_path.iterdir())
 
 
@@ -299,13 +248,11 @@ with own_card(sys.argv[1]) as device:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_real_card_has_one_lock_by_its_number_and_by_its_name(tmp_path: Path) -> None:
+def test_a_real_card_has_one_lock_by_its_number_and_by_its_name(tmp_path):
     uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
     for preset in (os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0], uuid):
-        done = subprocess.run(
-            [sys.executable, "-c", REPORT, "auto"],
-            capture_output=True, text=True, check=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": preset, "TMPDIR": str(tmp_path)},
-        )  # fmt: skip
+        env = {**os.environ, "CUDA_VISIBLE_DEVICES": preset, "TMPDIR": str(tmp_path)}
+        line = [sys.executable, "-c", REPORT, "auto"]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, env=env)
         assert done.stdout.split() == ["cuda:0", "0"]
     assert len(list(tmp_path.glob("w2s-gpu-*.lock"))) == 1

@@ -1,13 +1,8 @@
 """Unfinished trainings on disk: whole or not at all, and used only where they fit."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,38 +26,29 @@ ARRAYS = {
     "mask": np.array([True, False]),
 }
 FACTS = {"step": 3, "kept": 0, "looks": [{"loss": 0.7, "val_auroc": float("nan")}], "é": None}
-ANEW = {"cannot be read; the training begins anew", "differs from its checksum; the training "
-        "begins anew"}  # fmt: skip
+WHY = ("cannot be read", "differs from its checksum")
+ANEW = [f"{why}; the training begins anew" for why in WHY]
 
 
-def place(folder: Path, identity: str = "a training") -> Checkpoint:
+def place(folder, identity="a training"):
     return Checkpoint(folder / "floor.safetensors", identity)
 
 
-def kept(folder: Path) -> Checkpoint:
+def kept(folder):
     """A place with a state."""
     found = place(folder)
     found.save(ARRAYS, FACTS)
     return found
 
 
-def same(found: Any, arrays: Any = ARRAYS, facts: Any = FACTS) -> bool:
+def same(found, arrays=ARRAYS, facts=FACTS):
     """Whether names, dtypes, shapes, bits and facts are those that were saved."""
-    got, told = found
-    return (
-        got.keys() == arrays.keys()
-        and all(got[n].dtype == arrays[n].dtype for n in arrays)
-        and all(got[n].shape == arrays[n].shape for n in arrays)
-        and all(got[n].tobytes() == np.ascontiguousarray(arrays[n]).tobytes() for n in arrays)
-        and json.dumps(told, sort_keys=True) == json.dumps(facts, sort_keys=True)
-    )
-
-
-def test_state_comes_back_bit_for_bit_and_can_be_changed(tmp_path: Path) -> None:
-    found = kept(tmp_path).load()
-    assert found is not None
-    assert same(found)
-    found[0]["transposed"][0, 0] = 9  # what is loaded belongs to the caller
+    got, told = (
+        ({n: (a.dtype, a.shape, np.ascontiguousarray(a).tobytes()) for n, a in some.items()},
+         json.dumps(said, sort_keys=True))
+        for some, said in (found, (arrays, facts))
+    )  # fmt: skip
+    return got == told
 
 
 @settings(max_examples=30)
@@ -82,27 +68,24 @@ def test_state_comes_back_bit_for_bit_and_can_be_changed(tmp_path: Path) -> None
         max_leaves=4,
     ),
 )
-def test_any_state_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, Any], facts: Any
-) -> None:
+def test_any_state_comes_back(tmp_path_factory, arrays, facts):
     held = place(tmp_path_factory.getbasetemp() / "any state")
     held.save(arrays, facts)
-    found = held.load()
-    assert found is not None
-    assert same(found, arrays, facts)
+    assert same(held.load(), arrays, facts)
 
 
-def test_last_state_is_the_one(tmp_path: Path) -> None:
+def test_last_state_comes_back_bit_for_bit_and_can_be_changed(tmp_path):
     held = kept(tmp_path)
+    found = held.load()
+    assert same(found)
+    found[0]["transposed"][0, 0] = 9  # what is loaded belongs to the caller
     later = {"other": np.arange(3)}
     held.save(later, {"step": 4})
-    found = held.load()
-    assert found is not None
-    assert same(found, later, {"step": 4})
+    assert same(held.load(), later, {"step": 4})
     assert [path.name for path in tmp_path.iterdir()] == ["floor.safetensors"]
 
 
-def test_same_state_is_the_same_bytes_anywhere_and_no_pickle(tmp_path: Path) -> None:
+def test_same_state_is_the_same_bytes_anywhere_and_no_pickle(tmp_path):
     first, second = (kept(tmp_path / name).path.read_bytes() for name in ("a", "deeper/b"))
     assert first == second
     header = int.from_bytes(first[:8], "little")
@@ -110,18 +93,10 @@ def test_same_state_is_the_same_bytes_anywhere_and_no_pickle(tmp_path: Path) -> 
     assert str(tmp_path).encode() not in first
 
 
-def test_nothing_to_go_on_with_is_no_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_state_or_that_of_another_training_is_not_used_and_is_replaced(tmp_path, caplog):
     assert place(tmp_path).load() is None
     assert place(tmp_path / "no folder").load() is None
-    assert place(tmp_path / "no folder").path.parent.exists() is False
-    assert caplog.records == []
-
-
-def test_state_of_another_training_is_not_used_and_is_replaced(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    assert not (tmp_path / "no folder").exists()
     kept(tmp_path)
     other = place(tmp_path, "another training")
     assert other.load() is None
@@ -132,16 +107,13 @@ def test_state_of_another_training_is_not_used_and_is_replaced(
     assert caplog.records == []
 
 
-def test_damage_anywhere_is_a_warning_and_no_state(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damage_anywhere_is_a_warning_and_no_state(tmp_path, caplog):
     held = kept(tmp_path)
     content = held.path.read_bytes()
     cuts = [content[:cut] for cut in range(0, len(content), 3)]
     changed = [flipped(content, i) for i in range(len(content))]
-    changed += [
-        content[:i] + b"\0" + content[i + 1 :] for i in range(0, len(content), 3) if content[i]
-    ]
+    places = [i for i in range(0, len(content), 3) if content[i]]
+    changed += [content[:i] + b"\0" + content[i + 1 :] for i in places]
     unread = 0
     for damaged in [*cuts, *changed, content + b"\0", b"", bytes(1000)]:
         held.path.write_bytes(damaged)
@@ -159,52 +131,33 @@ def test_damage_anywhere_is_a_warning_and_no_state(
     assert same(held.load())
 
 
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        None,
-        {"other": "{}"},
-        {KEY: "no JSON"},
-        {KEY: "[]"},
-        {KEY: '["checksum", "identity", "facts"]'},
-        {KEY: "null"},
-        {KEY: "3"},
-        {KEY: "{}"},
-        {KEY: '{"identity": "a training", "facts": {}}'},
-        {KEY: '{"identity": "a training", "checksum": "0"}'},
-        {KEY: '{"identity": "a training", "checksum": null, "facts": {}}'},
-    ],
-)
-def test_files_of_others_are_no_state(
-    metadata: dict[str, str] | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_files_of_others_are_no_state(tmp_path, caplog, subtests):
     held = place(tmp_path)
-    save_file({"a": np.zeros(2)}, held.path, metadata)
-    assert held.load() is None
-    assert len(caplog.records) == 1
-
-
-def test_state_under_the_name_of_another_is_not_used_after_a_change_of_its_identity(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    texts = [
+        "no JSON",
+        "[]",
+        '["checksum", "identity", "facts"]',
+        "null",
+        "3",
+        "{}",
+        '{"identity": "a training", "facts": {}}',
+        '{"identity": "a training", "checksum": "0"}',
+        '{"identity": "a training", "checksum": null, "facts": {}}',
+    ]
+    for metadata in (None, {"other": "{}"}, *({KEY: text} for text in texts)):
+        caplog.clear()
+        save_file({"a": np.zeros(2)}, held.path, metadata)
+        with subtests.test(metadata=metadata):
+            assert held.load() is None
+            assert len(caplog.records) == 1
     held = kept(tmp_path)
-    told = held.path.read_bytes().replace(b"a training", b"b training")
-    held.path.write_bytes(told)
+    held.path.write_bytes(held.path.read_bytes().replace(b"a training", b"b training"))
     assert place(tmp_path, "b training").load() is None  # the checksum is of the identity too
     assert "differs from its checksum" in caplog.text
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    try:
-        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as folder:
-            yield folder
-    except PermissionError as error:
-        pytest.skip(f"no small disk: {error}")
-
-
 @pytest.mark.parametrize("free", [0, 4096, 20 * 4096])
-def test_full_disk_is_one_line_and_the_state_before_stays(free: int, small_disk: Path) -> None:
+def test_full_disk_is_one_line_and_the_state_before_stays(free, small_disk):
     held = kept(small_disk)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
@@ -212,10 +165,9 @@ def test_full_disk_is_one_line_and_the_state_before_stays(free: int, small_disk:
     for _ in range(2):
         with pytest.raises(ArtifactError) as caught:
             held.save(large, {"step": 4})
-        message = str(caught.value)
-        assert message.startswith(f"{held.path}: cannot be written (")
-        assert "No space left on device" in message
-        assert "\n" not in message
+        assert str(caught.value).startswith(f"{held.path}: cannot be written (")
+        assert "No space left on device" in str(caught.value)
+        assert "\n" not in str(caught.value)
         assert same(held.load())
         assert {path.name for path in small_disk.iterdir()} == {held.path.name, "ballast"}
     ballast.unlink()
@@ -223,7 +175,7 @@ def test_full_disk_is_one_line_and_the_state_before_stays(free: int, small_disk:
     assert same(held.load(), large, {"step": 4})
 
 
-def test_read_only_disk_is_one_line_and_the_state_stays(tmp_path: Path) -> None:
+def test_read_only_disk_is_one_line_and_the_state_stays(tmp_path):
     held = kept(tmp_path)
     try:
         with mounted(tmp_path, "--bind", "-o", "ro", str(tmp_path)):
@@ -237,7 +189,7 @@ def test_read_only_disk_is_one_line_and_the_state_stays(tmp_path: Path) -> None:
         pytest.skip(f"no read-only disk: {error}")
 
 
-def test_folder_in_its_place_is_no_state_and_one_line(tmp_path: Path) -> None:
+def test_folder_in_its_place_is_no_state_and_one_line(tmp_path):
     held = place(tmp_path)
     held.path.mkdir()
     assert held.load() is None

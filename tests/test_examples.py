@@ -1,11 +1,7 @@
 """From rows to examples: unique texts, balanced parts, ids by text."""
 
-from __future__ import annotations
-
-import random
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,27 +14,36 @@ from w2s.data.splits import REASONS
 from w2s.errors import DataError
 
 SIZES = {"pool": None, "val": 0.1, "test": 0.25}
+PARTS = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
+SIDES = ["train"] * 60 + ["test"] * 20
+MOST = {"pool": None, "val": 6, "test": 10}
 
 
-def rows(n: int = 80, **changes: Any) -> Rows:
+def rows(n=80, **changes):
     """Rows of n different texts with labels in turns."""
-    content: dict[str, Any] = {
-        "source_id": [f"row {i}" for i in range(n)],
-        "text": [f"text number {i}" for i in range(n)],
-        "label": [i % 2 for i in range(n)],
-        "group": None,
-        "part": None,
-        "dropped": {},
-    }
-    return Rows(**{**content, **changes})
+    names, texts = [f"row {i}" for i in range(n)], [f"text number {i}" for i in range(n)]
+    content = {"source_id": names, "text": texts, "label": [i % 2 for i in range(n)]}
+    return Rows(**{**content, "group": None, "part": None, "dropped": {}, **changes})
 
 
-def make(found: Rows, seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, int]]:
-    options: dict[str, Any] = {"dataset": "films", "sizes": SIZES, "grouped": True}
+def repeated(*places):
+    """The texts of `rows()`, those at some places as at others."""
+    texts = list(rows().text)
+    for place, first in places:
+        texts[place] = texts[first]
+    return texts
+
+
+def make(found, seed=0, **changes):
+    options = {"dataset": "films", "sizes": SIZES, "grouped": True}
     return make_examples(found, **{**options, **changes}, rng=np.random.default_rng(seed))
 
 
-def test_columns_hold_texts_labels_and_ids_in_the_order_of_the_source() -> None:
+def by(columns, key, value):
+    return dict(zip(columns[key], columns[value].tolist(), strict=True))
+
+
+def test_columns_hold_texts_labels_and_ids_in_the_order_of_the_source():
     columns, dropped = make(rows())
     assert columns["id"].tolist() == [text_id(text) for text in columns["text"]]
     numbers = [int(text.split()[-1]) for text in columns["text"]]
@@ -49,172 +54,113 @@ def test_columns_hold_texts_labels_and_ids_in_the_order_of_the_source() -> None:
     assert columns["group"].tolist() == columns["source_id"].tolist()
     assert set(dropped.values()) == {0}
     assert set(dropped) == {"duplicate", "duplicate with another label", *REASONS}
-
-
-def test_parts_have_their_sizes_and_equal_classes() -> None:
-    columns, _ = make(rows())
     found = Counter(zip(columns["part"], columns["label"].tolist(), strict=True))
-    assert found == {
-        **{("pool", 0): 26, ("pool", 1): 26, ("val", 0): 4, ("val", 1): 4},
-        **{("test", 0): 10, ("test", 1): 10},
-    }
-
-
-def test_a_group_that_takes_the_pool_is_named() -> None:
-    group = ["NA" if i % 3 else f"document {i // 12}" for i in range(300)]
-    with pytest.raises(DataError, match=r"part pool: found 0 .* group 'NA' holds 200 of 300 rows"):
-        make(rows(300, group=group), seed=8)
-
-
-def test_repeated_texts_are_dropped_and_counted_and_the_first_is_kept() -> None:
-    plain = rows()
-    texts = [*plain.text[:-2], plain.text[0], plain.text[0]]
-    columns, dropped = make(rows(text=texts))
-    assert len(set(columns["text"])) == len(columns["text"])
-    assert len(set(columns["id"])) == len(columns["id"])
-    assert len(columns["id"]) + sum(dropped.values()) == 80
-    assert dict(zip(columns["text"], columns["source_id"], strict=True))[texts[0]] == "row 0"
-
-
-def test_repeated_texts_with_another_label_are_counted_apart() -> None:
-    plain = rows()
-    texts = [*plain.text[:-2], plain.text[0], plain.text[0]]  # labels 0, 1 where the first is 0
-    _, dropped = make(rows(text=texts))
-    assert dropped["duplicate"] == 1
-    assert dropped["duplicate with another label"] == 1
-
-
-def test_a_text_of_two_given_parts_is_only_in_the_first() -> None:
-    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
-    texts = list(rows().text)
-    texts[70] = texts[0]  # a test text that is in the pool
-    columns, dropped = make(rows(text=texts, part=parts))
-    assert dropped["duplicate"] == 1
-    assert columns["part"][list(columns["text"]).index(texts[0])] == "pool"
-
-
-def test_rows_left_out_to_balance_are_counted_with_those_of_the_source() -> None:
-    labels = [0] * 60 + [1] * 20
-    columns, dropped = make(rows(label=labels, dropped={"ambiguous": 5}))
-    assert (dropped["ambiguous"], dropped["duplicate"], dropped["unbalanced"]) == (5, 0, 40)
-    assert len(columns["id"]) == 40
-
-
-@given(st.randoms(use_true_random=False))
-def test_reordering_the_source_changes_no_id_and_no_label(random: random.Random) -> None:
-    plain = rows()
-    order = list(range(80))
-    random.shuffle(order)
-    shuffled = rows(text=[plain.text[i] for i in order], label=[plain.label[i] for i in order])
-    columns = [make(found)[0] for found in (plain, shuffled)]
-    first, second = (dict(zip(c["text"], c["id"].tolist(), strict=True)) for c in columns)
-    assert first == second
-    labels = [dict(zip(c["id"].tolist(), c["label"].tolist(), strict=True)) for c in columns]
-    assert labels[0] == labels[1]
-
-
-def test_groups_are_never_in_two_parts() -> None:
-    groups = [f"doc{i // 5}" for i in range(200)]
-    columns, _ = make(rows(200, group=groups))
-    for group in set(groups):
-        assert len(set(columns["part"][columns["group"] == group])) <= 1
-    assert set(columns["part"]) == {"pool", "val", "test"}
-
-
-def test_groups_are_ignored_where_the_user_says_so() -> None:
-    groups = [f"doc{i // 5}" for i in range(200)]
-    columns, _ = make(rows(200, group=groups), grouped=False)
-    assert columns["group"].tolist() == columns["source_id"].tolist()
-    assert len(columns["id"]) == 200
-
-
-def test_given_parts_are_kept_and_balanced() -> None:
-    parts = ["pool"] * 41 + ["val"] * 20 + ["test"] * 19
-    columns, dropped = make(rows(part=parts))
-    asked = dict(zip(rows().source_id, parts, strict=True))
-    assert all(asked[name] == part for name, part in zip(columns["source_id"], columns["part"],
-                                                         strict=True))  # fmt: skip
-    assert Counter(columns["part"]) == {"pool": 40, "val": 20, "test": 18}
-    assert dropped["unbalanced"] == 2
-
-
-def test_given_parts_that_tear_a_group_apart_are_refused() -> None:
-    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
-    groups = [f"doc{i % 20}" for i in range(80)]  # every document is in pool, val and test
-    with pytest.raises(DataError, match="group"):
-        make(rows(part=parts, group=groups), grouped=True)
-
-
-def test_given_parts_may_tear_groups_where_the_user_says_so() -> None:
-    parts = ["pool"] * 40 + ["val"] * 20 + ["test"] * 20
-    groups = [f"doc{i % 20}" for i in range(80)]
-    columns, _ = make(rows(part=parts, group=groups), grouped=False)
-    assert len(columns["id"]) == 80
-
-
-@pytest.mark.parametrize("n", [2, 4, 10, 12])
-def test_too_few_rows_are_refused(n: int) -> None:
-    with pytest.raises(DataError, match=r"^dataset 'films'") as caught:
-        make(rows(n))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("missing", ["pool", "val", "test"])
-def test_a_given_part_without_rows_or_with_one_class_is_refused(missing: str) -> None:
-    names = [name for name in ("pool", "val", "test") if name != missing]
-    parts = [names[i // 40] for i in range(80)]
-    with pytest.raises(DataError, match=f"part {missing}: found 0 balanced rows"):
-        make(rows(part=parts))
-    labels = [0 if part == names[0] else i % 2 for i, part in enumerate(parts)]
-    with pytest.raises(DataError, match=f"part ({names[0]}|{missing}): found 0 balanced rows"):
-        make(rows(part=parts, label=labels))
-
-
-def test_a_pool_of_one_group_cannot_be_halved_and_is_refused() -> None:
-    groups = ["doc0"] * 60 + [f"doc{i}" for i in range(60, 80)]
-    parts = ["pool"] * 60 + ["val"] * 10 + ["test"] * 10
-    with pytest.raises(DataError, match="pool"):
-        make(rows(group=groups, part=parts))
-
-
-def test_draw_is_repeatable_and_depends_on_the_stream() -> None:
+    sizes = {"pool": 26, "val": 4, "test": 10}
+    assert found == {(part, label): n for part, n in sizes.items() for label in (0, 1)}
     drawn = [make(rows(), seed=seed)[0]["part"].tolist() for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
 
 
-def test_bad_rows_are_refused_before_anything_is_drawn() -> None:
-    with pytest.raises(DataError, match="found label 3, expected 0 or 1"):
-        make(rows(label=[3] * 80))
+def test_repeated_texts_are_dropped_and_counted_and_the_first_is_kept():
+    texts = repeated((78, 0), (79, 0))  # labels 0, 1 where the first is 0
+    columns, dropped = make(rows(text=texts))
+    assert len(set(columns["text"])) == len(columns["text"])
+    assert len(set(columns["id"])) == len(columns["id"])
+    assert len(columns["id"]) + sum(dropped.values()) == 80
+    assert by(columns, "text", "source_id")[texts[0]] == "row 0"
+    assert dropped["duplicate"] == 1
+    assert dropped["duplicate with another label"] == 1
+    texts = repeated((70, 0))  # a test text that is in the pool
+    columns, dropped = make(rows(text=texts, part=PARTS))
+    assert dropped["duplicate"] == 1
+    assert by(columns, "text", "part")[texts[0]] == "pool"
 
 
-SIDES = ["train"] * 60 + ["test"] * 20
-MOST = {"pool": None, "val": 6, "test": 10}
+def test_rows_left_out_to_balance_are_counted_with_those_of_the_source():
+    columns, dropped = make(rows(label=[0] * 60 + [1] * 20, dropped={"ambiguous": 5}))
+    assert (dropped["ambiguous"], dropped["duplicate"], dropped["unbalanced"]) == (5, 0, 40)
+    assert len(columns["id"]) == 40
 
 
-def test_sides_give_parts_with_the_sizes_as_the_most_rows() -> None:
+@given(st.randoms(use_true_random=False))
+def test_reordering_the_source_changes_no_id_and_no_label(random):
+    plain = rows()
+    order = list(range(80))
+    random.shuffle(order)
+    shuffled = rows(text=[plain.text[i] for i in order], label=[plain.label[i] for i in order])
+    columns = [make(found)[0] for found in (plain, shuffled)]
+    for key, value in (("text", "id"), ("id", "label")):
+        assert by(columns[0], key, value) == by(columns[1], key, value)
+
+
+def test_groups_are_never_in_two_parts_unless_they_are_ignored():
+    groups = [f"doc{i // 5}" for i in range(200)]
+    columns, _ = make(rows(200, group=groups))
+    for group in set(groups):
+        assert len(set(columns["part"][columns["group"] == group])) <= 1
+    assert set(columns["part"]) == {"pool", "val", "test"}
+    columns, _ = make(rows(200, group=groups), grouped=False)
+    assert columns["group"].tolist() == columns["source_id"].tolist()
+    assert len(columns["id"]) == 200
+
+
+def test_given_parts_are_kept_and_balanced():
+    parts = ["pool"] * 41 + ["val"] * 20 + ["test"] * 19
+    columns, dropped = make(rows(part=parts))
+    asked = dict(zip(rows().source_id, parts, strict=True))
+    assert by(columns, "source_id", "part").items() <= asked.items()
+    assert Counter(columns["part"]) == {"pool": 40, "val": 20, "test": 18}
+    assert dropped["unbalanced"] == 2
+
+
+def test_given_parts_may_tear_groups_apart_only_where_the_user_says_so():
+    torn = rows(part=PARTS, group=[f"doc{i % 20}" for i in range(80)])  # each in all three
+    with pytest.raises(DataError, match="group"):
+        make(torn, grouped=True)
+    assert len(make(torn, grouped=False)[0]["id"]) == 80
+
+
+def test_rows_that_give_no_parts_are_refused(subtests):
+    one = ["doc0"] * 60 + [f"doc{i}" for i in range(60, 80)]
+    large = ["NA" if i % 3 else f"document {i // 12}" for i in range(300)]
+    cases = [
+        *((rows(n), r"^dataset 'films'") for n in (2, 4, 10, 12)),
+        (rows(300, group=large), r"part pool: found 0 .* group 'NA' holds 200 of 300 rows"),
+        (rows(group=one, part=["pool"] * 60 + ["val"] * 10 + ["test"] * 10), "of one group only"),
+        (rows(label=[3] * 80), "found label 3, expected 0 or 1"),
+    ]
+    for missing in ("pool", "val", "test"):
+        names = [name for name in ("pool", "val", "test") if name != missing]
+        parts = [names[i // 40] for i in range(80)]
+        cases.append((rows(part=parts), f"part {missing}: found 0 balanced rows"))
+        labels = [0 if part == names[0] else i % 2 for i, part in enumerate(parts)]
+        told = f"part ({names[0]}|{missing}): found 0 balanced rows"
+        cases.append((rows(part=parts, label=labels), told))
+    for found, told in cases:
+        with subtests.test(told, n=len(found.text)):
+            with pytest.raises(DataError, match=told) as caught:
+                make(found, seed=8)
+            assert "\n" not in str(caught.value)
+
+
+def test_sides_give_parts_with_the_sizes_as_the_most_rows():
     columns, dropped = make(rows(part=SIDES), sizes=MOST)
     assert Counter(columns["part"]) == {"pool": 54, "val": 6, "test": 10}
     side = dict(zip(rows().source_id, SIDES, strict=True))
-    assert all(
-        (side[name] == "test") == (part == "test")
-        for name, part in zip(columns["source_id"], columns["part"], strict=True)
-    )
+    for name, part in by(columns, "source_id", "part").items():
+        assert (side[name] == "test") == (part == "test")
     assert dropped["more than asked for"] == 10
-
-
-def test_a_text_of_both_sides_stays_on_the_first_only() -> None:
-    texts = list(rows().text)
-    texts[70], texts[72] = texts[0], texts[2]
+    texts = repeated((70, 0), (72, 2))  # texts of both sides stay on the first only
     columns, dropped = make(rows(text=texts, part=SIDES), sizes={**MOST, "test": 20})
-    part = dict(zip(columns["text"], columns["part"], strict=True))
+    part = by(columns, "text", "part")
     assert part[texts[0]] in ("pool", "val")
     assert part[texts[2]] in ("pool", "val")
     assert dropped["duplicate"] == 2
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_leaks_are_the_test_texts_whose_group_is_in_the_pool(grouped: bool) -> None:
+def test_leaks_are_the_test_texts_whose_group_is_in_the_pool(grouped):
     groups = [f"doc{i % 10}" for i in range(80)]  # every document is on both sides
     found = rows(part=SIDES, group=groups)
     columns, _ = make(found, sizes={**MOST, "test": 4}, grouped=grouped)
@@ -227,7 +173,7 @@ def test_leaks_are_the_test_texts_whose_group_is_in_the_pool(grouped: bool) -> N
     assert leaks(found, columns)["leaks"] == (0 if grouped else 4)
 
 
-def test_leaks_count_texts_and_not_val() -> None:
+def test_leaks_count_texts_and_not_val():
     found = rows(6, group=["a", "b", "c", "a", "a", "b"])
     columns = {
         "text": found.text,
@@ -240,7 +186,7 @@ def test_leaks_count_texts_and_not_val() -> None:
 
 
 @pytest.mark.parametrize("side", ["train", "test"])
-def test_a_side_that_is_too_small_is_refused_with_its_part(side: str) -> None:
+def test_a_side_that_is_too_small_is_refused_with_its_part(side):
     parts = ["test" if side == "train" else "train"] * 78 + [side] * 2
     told = "pool" if side == "train" else "test"
     labels = [i % 2 for i in range(78)] + [1, 1]
@@ -249,14 +195,7 @@ def test_a_side_that_is_too_small_is_refused_with_its_part(side: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-# Rows without a group, large groups, near-duplicates.
-
-
-def parts_of(columns: dict[str, Any]) -> dict[str, str]:
-    return dict(zip(columns["source_id"], columns["part"], strict=True))
-
-
-def test_a_row_without_a_group_is_its_own_group() -> None:
+def test_a_row_without_a_group_is_its_own_group():
     blank = [("", "  ")[i % 3 % 2] if i % 10 < 7 else f"doc{i // 20}" for i in range(400)]
     columns, dropped = make(rows(400, group=blank))
     own = np.array([group.startswith("row ") for group in columns["group"]])
@@ -264,15 +203,13 @@ def test_a_row_without_a_group_is_its_own_group() -> None:
     assert len(columns["id"]) + sum(dropped.values()) == 400
     assert len(columns["id"]) > 330
 
-
-def test_a_row_without_a_group_does_not_join_a_group_of_its_name() -> None:
-    groups = ["row 1", "", "row 1'", *("" for _ in range(77))]
+    groups = ["row 1", "", "row 1'", *("" for _ in range(77))]  # and joins no group of its name
     columns, _ = make(rows(group=groups))
-    names = dict(zip(columns["source_id"], columns["group"], strict=True))
+    names = by(columns, "source_id", "group")
     assert (names["row 0"], names["row 1"], names["row 2"]) == ("row 1", "row 1''", "row 1'")
 
 
-def test_a_group_larger_than_a_part_goes_to_the_pool() -> None:
+def test_a_group_larger_than_a_part_goes_to_the_pool():
     groups = ["large" if i < 200 else f"doc{i // 4}" for i in range(400)]
     for seed in range(10):
         columns, dropped = make(rows(400, group=groups), seed=seed)
@@ -280,7 +217,7 @@ def test_a_group_larger_than_a_part_goes_to_the_pool() -> None:
         assert sum(dropped.values()) == 0
 
 
-def test_large_groups_fill_a_part_that_others_do_not() -> None:
+def test_large_groups_fill_a_part_that_others_do_not():
     groups = [f"domain{i // 100}" for i in range(400)]
     columns, dropped = make(rows(400, group=groups))
     assert Counter(columns["part"]) == {"pool": 200, "val": 40, "test": 100}
@@ -288,7 +225,7 @@ def test_large_groups_fill_a_part_that_others_do_not() -> None:
     assert dropped["unbalanced"] == dropped["more than asked for"] == 0
 
 
-def test_why_rows_are_left_out_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_why_rows_are_left_out_is_counted_and_told(caplog):
     labels = [int(i % 4 == 0) for i in range(400)]
     _, dropped = make(rows(400, label=labels), sizes={"pool": 100, "val": 20, "test": 40})
     assert (dropped["unbalanced"], dropped["more than asked for"]) == (200, 40)
@@ -304,7 +241,7 @@ def test_why_rows_are_left_out_is_counted_and_told(caplog: pytest.LogCaptureFixt
     assert caplog.messages == []
 
 
-def near(n: int = 200) -> Rows:
+def near(n=200):
     """Texts with a near-duplicate each; the two of one have the same label."""
     changes = (str.upper, lambda t: t + "!", lambda t: f" {t}\n", lambda t: t.replace(" ", "  "))
     texts = [f"the film number {i}" for i in range(n)]
@@ -312,33 +249,33 @@ def near(n: int = 200) -> Rows:
     return rows(2 * n, text=[*texts, *twins], label=[i % 2 for i in range(n)] * 2)
 
 
-def test_near_duplicates_are_counted_and_lie_on_one_side() -> None:
+def test_near_duplicates_are_counted_and_lie_on_one_side():
     found = near()
     columns, dropped = make(found)
     assert len(columns["id"]) == 400
     assert sum(dropped.values()) == 0
-    part = parts_of(columns)
+    part = by(columns, "source_id", "part")
     assert all(part[f"row {i}"] == part[f"row {i + 200}"] for i in range(200))
-    group = dict(zip(columns["source_id"], columns["group"], strict=True))
+    group = by(columns, "source_id", "group")
     assert all(group[f"row {i + 200}"] == f"row {i}" for i in range(200))
     assert leaks(found, columns) == {"leaks": 0, "near_duplicates": 200, "near_leaks": 0}
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_near_duplicates_join_the_groups_they_are_in(grouped: bool) -> None:
+def test_near_duplicates_join_the_groups_they_are_in(grouped):
     found = replace(near(), group=[f"doc{i // 4}" for i in range(400)])
     columns, _ = make(found, grouped=grouped)
-    part = parts_of(columns)
+    part = by(columns, "source_id", "part")
     twins = [{part.get(f"row {i}"), part.get(f"row {i + 200}")} - {None} for i in range(200)]
     assert all(len(homes) == 1 for homes in twins)  # some rows may be left out
     assert len(set(columns["group"])) == (50 if grouped else 200)
 
 
-def test_near_duplicates_in_parts_of_the_source_stay_there_and_are_told() -> None:
+def test_near_duplicates_in_parts_of_the_source_stay_there_and_are_told():
     parts = ["pool" if i < 200 else "test" if i < 300 else "val" for i in range(400)]
     found = replace(near(), part=parts)
     columns, _ = make(found)
-    assert parts_of(columns) == dict(zip(found.source_id, parts, strict=True))
+    assert by(columns, "source_id", "part") == dict(zip(found.source_id, parts, strict=True))
     assert leaks(found, columns) == {"leaks": 0, "near_duplicates": 200, "near_leaks": 100}
     parts = [("pool", "val", "test", "pool")[i // 2 % 4] for i in range(400)]
     fewer = without_near_duplicates(replace(found, part=parts))
@@ -347,7 +284,7 @@ def test_near_duplicates_in_parts_of_the_source_stay_there_and_are_told() -> Non
     assert leaks(fewer, columns)["near_duplicates"] == 0
 
 
-def test_near_duplicates_of_the_test_part_are_not_drawn_for_the_pool() -> None:
+def test_near_duplicates_of_the_test_part_are_not_drawn_for_the_pool():
     found = replace(near(), part=["train"] * 200 + ["test"] * 200)
     columns, dropped = make(found, sizes={"pool": None, "val": 10, "test": 100})
     assert Counter(columns["part"]) == {"pool": 90, "val": 10, "test": 100}

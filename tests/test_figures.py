@@ -1,6 +1,7 @@
 """Figures: titles, lines, bands and thresholds of every panel, and panels without data."""
 
 import io
+from itertools import product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,6 +26,7 @@ TITLES = {"films": "Films", "news": "News"}
 PROPORTIONS = (0.0, 0.5, 1.0)
 CURVES = ("plain", "purity_matched", "label_balanced", "same_capacity")
 MODELS = ("floor", "w2s", "ceiling", "reference", "reference_w2s")
+REGIONS = ("easy", "hard", "overlap")
 REASON = "overlap: constant confidences"
 
 
@@ -38,15 +40,17 @@ def columns(rows):
 
 
 def main_table():
-    rows = [
-        {"dataset": dataset, **{
-            f"{name}{part}": value + shift
-            for name, value in (("floor", 0.6), ("w2s", 0.7), ("ceiling", 0.8))
-            for part, shift in (("", 0.0), ("_lo", -0.02), ("_hi", 0.02))
-        }}
-        for dataset in TITLES
-    ]  # fmt: skip
-    return columns(rows)
+    means = (("floor", 0.6), ("w2s", 0.7), ("ceiling", 0.8))
+    parts = (("", 0.0), ("_lo", -0.02), ("_hi", 0.02))
+    row = {f"{name}{part}": value + shift for name, value in means for part, shift in parts}
+    return columns([{"dataset": dataset, **row} for dataset in TITLES])
+
+
+def with_interval(row, value, below, above, gone):
+    """A row of a table with its accuracy, NaN with a reason where it is gone."""
+    value = np.nan if gone else value
+    ends = {"lo": value - below, "hi": value + above}
+    return {**row, "accuracy": value, **ends, "reason": REASON if gone else ""}
 
 
 def mixing_table(missing=(), more=()):
@@ -56,55 +60,35 @@ def mixing_table(missing=(), more=()):
         points = [(control, p) for control in (*CURVES, *more) for p in (1.0, 0.0, 0.5)]
         lines = ("random", "true_labels", "reference", "reference_w2s", "same_capacity_w2s")
         for control, p in [*points, *((name, np.nan) for name in lines)]:
-            gone = (dataset, control) in missing
-            value = np.nan if gone else 0.6 + 0.1 * (0.5 if np.isnan(p) else p)
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "control": control,
-                    "proportion": p,
-                    "accuracy": value,
-                    "lo": value - 0.03,
-                    "hi": value + 0.03,
-                    "reason": REASON if gone else "",
-                }
-            )
+            value = 0.6 + 0.1 * (0.5 if np.isnan(p) else p)
+            row = {"dataset": dataset, "control": control, "proportion": p}
+            rows.append(with_interval(row, value, 0.03, 0.03, (dataset, control) in missing))
     return columns(rows)
 
 
 def regions_table(missing=()):
     rows = []
-    for dataset in TITLES:
-        for i, region in enumerate(("easy", "hard", "overlap")):
-            for model in MODELS:
-                gone = {(dataset, region), (dataset, model)} & set(missing)
-                value = np.nan if gone else 0.9 - 0.1 * i
-                rows.append(
-                    {
-                        "dataset": dataset,
-                        "model": model,
-                        "region": region,
-                        "accuracy": value,
-                        "lo": value - 0.05,
-                        "hi": value + 0.08,
-                        "reason": REASON if gone else "",
-                    }
-                )
+    for dataset, (i, region), model in product(TITLES, enumerate(REGIONS), MODELS):
+        gone = {(dataset, region), (dataset, model)} & set(missing)
+        row = {"dataset": dataset, "model": model, "region": region}
+        rows.append(with_interval(row, 0.9 - 0.1 * i, 0.05, 0.08, gone))
     return columns(rows)
 
 
 def scores():
+    names = ("confidence", "score", "tau_hard", "tau_overlap", "reason")
     rng = np.random.default_rng(0)
     confidence = rng.permutation(np.linspace(0, 1, 50))
     score = np.where(confidence < 0.3, np.nan, rng.random(50))
-    known = {"confidence": confidence, "score": score, "tau_hard": 0.3, "tau_overlap": 0.6}
-    undefined = {
-        "confidence": np.ones(50),
-        "score": np.full(50, np.nan),
-        "tau_hard": None,
-        "tau_overlap": None,
+    values = {
+        "films": (confidence, score, 0.3, 0.6, ""),
+        "news": (np.ones(50), np.full(50, np.nan), None, None, REASON),
     }
-    return {"films": {**known, "reason": ""}, "news": {**undefined, "reason": REASON}}
+    return {dataset: dict(zip(names, each, strict=True)) for dataset, each in values.items()}
+
+
+def titles_of(figure):
+    return [ax.get_title() for ax in figure.axes]
 
 
 def lines(ax):
@@ -115,10 +99,9 @@ def lines(ax):
 
 def panel(figure, line, column):
     """The panel at a place of the grid."""
-    places = [ax.get_subplotspec() for ax in figure.axes]
-    return figure.axes[
-        [(place.rowspan.start, place.colspan.start) for place in places].index((line, column))
-    ]
+    spans = [(ax, ax.get_subplotspec()) for ax in figure.axes]
+    places = {(span.rowspan.start, span.colspan.start): ax for ax, span in spans}
+    return places[line, column]
 
 
 def words(ax):
@@ -126,27 +109,29 @@ def words(ax):
 
 
 def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    """Words of the only legend."""
+    (only,) = figure.legends
+    return [text.get_text() for text in only.get_texts()]
 
 
-def assert_drawable(figure):
-    for kind in ("svg", "png"):
+def assert_drawable(figure, kinds=("svg", "png"), **options):
+    for kind in kinds:
         image = io.BytesIO()
-        figure.savefig(image, format=kind)
+        figure.savefig(image, format=kind, **options)
         assert len(image.getvalue()) > 1000
 
 
-@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (4, (1, 4)), (6, (2, 4))])
-def test_panels_come_in_rows_of_four(count, shape):
-    figure, axes = panels(count)
-    assert len(axes) == len(figure.axes) == count
-    assert axes[0].get_gridspec().get_geometry() == shape
-    assert figure.get_figwidth() > 3 * shape[1]
+def test_panels_come_in_rows_of_four():
+    for count, shape in [(1, (1, 1)), (3, (1, 3)), (4, (1, 4)), (6, (2, 4))]:
+        figure, axes = panels(count)
+        assert len(axes) == len(figure.axes) == count
+        assert axes[0].get_gridspec().get_geometry() == shape
+        assert figure.get_figwidth() > 3 * shape[1]
 
 
 def test_mixing_figure_shows_each_curve_in_order_with_its_baselines():
     figure = mixing_figure(main_table(), mixing_table(), TITLES)
-    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    assert titles_of(figure) == ["Films", "News"]
     for ax in figure.axes:
         assert ax.get_xlabel() == "share of overlap points"
         assert ax.get_ylabel() == "test accuracy"
@@ -162,17 +147,10 @@ def test_mixing_figure_shows_each_curve_in_order_with_its_baselines():
         assert words(ax) == []
     assert sorted(legend(figure)) == ["ceiling", "floor", "plain", "w2s"]
     assert_drawable(figure)
-
-
-def test_mixing_figure_bands_are_the_intervals():
-    ax = mixing_figure(main_table(), mixing_table(), TITLES).axes[0]
-    low, high = (ax.collections[0].get_paths()[0].get_extents().get_points()[i, 1] for i in (0, 1))
-    assert (low, high) == pytest.approx((0.57, 0.73))
-
-
-def test_mixing_figure_takes_panels_and_order_from_the_titles():
+    band = figure.axes[0].collections[0].get_paths()[0].get_extents().get_points()
+    assert band[:, 1] == pytest.approx((0.57, 0.73))  # the intervals
     figure = mixing_figure(main_table(), mixing_table(), {"news": "Nachrichten"})
-    assert [ax.get_title() for ax in figure.axes] == ["Nachrichten"]
+    assert titles_of(figure) == ["Nachrichten"]
 
 
 def test_mixing_figure_shows_the_placebo_beside_the_curve():
@@ -195,24 +173,14 @@ def test_mixing_figure_without_a_curve_says_why_and_keeps_the_baselines():
     assert words(news) == [REASON]
     assert set(lines(news)) == {"floor", "w2s", "ceiling"}
     assert_drawable(figure)
-
-
-def test_mixing_figure_without_any_row_of_the_curve_says_so():
     table = mixing_table()
-    others = table["control"] != "plain"
-    figure = mixing_figure(main_table(), {k: v[others] for k, v in table.items()}, TITLES)
+    others = {name: values[table["control"] != "plain"] for name, values in table.items()}
+    figure = mixing_figure(main_table(), others, TITLES)
     assert [words(ax) for ax in figure.axes] == [["no data"], ["no data"]]
-
-
-def test_mixing_figure_with_missing_baselines():
     main = main_table()
     for name in ("w2s", "w2s_lo", "w2s_hi"):
         main[name][:] = np.nan
     assert_drawable(mixing_figure(main, mixing_table(), TITLES))
-
-
-def test_mixing_figure_leaves_missing_proportions_out():
-    table = mixing_table()
     table["accuracy"][(table["control"] == "plain") & (table["proportion"] == 0.5)] = np.nan
     x, y = lines(mixing_figure(main_table(), table, TITLES).axes[0])["plain"]
     np.testing.assert_array_equal(x, [0, 1])
@@ -221,7 +189,7 @@ def test_mixing_figure_leaves_missing_proportions_out():
 
 def test_controls_figure_shows_every_control():
     figure = controls_figure(mixing_table(), TITLES)
-    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    assert titles_of(figure) == ["Films", "News"]
     for ax in figure.axes:
         found = lines(ax)
         assert set(found) == {*CURVES, "random", "true_labels"}
@@ -233,22 +201,15 @@ def test_controls_figure_shows_every_control():
     assert_drawable(figure)
 
 
-def test_controls_figure_leaves_placebos_of_controls_and_learning_curves_out():
+def test_controls_figure_draws_what_there_is_but_placebos_of_controls_and_learning_curves():
     more = ("placebo", "fixed_hard", "purity_matched_placebo", "few_labels")
     for ax in controls_figure(mixing_table(more=more), TITLES).axes:
         assert set(lines(ax)) == {*CURVES, "placebo", "fixed_hard", "random", "true_labels"}
-
-
-def test_controls_figure_draws_what_there_is():
     missing = {("news", "purity_matched"), ("news", "random")}
     films, news = controls_figure(mixing_table(missing), TITLES).axes
     assert set(lines(films)) - set(lines(news)) == {"purity_matched", "random"}
-
-
-def test_controls_figure_without_any_curve_says_why():
     controls = (*CURVES, "random", "true_labels", "reference", "reference_w2s")
-    everything = {(dataset, control) for dataset in TITLES for control in controls}
-    figure = controls_figure(mixing_table(everything), TITLES)
+    figure = controls_figure(mixing_table(set(product(TITLES, controls))), TITLES)
     for ax in figure.axes:
         assert lines(ax) == {}
         assert words(ax) == [f"plain: {REASON}"]
@@ -265,20 +226,18 @@ def comparisons_table(pairs=PAIRS[:1], missing=()):
     The k-th is (k - 1) / 10, or .05 more for the second pair, and is sure if it is above 0.
     """
     rows = []
-    for dataset in TITLES:
-        for number, (weak, strong) in enumerate(pairs):
-            for group in ("overall", "hard"):
-                for name in ("w2s - floor", *NAMES, "plain p=1 - random"):
-                    k = NAMES.index(name) if name in NAMES else 9
-                    value = (k - 1) / 10 + number / 20 + (group != "overall")
-                    value = np.nan if (dataset, name) in missing else value
-                    rows.append(
-                        {"dataset": dataset, "weak": weak, "strong": strong, "comparison": name,
-                         "group": group, "difference": value, "lo": value - 0.02,
-                         "hi": value + 0.03, "p": 0.001,
-                         "reason": REASON if np.isnan(value) else "",
-                         "p_holm": np.nan if np.isnan(value) else 0.04 if value > 0 else 0.05}
-                    )  # fmt: skip
+    names = ("w2s - floor", *NAMES, "plain p=1 - random")
+    every = product(TITLES, enumerate(pairs), ("overall", "hard"), names)
+    for dataset, (number, (weak, strong)), group, name in every:
+        k = NAMES.index(name) if name in NAMES else 9
+        value = (k - 1) / 10 + number / 20 + (group != "overall")
+        value = np.nan if (dataset, name) in missing else value
+        rows.append(
+            {"dataset": dataset, "weak": weak, "strong": strong, "comparison": name,
+             "group": group, "difference": value, "lo": value - 0.02, "hi": value + 0.03,
+             "p": 0.001, "reason": REASON if np.isnan(value) else "",
+             "p_holm": np.nan if np.isnan(value) else 0.04 if value > 0 else 0.05}
+        )  # fmt: skip
     return columns(rows)
 
 
@@ -295,7 +254,7 @@ def dots(ax):
 
 def test_contrasts_figure_shows_every_contrast_on_all_points_once():
     figure = contrasts_figure(comparisons_table(), TITLES)
-    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    assert titles_of(figure) == ["Films", "News"]
     for ax in figure.axes:
         ((sure, every),) = dots(ax)
         assert every == pytest.approx({0: -0.1, 1: 0, 2: 0.1})  # not those of the hard region
@@ -331,6 +290,12 @@ def test_contrasts_figure_leaves_missing_ones_out():
     assert [list(every) for _, every in dots(news)] == [[]]
     assert (words(films), words(news)) == ([], [REASON])
     assert_drawable(films.figure)
+    table = comparisons_table()
+    no_contrast = {k: v[table["comparison"] == "w2s - floor"] for k, v in table.items()}
+    for table in (comparisons_table(missing=set(product(TITLES, NAMES))), no_contrast):
+        figure = contrasts_figure(table, TITLES)
+        assert [list(every) for ax in figure.axes for _, every in dots(ax)] == [[], []]
+        assert_drawable(figure)
 
 
 def test_figures_of_one_dataset_hold_all_their_words():
@@ -352,18 +317,6 @@ def test_figures_of_one_dataset_hold_all_their_words():
             assert box.x0 >= 0, text.get_text()
             assert box.x1 <= figure.bbox.x1, text.get_text()
         assert ax.get_window_extent(renderer).height > 80
-
-
-def test_contrasts_figure_without_any_value_or_contrast_is_drawn():
-    everything = {(dataset, name) for dataset in TITLES for name in NAMES}
-    for table in (
-        comparisons_table(missing=everything),
-        {k: v[comparisons_table()["comparison"] == "w2s - floor"]
-         for k, v in comparisons_table().items()},
-    ):  # fmt: skip
-        figure = contrasts_figure(table, TITLES)
-        assert [list(every) for ax in figure.axes for _, every in dots(ax)] == [[], []]
-        assert_drawable(figure)
 
 
 def test_curves_figure_shows_sorted_values_split_at_the_thresholds():
@@ -389,14 +342,11 @@ def test_curves_figure_shows_sorted_values_split_at_the_thresholds():
     assert_drawable(figure)
 
 
-def test_curves_figure_where_regions_are_undefined_says_why():
+def test_curves_figure_of_undefined_regions_says_why_and_thresholds_are_above():
     figure = curves_figure(scores(), TITLES)
     for ax in (panel(figure, 0, 1), panel(figure, 1, 1)):
         assert words(ax) == [REASON]
         assert len(ax.lines) == 0
-
-
-def test_curves_figure_counts_values_at_the_threshold_as_above():
     data = {**scores()["films"], "confidence": np.repeat([0.0, 0.3, 1.0], 4)}
     found = lines(curves_figure({"films": data}, {"films": "Films"}).axes[0])
     assert [len(y) for _, y in found.values()] == [4, 8]
@@ -404,7 +354,7 @@ def test_curves_figure_counts_values_at_the_threshold_as_above():
 
 def test_regions_figure_shows_each_model_and_reference_on_each_region():
     figure = regions_figure(regions_table(), TITLES)
-    assert [ax.get_title() for ax in figure.axes] == ["Films", "News"]
+    assert titles_of(figure) == ["Films", "News"]
     for ax in figure.axes:
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["easy", "hard", "overlap"]
         assert len(ax.containers) == len(MODELS)
@@ -424,25 +374,19 @@ def test_regions_figure_shows_each_model_and_reference_on_each_region():
     assert_drawable(figure)
 
 
-def test_regions_figure_puts_known_regions_in_their_place():
+def test_regions_figure_without_some_regions_or_references_and_undefined_ones():
     figure = regions_figure(regions_table({("films", "easy")}), TITLES)
     points = figure.axes[0].containers[1].lines[0]
     np.testing.assert_allclose(np.round(points.get_xdata()), [1, 2])
     np.testing.assert_allclose(points.get_ydata(), [0.8, 0.7])
     assert words(figure.axes[0]) == []
-
-
-def test_regions_figure_without_references_shows_the_models():
     missing = {("films", name) for name in ("reference", "reference_w2s")}
     figure = regions_figure(regions_table(missing), TITLES)
     shown = [len(container.lines[0].get_xdata()) for container in figure.axes[0].containers]
     assert shown == [3, 3, 3, 0, 0]
     assert words(figure.axes[0]) == []
     assert_drawable(figure)
-
-
-def test_regions_figure_where_regions_are_undefined_says_why():
-    missing = {("news", region) for region in ("easy", "hard", "overlap")}
+    missing = {("news", region) for region in REGIONS}
     figure = regions_figure(regions_table(missing), TITLES)
     assert [words(ax) for ax in figure.axes] == [[], [REASON]]
     assert_drawable(figure)
@@ -464,45 +408,44 @@ def test_figures_have_a_panel_per_dataset_whatever_their_number():
     for table in copies:
         table["dataset"] = np.repeat(list(titles), len(table["dataset"]) // 5).astype(object)
     figure = mixing_figure(*copies, titles)
-    assert [ax.get_title() for ax in figure.axes] == list(titles.values())
+    assert titles_of(figure) == list(titles.values())
 
 
-def test_figures_are_not_kept_open():
-    mixing_figure(main_table(), mixing_table(), TITLES)
-    regions_figure(regions_table(), TITLES)
-    assert pyplot.get_fignums() == []
-
-
-def test_the_same_table_gives_the_same_picture():
+def test_the_same_table_gives_the_same_picture_and_figures_are_not_kept_open():
     images = []
     for _ in range(2):
         image = io.BytesIO()
         regions_figure(regions_table(), TITLES).savefig(image, format="png")
         images.append(image.getvalue())
     assert images[0] == images[1]
+    mixing_figure(main_table(), mixing_table(), TITLES)
+    assert pyplot.get_fignums() == []
 
 
-@pytest.mark.parametrize(
-    "title",
-    ["Price in A$ {x$ b", "US$ and A$", r"\frac{1 $\beta$ {", "a_b^c $x_{1}$", "$$", "bell \x07 $"],
-)
-def test_titles_are_text_whatever_signs_they_hold(title):
+def test_titles_are_text_whatever_signs_they_hold(subtests):
     table = mixing_table({("news", "plain")})
-    table["reason"] = np.array([why and title for why in table["reason"]], dtype=object)
-    figure = mixing_figure(main_table(), table, dict.fromkeys(TITLES, title))
-    figure.suptitle(title)
-    figure.axes[0].set(xlabel=title, yscale="log")
-    figure.axes[0].plot([0, 1], [0.5, 0.7], label=title)
-    figure.legends[0].remove()
-    drawing.legend(figure, figure.axes)
-    image = io.BytesIO()
-    with pyplot.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(image, format="svg")
-    shown = "".join(ElementTree.fromstring(image.getvalue()).itertext())
-    # of both panels and the figure, at an axis, in a legend, of an empty panel
-    assert shown.count(title.replace("\x07", "�")) == 6
-    assert "mathdefault" not in shown  # powers of ten are still set as such
-    assert_drawable(figure)
+    for title in (
+        *("Price in A$ {x$ b", "US$ and A$", r"\frac{1 $\beta$ {", "a_b^c $x_{1}$"),
+        *("$$", "bell \x07 $"),
+    ):
+        reason = np.where(table["reason"] == "", "", title).astype(object)
+        figure = mixing_figure(
+            main_table(), table | {"reason": reason}, dict.fromkeys(TITLES, title)
+        )
+        figure.suptitle(title)
+        figure.axes[0].set(xlabel=title, yscale="log")
+        figure.axes[0].plot([0, 1], [0.5, 0.7], label=title)
+        figure.legends[0].remove()
+        drawing.legend(figure, figure.axes)
+        image = io.BytesIO()
+        with pyplot.rc_context({"svg.fonttype": "none"}):
+            figure.savefig(image, format="svg")
+        shown = "".join(ElementTree.fromstring(image.getvalue()).itertext())
+        with subtests.test(title=title):
+            # of both panels and the figure, at an axis, in a legend, of an empty panel
+            assert shown.count(title.replace("\x07", "�")) == 6
+            assert "mathdefault" not in shown  # powers of ten are still set as such
+            assert_drawable(figure)
 
 
 def test_figures_without_such_signs_have_the_bytes_of_matplotlibs(monkeypatch):

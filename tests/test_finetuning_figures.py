@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import warnings
 from typing import Any
@@ -13,12 +12,13 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from test_figures import assert_drawable, legend, titles_of, words
+from test_steps import run_stage
 
-from w2s.config import parse_as
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check
-from w2s.finetuning.figures import COLORS, accuracy_figure, finetuning_figures, learning_figure
-from w2s.finetuning.track import FinetuningFiguresSettings
+from w2s.finetuning.figures import COLORS, accuracy_figure, learning_figure
 from w2s.results.seeds import table
 from w2s.tracks import KINDS
 
@@ -29,9 +29,7 @@ REASON = "found only targets equal to 1"
 EPOCHS = (0.0, 0.5, 1.0, 1.5)
 
 
-def finetuning(
-    missing: Any = (), *, pairs: Any = (PAIR,), no_probe: Any = (), titles: Any = TITLES
-) -> Artifact:
+def finetuning(missing=(), *, pairs=(PAIR,), no_probe=(), titles=TITLES):
     """Rows with values of their own, some (dataset, control) NaN with a reason."""
     rows = []
     for (weak, strong), dataset in itertools.product(pairs, titles):
@@ -56,12 +54,10 @@ def auroc(i: int, seed: int, epoch: float) -> float:
     return 0.5 + i / 20 + seed / 100 + epoch / 10
 
 
-def training(
-    dataset: str, seed: int, controls: Any, *, kept: int = 2, undefined: Any = ()
-) -> Artifact:
+def training(dataset, seed, controls, *, undefined=()):
     """Looks in an order of their own, with the AUROC that `auroc` says; none without controls."""
     rows = [
-        (control, 10 * t, EPOCHS[t], 0.7, auroc(i, seed, EPOCHS[t]), t == kept)
+        (control, 10 * t, EPOCHS[t], 0.7, auroc(i, seed, EPOCHS[t]), t == 2)
         for i, control in enumerate(controls)
         for t in (2, 0, 3, 1)
     ]
@@ -77,18 +73,15 @@ def training(
     return found
 
 
-def trainings(**options: Any) -> list[Artifact]:
+def trainings() -> list[Artifact]:
     """Weak and strong trainings of two seeds of every dataset."""
-    return [
-        training(dataset, seed, controls, **options)
-        for dataset in TITLES
-        for seed in (0, 1)
-        for controls in (CONTROLS[:1], CONTROLS[1:])
-    ]
+    jobs = itertools.product(TITLES, (0, 1), (CONTROLS[:1], CONTROLS[1:]))
+    return [training(*job) for job in jobs]
 
 
-def looks_of(found: list[Artifact]) -> dict[str, list[Any]]:
-    return {d: [item.arrays for item in found if item.facts["dataset"] == d] for d in TITLES}
+def learning_of(found: list[Artifact]) -> Figure:
+    looks = {d: [item.arrays for item in found if item.facts["dataset"] == d] for d in TITLES}
+    return drawn(learning_figure(looks, TITLES, CONTROLS))
 
 
 def accuracy_of(*options: Any, titles: Any = TITLES, **more: Any) -> list[Axes]:
@@ -136,23 +129,14 @@ def bounds(ax: Axes) -> dict[str, float]:
     }
 
 
-def words(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
 def ticks(ax: Axes) -> list[str]:
     return [label.get_text() for label in ax.get_xticklabels()]
-
-
-def legend(figure: Figure) -> list[str]:
-    (only,) = figure.legends
-    return [text.get_text() for text in only.get_texts()]
 
 
 # --- accuracy -------------------------------------------------------------------------------------
 
 
-def test_every_row_has_a_model_with_its_interval_and_a_probe_beside_it() -> None:
+def test_every_row_has_a_model_with_its_interval_and_a_probe_beside_it():
     rows = finetuning().frame
     shown = accuracy_of()
     assert [ax.get_title() for ax in shown] == list(TITLES.values())
@@ -170,17 +154,14 @@ def test_every_row_has_a_model_with_its_interval_and_a_probe_beside_it() -> None
         assert bounds(ax) == {COLORS["floor"]: floor, COLORS["ceiling"]: ceiling}
         assert words(ax) == []
         assert ax.get_ylabel() == "test accuracy"
-
-
-def test_models_and_probes_stand_side_by_side() -> None:
-    (ax, _) = accuracy_of()
+    ax = shown[0]
     x = [float(np.asarray(line.get_xdata())[0]) for line in ax.lines if line.get_marker() == "o"]
     places = np.array(x).reshape(-1, 2)  # (rows, model and probe)
     assert np.all(places[:, 0] < np.arange(len(CONTROLS)))
     assert np.all(places[:, 1] > np.arange(len(CONTROLS)))
 
 
-def test_a_missing_row_keeps_its_place_and_says_so() -> None:
+def test_a_missing_row_keeps_its_place_and_says_so_as_a_missing_probe_or_dataset():
     films, news = accuracy_of({("news", "logconf"), ("news", "ceiling")})
     assert words(films) == []
     assert words(news) == ["no value", "no value"]
@@ -189,17 +170,11 @@ def test_a_missing_row_keeps_its_place_and_says_so() -> None:
     for hollow in (False, True):
         assert list(markers(news, hollow=hollow)) == [0, 2, 4, 5]
     assert list(bounds(news)) == [COLORS["floor"]]
-
-
-def test_a_missing_probe_says_so_beside_its_model() -> None:
     films, _ = accuracy_of(no_probe={("films", "xent")})
     assert words(films) == ["no probe"]
     assert 2 < films.texts[0].get_position()[0] < 3
     assert list(markers(films, hollow=False)) == list(range(6))
     assert 2 not in markers(films, hollow=True)
-
-
-def test_a_dataset_without_any_value_says_why() -> None:
     films, news = accuracy_of({("news", control) for control in CONTROLS})
     assert words(films) == []
     assert words(news) == [REASON]  # the first reason is that of the row itself
@@ -207,80 +182,65 @@ def test_a_dataset_without_any_value_says_why() -> None:
     assert ticks(news) == list(CONTROLS)
 
 
-def test_a_model_without_interval_is_drawn_without_bar() -> None:
+def test_a_model_without_interval_is_drawn_without_bar_and_one_beside_its_mean_as_it_is():
     arrays = dict(finetuning().arrays)
-    for name in ("accuracy_lo", "accuracy_hi"):
-        arrays[name] = np.full(len(arrays[name]), np.nan)
-    figure = drawn(accuracy_figure(arrays, TITLES))
-    for ax in figure.axes:
+    missing = {name: np.full(len(arrays[name]), np.nan) for name in ("accuracy_lo", "accuracy_hi")}
+    for ax in drawn(accuracy_figure(arrays | missing, TITLES)).axes:
         assert np.isnan(list(bars(ax).values())).all()
         assert len(markers(ax, hollow=False)) == len(CONTROLS)
-
-
-def test_an_interval_beside_its_mean_is_drawn_where_it_is() -> None:
-    arrays = dict(finetuning().arrays)
     arrays["accuracy_lo"] = arrays["accuracy"] + 0.01  # of few points, percentiles may do this
     assert bars(drawn(accuracy_figure(arrays, TITLES)).axes[0])[0] == pytest.approx([0.61, 0.62])
 
 
-def test_pairs_have_rows_of_panels_of_their_own() -> None:
+def test_pairs_have_rows_of_panels_of_their_own_and_say_where_a_dataset_is_lacking():
     pairs = (PAIR, ("small", "huge"))
     shown = accuracy_of(pairs=pairs)
-    assert [ax.get_title() for ax in shown] == [
-        "Films\nsmall → large",
-        "News, long\nsmall → large",
-        "Films\nsmall → huge",
-        "News, long\nsmall → huge",
-    ]
+    every = itertools.product(("large", "huge"), TITLES.values())
+    titles = [f"{title}\nsmall → {strong}" for strong, title in every]
+    assert [ax.get_title() for ax in shown] == titles
     boxes = [ax.get_position() for ax in shown]
     assert boxes[0].y0 > boxes[2].y1
     assert boxes[0].x1 < boxes[1].x0
-    rows = finetuning(pairs=pairs).frame
+    found = finetuning(pairs=pairs)
     firsts = [markers(ax, hollow=False)[0][0] for ax in shown]
-    assert firsts == rows[rows["control"] == "floor"]["accuracy"].tolist()
-
-
-def test_a_pair_without_a_dataset_says_so() -> None:
-    found = finetuning(pairs=(PAIR, ("small", "huge")))
+    assert firsts == found["accuracy"][found["control"] == "floor"].tolist()
     found = found.where((found["strong"] != "huge") | (found["dataset"] == "films"))
     shown = drawn(accuracy_figure(found.arrays, TITLES)).axes
     assert [words(ax) for ax in shown] == [[], [], [], ["no data"]]
 
 
-def test_the_legend_tells_models_from_probes_once() -> None:
-    figure = drawn(accuracy_figure(finetuning().arrays, TITLES))
-    assert legend(figure) == ["fine-tuned", "probe", "floor", "ceiling"]
-
-
-def test_panels_and_their_order_are_those_of_the_titles() -> None:
-    figure = drawn(accuracy_figure(finetuning().arrays, {"news": "Nachrichten"}))
-    assert [ax.get_title() for ax in figure.axes] == ["Nachrichten"]
+def test_the_legend_tells_models_from_probes_once_and_panels_are_those_of_the_titles():
+    both, one = (
+        drawn(accuracy_figure(finetuning().arrays, titles))
+        for titles in (TITLES, {"news": "Nachrichten"})
+    )
+    assert legend(both) == ["fine-tuned", "probe", "floor", "ceiling"]
+    assert titles_of(one) == ["Nachrichten"]
 
 
 # --- training -------------------------------------------------------------------------------------
 
 
+def points_of(line: Line2D) -> tuple[list[float], list[float]]:
+    return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
+
+
 def curves(ax: Axes) -> list[tuple[str, str, list[float], list[float]]]:
     """Colour, style, x and y of every curve."""
+    drawn_ = [line for line in ax.lines if line.get_linestyle() != "None"]
     return [
-        (to_hex(line.get_color()).upper(), str(line.get_linestyle()),
-         list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata())))
-        for line in ax.lines
-        if line.get_linestyle() != "None"
-    ]  # fmt: skip
-
-
-def dots(ax: Axes) -> list[tuple[list[float], list[float]]]:
-    return [
-        (list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata())))
-        for line in ax.lines
-        if line.get_marker() == "o"
+        (to_hex(line.get_color()).upper(), str(line.get_linestyle()), *points_of(line))
+        for line in drawn_
     ]
 
 
-def test_every_training_has_a_curve_in_order_with_a_dot_at_the_kept_look() -> None:
-    figure = drawn(learning_figure(looks_of(trainings()), TITLES, CONTROLS))
-    assert [ax.get_title() for ax in figure.axes] == list(TITLES.values())
+def dots(ax: Axes) -> list[tuple[list[float], list[float]]]:
+    return [points_of(line) for line in ax.lines if line.get_marker() == "o"]
+
+
+def test_every_training_has_a_curve_in_order_with_a_dot_at_the_kept_look():
+    figure = learning_of(trainings())
+    assert titles_of(figure) == list(TITLES.values())
     wanted = [(0, seed, "floor") for seed in (0, 1)]
     wanted += [(i, seed, c) for seed in (0, 1) for i, c in enumerate(CONTROLS[1:])]
     dashes = {"s2s_2": "--"}
@@ -300,12 +260,9 @@ def test_every_training_has_a_curve_in_order_with_a_dot_at_the_kept_look() -> No
         assert words(ax) == []
 
 
-def test_the_legend_names_every_training_once_in_the_order_of_the_tables() -> None:
-    figure = drawn(learning_figure(looks_of(trainings()[::-1]), TITLES, CONTROLS))
+def test_the_legend_names_every_training_once_and_rounds_differ_in_their_dashes():
+    figure = learning_of(trainings()[::-1])
     assert legend(figure) == [*CONTROLS, "kept"]
-
-
-def test_rounds_of_self_training_differ_in_their_dashes() -> None:
     rounds = ("s2s_1", "s2s_2", "s2s_3", "s2s_4")
     found = {"films": [training("films", 0, rounds).arrays]}
     ax = drawn(learning_figure(found, {"films": "Films"}, rounds)).axes[0]
@@ -313,30 +270,24 @@ def test_rounds_of_self_training_differ_in_their_dashes() -> None:
     assert len({style for _, style, *_ in curves(ax)}) == 4
 
 
-def test_a_training_without_values_in_a_dataset_is_named_there() -> None:
+def test_a_training_without_values_in_a_dataset_is_named_there():
     found = trainings()
     found[-1] = training("news", 1, CONTROLS[1:], undefined=("xent", "s2s_2"))
-    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    films, news = learning_of(found).axes
     assert words(news) == []  # the other seed has them
     found[-3] = training("news", 0, CONTROLS[1:-1], undefined=("xent",))
-    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    films, news = learning_of(found).axes
     assert words(films) == []
     assert words(news) == ["no values: xent, s2s_2"]
     assert len(curves(news)) == len(curves(films)) - 4
-
-
-def test_a_dataset_without_any_value_on_val_says_so() -> None:
     found = [*trainings()[:4], training("news", 0, CONTROLS, undefined=CONTROLS)]
-    films, news = drawn(learning_figure(looks_of(found), TITLES, CONTROLS)).axes
+    films, news = learning_of(found).axes
     assert words(films) == []
     assert words(news) == ["no AUROC on val"]
     assert len(news.lines) == 0
-
-
-def test_trainings_that_failed_in_every_dataset_are_named_too() -> None:
     found = [item for item in trainings() if item["control"][0] == "floor"]
     found += [training(dataset, 0, ()) for dataset in TITLES]  # what a failed one leaves: no looks
-    figure = drawn(learning_figure(looks_of(found), TITLES, CONTROLS))
+    figure = learning_of(found)
     for ax in figure.axes:
         assert len(curves(ax)) == 2
         assert words(ax)[0].replace("\n", " ") == f"no values: {', '.join(CONTROLS[1:])}"
@@ -346,48 +297,34 @@ def test_trainings_that_failed_in_every_dataset_are_named_too() -> None:
 # --- the stage ------------------------------------------------------------------------------------
 
 
-def chosen(**titles: str) -> FinetuningFiguresSettings:
-    return parse_as(FinetuningFiguresSettings, {"titles": list(titles.items())})
+def staged(found: list[Artifact], rows: Any = TITLES, **titles: str) -> dict[str, Figure]:
+    told = list(titles.items())
+    return run_stage("finetuning_figures", finetuning(titles=rows), found, titles=told)
 
 
-def test_the_stage_draws_both_figures_from_table_and_trainings() -> None:
-    figures = finetuning_figures(
-        finetuning(), trainings(), settings=chosen(news="Papers", films="Motion pictures")
-    )
+def test_the_stage_draws_both_figures_from_table_and_trainings():
+    figures = staged(trainings(), news="Papers", films="Motion pictures")
     assert list(figures) == ["accuracy", "learning"]
     for figure in figures.values():
-        assert [ax.get_title() for ax in figure.axes] == ["Papers", "Motion pictures"]
-        for kind in ("svg", "png"):
-            image = io.BytesIO()
-            figure.savefig(image, format=kind)
-            assert len(image.getvalue()) > 1000
+        assert titles_of(figure) == ["Papers", "Motion pictures"]
+        assert_drawable(figure)
     assert len(curves(figures["learning"].axes[0])) == 2 * len(CONTROLS)
     assert pyplot.get_fignums() == []
-
-
-def test_other_datasets_are_not_drawn() -> None:
-    figures = finetuning_figures(finetuning(), trainings(), settings=chosen(films="Films"))
+    # other datasets are not drawn, and those of the titles need rows and trainings
+    figures = staged(trainings(), films="Films")
     assert [len(figure.axes) for figure in figures.values()] == [1, 1]
-
-
-@pytest.mark.parametrize(
-    ("datasets", "trained", "expected"),
-    [
+    for rows, trained, expected in (
         ({"news": ""}, TITLES, "found 0 rows and 4 trainings of films"),
         (TITLES, {"news": ""}, "found 6 rows and 0 trainings of films"),
-    ],
-)
-def test_a_dataset_without_rows_or_trainings_is_refused(
-    datasets: Any, trained: Any, expected: str
-) -> None:
-    found = [item for item in trainings() if item.facts["dataset"] in trained]
-    with pytest.raises(ArtifactError) as caught:
-        finetuning_figures(finetuning(titles=datasets), found, settings=chosen(films="Films"))
-    assert str(caught.value) == f"finetuning_figures: {expected}, expected some of both"
+    ):
+        found = [item for item in trainings() if item.facts["dataset"] in trained]
+        with pytest.raises(ArtifactError) as caught:
+            staged(found, rows, films="Films")
+        assert str(caught.value) == f"finetuning_figures: {expected}, expected some of both"
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_no_label_is_cut_off_or_covers_another(count: int) -> None:
+def test_no_label_is_cut_off_or_covers_another(count):
     titles = {f"d{i}": f"A dataset {i}" for i in range(count)}
     controls = (*COLORS, "s2s_1", "s2s_2", "s2s_3")
     rows = finetuning(titles=titles)
@@ -410,7 +347,7 @@ def inside(box: Any, figure: Figure) -> bool:
     return min(corners) >= 0 or not box.width
 
 
-def test_long_names_of_models_fit_above_their_panels() -> None:
+def test_long_names_of_models_fit_above_their_panels():
     pairs = (("qwen-0.5b-layer-12", "llama-3-8b-instruct"), PAIR)
     figure = drawn(accuracy_figure(finetuning(pairs=pairs).arrays, TITLES))
     boxes = [ax.title.get_window_extent() for ax in figure.axes]

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SEEDS, Chain
+from conftest import SEEDS
 from reference.bootstrap import draws as loop_draws
+from test_steps import changed, renamed, run_stage
 
-from w2s.config import parse_as
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check, digest, load
-from w2s.finetuning.tables import finetuning_tables
-from w2s.finetuning.track import FinetuningTablesSettings
 from w2s.results.intervals import Bootstrap, holm
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.rows import main_row
@@ -42,9 +40,7 @@ REGION = (0, 0, 1, 2, *[-1] * 6)
 Side = list[Artifact]
 
 
-def evaluated(
-    right: Any, controls: tuple[str, ...], seed: int, *, lacking: tuple[str, ...] = (), **facts: Any
-) -> tuple[Artifact, Artifact]:
+def evaluated(right, controls, seed, *, lacking=(), **facts):
     """What `evaluate` writes for one seed: AUROC is .5 + row / 10 + seed / 100."""
     told = {**NAMES, **facts, "seed": seed, "status": "ok", "reason": ""}
     reasons = [WHY if control in lacking else "" for control in controls]
@@ -64,51 +60,46 @@ def evaluated(
         name: np.array(column, dtype=object if spec[name].dtype == "str" else spec[name].dtype)
         for name, column in zip(spec, zip(*rows, strict=True), strict=True)
     }
+    points = correct.shape[1]
+    of_truth = [control in ("floor", "ceiling") for control in controls]
     arrays = {
-        "id": np.array(IDS[: correct.shape[1]]),
-        "region": np.array(REGION[: correct.shape[1]], dtype=np.int8),
-        "group": np.arange(correct.shape[1]),
+        "id": np.array(IDS[:points]),
+        "region": np.array(REGION[:points], dtype=np.int8),
+        "group": np.arange(points),
         "correct": correct,
         "proportion": np.full(len(controls), np.nan),
         "restart": np.zeros(len(controls), dtype=np.int32),
         "n_train": np.arange(len(controls)) + 50.0 + seed,
         **{
-            name: np.where([c in ("floor", "ceiling") for c in controls], best, other + seed / 5)
+            name: np.where(of_truth, best, other + seed / 5)
             for name, best, other in zip(LABEL_SCORES, (1, 0, 0), (0.7, 0.2, 0.1), strict=True)
         },
     }
     named = {"control": list(controls), "row_reason": reasons}
-    found = (
-        Artifact("metrics", metrics, told | SHARES),
-        Artifact("correct", arrays, told | named),
-    )
+    found = Artifact("metrics", metrics, told | SHARES), Artifact("correct", arrays, told | named)
     for item in found:
         check(item, "made up")
     return found
 
 
-def sides(
-    seeds: tuple[int, ...] = (0, 1), *, right: Any = None, lacking: Any = None, **facts: Any
-) -> list[Side]:
+def sides(seeds=(0, 1), *, right=None, lacking=None, **facts):
     """Inputs of the stage, some rows lacking: {(seed, side): controls}."""
     right, lacking = right or RIGHT, lacking or {}
     made: list[Side] = [[], [], [], []]
     for seed in seeds:
         for side, controls in enumerate((TUNED, PROBED)):
-            pair = evaluated(right[seed][side], controls, seed,
-                             lacking=lacking.get((seed, side), ()), **facts)  # fmt: skip
+            gone = lacking.get((seed, side), ())
+            pair = evaluated(right[seed][side], controls, seed, lacking=gone, **facts)
             made[2 * side].append(pair[0])
             made[2 * side + 1].append(pair[1])
     return made
 
 
 def tables_of(*inputs: Side, draws: int = 200, level: float = 0.95) -> dict[str, Artifact]:
-    chosen = parse_as(
-        FinetuningTablesSettings, {"evaluation": {"bootstrap": draws, "level": level}}
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = finetuning_tables(*inputs, settings=chosen)
+        evaluation = {"bootstrap": draws, "level": level}
+        found = run_stage("finetuning_tables", *inputs, evaluation=evaluation)
     for name, item in found.items():
         check(item, name)
     return found
@@ -133,15 +124,14 @@ def column(rows: dict[str, dict[str, Any]], *names: str) -> dict[str, Any]:
 
 def turned(correct: Artifact, order: Any) -> Artifact:
     """The same test points in another order."""
-    moved = {name: correct[name][order] for name in ("id", "region", "group")}
-    moved["correct"] = correct["correct"][:, order]
-    return replace(correct, arrays={**correct.arrays, **moved})
+    names = ("id", "region", "group", "correct")
+    return changed(correct, **{name: correct[name][..., order] for name in names})
 
 
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def test_rows_by_hand() -> None:
+def test_rows_by_hand():
     found = rows_of(*sides())
     assert list(found) == list(TUNED)
     assert column(found, "accuracy", "probe_accuracy") == {
@@ -151,32 +141,21 @@ def test_rows_by_hand() -> None:
         "logconf": (0.75, 0.375),
         "s2s_1": (0.625, 0.375),
     }
-    pgr = {control: row["pgr"] for control, row in found.items()}
-    assert pgr == pytest.approx(
-        {"floor": math.nan, "ceiling": math.nan, "xent": 0.5, "logconf": 0.75, "s2s_1": 0.5},
-        nan_ok=True,
-    )
-    auroc = {control: row["auroc"] for control, row in found.items()}
-    assert auroc == pytest.approx(
-        {c: 0.505 + i / 10 for i, c in enumerate(TUNED)}  # of seeds 0 and 1
-    )
+    pgr = {control: found[control]["pgr"] for control in TUNED[2:]}
+    assert pgr == pytest.approx({"xent": 0.5, "logconf": 0.75, "s2s_1": 0.5})
+    for control in ("floor", "ceiling"):  # have no PGR and need no reason
+        assert found[control]["reason"] == ""
+        assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
     for i, row in enumerate(found.values()):
         assert {name: row[name] for name in NAMES} == NAMES
         assert row["n_train"] == 50.5 + i
-        assert row["label_accuracy"] == pytest.approx(1 if i < 2 else 0.8)
-        assert row["label_brier"] == pytest.approx(0 if i < 2 else 0.3)
-        assert row["label_calibration"] == pytest.approx(0 if i < 2 else 0.2)
+        assert row["auroc"] == pytest.approx(0.505 + i / 10)  # of seeds 0 and 1
+        scores = [row[name] for name in LABEL_SCORES]
+        assert scores == pytest.approx([1, 0, 0] if i < 2 else [0.8, 0.3, 0.2])
         assert row["n_seeds"] == 2
 
 
-def test_floor_and_ceiling_have_no_pgr_and_need_no_reason() -> None:
-    found = rows_of(*sides())
-    for control in ("floor", "ceiling"):
-        assert found[control]["reason"] == ""
-        assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
-
-
-def test_intervals_are_quantiles_of_the_loop_and_pgr_is_that_of_the_main_table() -> None:
+def test_intervals_are_quantiles_of_the_loop_and_pgr_is_that_of_the_main_table():
     rng = np.random.default_rng(0)
     share = np.array([0.2, 1, 0.6, 0.7, 0.8])[:, None]
     right = {s: (rng.random((5, 4)) < share, np.ones((4, 4))) for s in range(4)}
@@ -198,7 +177,7 @@ def test_intervals_are_quantiles_of_the_loop_and_pgr_is_that_of_the_main_table()
     assert [math.isfinite(row["pgr_lo"]) for row in found.values()] == [False] * 2 + [True] * 3
 
 
-def test_a_row_is_the_mean_of_the_seeds_that_have_it_and_so_is_its_probe() -> None:
+def test_a_row_is_the_mean_of_the_seeds_that_have_it_and_so_is_its_probe():
     found = rows_of(*sides(lacking={(0, 0): ("logconf",)}))
     row = found["logconf"]
     assert (row["accuracy"], row["probe_accuracy"], row["n_seeds"]) == (1, 0.5, 1)
@@ -210,7 +189,7 @@ def test_a_row_is_the_mean_of_the_seeds_that_have_it_and_so_is_its_probe() -> No
     assert WHY not in found["xent"]["reason"]
 
 
-def test_pgr_is_of_the_seeds_that_have_floor_and_ceiling_too() -> None:
+def test_pgr_is_of_the_seeds_that_have_floor_and_ceiling_too():
     found = rows_of(*sides(lacking={(1, 0): ("ceiling",)}))
     assert found["ceiling"]["reason"] == WHY
     row = found["xent"]
@@ -221,26 +200,21 @@ def test_pgr_is_of_the_seeds_that_have_floor_and_ceiling_too() -> None:
         f"pgr: ceiling: {WHY}; pgr interval: undefined in too many bootstrap draws, as 1 of 2 "
         f"seeds have floor, ceiling and xent"
     )
-
-
-def test_no_seed_with_all_three_has_no_pgr_and_no_gap() -> None:
+    # and where no seed has all three there is none, and no gap
     row = rows_of(*sides(lacking={(0, 0): ("floor",), (1, 0): ("ceiling",)}))["xent"]
     assert row["accuracy"] == 0.625
     assert math.isnan(row["pgr"])
     assert row["reason"] == f"pgr: floor: {WHY}; pgr: ceiling: {WHY}"
 
 
-def test_a_row_that_fails_in_every_seed_is_nan_with_the_reason() -> None:
+def test_a_row_or_probe_that_fails_in_every_seed_is_nan_with_the_reason():
     found = rows_of(*sides(lacking={(s, 0): ("xent",) for s in (0, 1)}))
     row = found["xent"]
     names = [name for name, spec in KINDS["finetuning_table"].arrays.items() if spec.nan]
     assert all(math.isnan(row[name]) for name in names)
     assert (row["n_seeds"], row["reason"]) == (0, WHY)
     assert math.isfinite(found["logconf"]["pgr"])
-
-
-def test_a_probe_that_fails_is_told_in_the_rows_beside_it() -> None:
-    found = rows_of(*sides(lacking={(0, 1): ("w2s",), (1, 1): ("w2s",)}))
+    found = rows_of(*sides(lacking={(s, 1): ("w2s",) for s in (0, 1)}))
     for control, row in found.items():
         beside = control not in ("floor", "ceiling")
         assert math.isnan(row["probe_accuracy"]) == beside
@@ -248,19 +222,14 @@ def test_a_probe_that_fails_is_told_in_the_rows_beside_it() -> None:
         assert math.isfinite(row["accuracy"])
 
 
-@pytest.mark.parametrize(
-    ("ceiling", "gap"), [([1, 0, 0, 0], "-0.250"), ([1, 1, 0, 0], "0.000")]
-)  # fmt: skip
-def test_a_ceiling_not_above_the_floor_has_no_pgr(ceiling: list[int], gap: str) -> None:
-    right = {0: ([[0, 0, 1, 1], ceiling, *RIGHT[0][0][2:]], RIGHT[0][1])}
-    found = rows_of(*sides((0,), right=right))
-    for control in ("xent", "logconf", "s2s_1"):
-        assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
-        assert found[control]["reason"] == f"pgr: ceiling - floor = {gap} is not above 0"
-    assert found["ceiling"]["reason"] == ""
-
-
-def test_fault_a_gap_of_rounding_only_has_no_pgr_and_no_sign() -> None:
+def test_fault_a_ceiling_not_above_the_floor_has_no_pgr():
+    for ceiling, gap in (([1, 0, 0, 0], "-0.250"), ([1, 1, 0, 0], "0.000")):
+        right = {0: ([[0, 0, 1, 1], ceiling, *RIGHT[0][0][2:]], RIGHT[0][1])}
+        found = rows_of(*sides((0,), right=right))
+        for control in ("xent", "logconf", "s2s_1"):
+            assert all(math.isnan(found[control][name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
+            assert found[control]["reason"] == f"pgr: ceiling - floor = {gap} is not above 0"
+        assert found["ceiling"]["reason"] == ""
     # floor .1 and .2, ceiling .3 and 0: the means are equal, but not in floating point
     right = {}
     for seed, (floor, ceiling) in enumerate(((1, 3), (2, 0))):
@@ -269,31 +238,23 @@ def test_fault_a_gap_of_rounding_only_has_no_pgr_and_no_sign() -> None:
     row = rows_of(*sides(right=right))["xent"]
     assert math.isnan(row["pgr"])
     assert row["reason"] == "pgr: ceiling - floor = 0.000 is not above 0"
-
-
-def test_a_gap_that_most_draws_do_not_have_leaves_pgr_without_interval() -> None:
+    # and a gap that most draws do not have leaves PGR without interval
     row = rows_of(*sides((0,)))["xent"]
     assert row["pgr"] == 0.5
     assert math.isnan(row["pgr_lo"])
-    assert row["reason"] == (
-        "pgr interval: ceiling - floor is not above 0 in too many bootstrap draws"
-    )
+    why = "pgr interval: ceiling - floor is not above 0 in too many bootstrap draws"
+    assert row["reason"] == why
 
 
-def test_undefined_auroc_of_test_points_of_one_class_is_told() -> None:
+def test_undefined_auroc_of_test_points_of_one_class_is_told():
     inputs = sides()
     metrics = inputs[0][1]
     lost = (metrics["metric"] == "auroc") & (metrics["control"] == "floor")
-    value = np.where(lost, np.nan, metrics["value"])
-    inputs[0][1] = replace(metrics, arrays={**metrics.arrays, "value": value})
+    inputs[0][1] = changed(metrics, value=np.where(lost, np.nan, metrics["value"]))
     found = rows_of(*inputs)
     assert found["floor"]["auroc"] == 0.5  # of seed 0
     assert found["floor"]["reason"] == "auroc: undefined in 1 of 2 seeds, see the metrics"
     assert found["ceiling"]["auroc"] == pytest.approx(0.605)
-
-
-def test_metrics_without_auroc_leave_it_undefined() -> None:
-    inputs = sides()
     inputs[0] = [item.where(item["metric"] == "accuracy") for item in inputs[0]]
     for row in rows_of(*inputs).values():
         assert math.isnan(row["auroc"])
@@ -303,24 +264,22 @@ def test_metrics_without_auroc_leave_it_undefined() -> None:
 # --- comparisons ----------------------------------------------------------------------------------
 
 
-def test_comparisons_by_hand() -> None:
+def test_comparisons_by_hand():
     found = differences_of(*sides())
-    assert list(dict.fromkeys(name for name, _ in found)) == [
-        "xent - floor",
-        "logconf - floor",
-        "s2s_1 - floor",
-        "ceiling - xent",
-        "logconf - xent",
-        "s2s_1 - xent",
-        "floor - probe floor",
-        "xent - probe w2s",
-        "logconf - probe w2s",
-        "ceiling - probe ceiling",
-    ]
-    overall = {
-        name: row["difference"] for (name, group), row in found.items() if group == "overall"
+    expected = {
+        "xent - floor": 0.25,
+        "logconf - floor": 0.375,
+        "s2s_1 - floor": 0.25,
+        "ceiling - xent": 0.25,
+        "logconf - xent": 0.125,
+        "s2s_1 - xent": 0,
+        "floor - probe floor": 0.125,
+        "xent - probe w2s": 0.25,
+        "logconf - probe w2s": 0.375,
+        "ceiling - probe ceiling": 0.25,
     }
-    assert list(overall.values()) == [0.25, 0.375, 0.25, 0.25, 0.125, 0, 0.125, 0.25, 0.375, 0.25]
+    assert list(dict.fromkeys(name for name, _ in found)) == list(expected)
+    assert {name: found[name, "overall"]["difference"] for name in expected} == expected
     # points 0 and 1 are easy, 2 is hard, 3 is an overlap point
     groups = {g: found["xent - probe w2s", g]["difference"] for g in ("easy", "hard", "overlap")}
     assert groups == {"easy": 0.5, "hard": 0, "overlap": 0}
@@ -331,29 +290,26 @@ def test_comparisons_by_hand() -> None:
     assert {row["n_seeds"] for row in found.values()} == {2}
 
 
-def test_without_xent_there_is_nothing_to_compare_other_losses_with() -> None:
-    inputs = sides()
-    for side in inputs[:2]:
-        for i, item in enumerate(side):
-            side[i] = _renamed(item, "xent", "kl")
-    names = {name for name, _ in differences_of(*inputs)}
+def test_without_xent_there_is_nothing_to_compare_other_losses_with():
+    names = {name for name, _ in differences_of(*of_another_name(sides(), "xent", "kl"))}
     assert names == {
-        "kl - floor",
-        "logconf - floor",
-        "s2s_1 - floor",
-        "floor - probe floor",
-        "kl - probe w2s",
-        "logconf - probe w2s",
-        "ceiling - probe ceiling",
+        *("kl - floor", "logconf - floor", "s2s_1 - floor", "floor - probe floor"),
+        *("kl - probe w2s", "logconf - probe w2s", "ceiling - probe ceiling"),
     }
 
 
-def _renamed(item: Artifact, old: str, new: str) -> Artifact:
-    if item.kind == "correct":
-        names = [new if name == old else name for name in item.facts["control"]]
-        return replace(item, facts={**item.facts, "control": names})
-    names = np.where(item["control"] == old, new, item["control"]).astype(object)
-    return replace(item, arrays={**item.arrays, "control": names})
+def of_another_name(inputs: list[Side], old: str, new: str) -> list[Side]:
+    """A row of the fine-tuned models by another name."""
+    metrics, correct = inputs[:2]
+    for side in (metrics, correct):
+        for i, item in enumerate(side):
+            if side is correct:
+                names = [new if name == old else name for name in item.facts["control"]]
+                side[i] = renamed(item, control=names)
+            else:
+                names = np.where(item["control"] == old, new, item["control"])
+                side[i] = changed(item, control=names.astype(object))
+    return inputs
 
 
 def wide_sides(region: Any) -> list[Side]:
@@ -373,13 +329,11 @@ def wide_sides(region: Any) -> list[Side]:
             wide |= {"region": np.array(region, np.int8), "correct": right}
             order = rng.permutation(400)
             inputs[2 * side].append(metrics)
-            inputs[2 * side + 1].append(
-                turned(replace(correct, arrays={**correct.arrays, **wide}), order)
-            )
+            inputs[2 * side + 1].append(turned(changed(correct, **wide), order))
     return inputs
 
 
-def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
+def test_differences_are_paired_point_by_point_and_seed_by_seed():
     # far sharper than two intervals
     inputs = wide_sides(np.zeros(400))
     found, rows = differences_of(*inputs), rows_of(*inputs)
@@ -391,7 +345,7 @@ def test_differences_are_paired_point_by_point_and_seed_by_seed() -> None:
     assert rows["floor"]["probe_accuracy"] == rows["floor"]["accuracy"]
 
 
-def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason() -> None:
+def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason():
     found = differences_of(*sides(lacking={(0, 1): ("w2s",)}))
     row = found["xent - probe w2s", "overall"]
     few = "expected 3 or more for p"
@@ -401,7 +355,7 @@ def test_a_side_that_a_seed_lacks_takes_the_seed_out_with_the_reason() -> None:
     assert found["floor - probe floor", "overall"]["reason"] == f"of 2 seeds: {few}"
 
 
-def test_p_values_are_corrected_within_all_points_and_within_regions() -> None:
+def test_p_values_are_corrected_within_all_points_and_within_regions():
     frame = tables_of(*wide_sides(np.arange(400) % 3))["comparisons"].frame
     overall = frame["group"] == "overall"
     for family in (overall, ~overall):
@@ -410,36 +364,30 @@ def test_p_values_are_corrected_within_all_points_and_within_regions() -> None:
         assert np.isfinite(expected).all()
 
 
-def test_regions_are_those_of_the_other_seeds() -> None:
+def test_regions_are_those_of_the_other_seeds():
     inputs = sides()
     for side in (1, 3):  # of fine-tuned models and of probes; the latter are not read
         region = inputs[side][1]["region"].copy()
         region[:4] = (1, 0, 0, 2)
-        arrays = {**inputs[side][1].arrays, "region": region}
-        inputs[side][1] = replace(inputs[side][1], arrays=arrays)
+        inputs[side][1] = changed(inputs[side][1], region=region)
     found = differences_of(*inputs)
     # xent - floor is right on point 1 in seed 0 and on point 2 in seed 1
     row = found["xent - floor", "easy"]
     assert row["difference"] == pytest.approx((1 / 2 + 0) / 2)  # by 1, 2 and by 0, 1
     assert found["xent - floor", "hard"]["difference"] == pytest.approx((0 + 1) / 2)  # by 0, by 2
-
-
-def test_one_seed_has_no_differences_on_regions() -> None:
-    found = differences_of(*sides((0,)))
-    for (_, group), row in found.items():
+    for (_, group), row in differences_of(*sides((0,))).items():  # of one seed: none on regions
         assert math.isnan(row["difference"]) == (group != "overall")
         told = row["reason"].startswith("found 1 seed with regions, expected 2 or more")
         assert told == (group != "overall")
 
 
-def test_groups_of_test_points_are_drawn_together() -> None:
+def test_groups_of_test_points_are_drawn_together():
     right = {s: tuple(np.repeat(rows, 2, axis=1) for rows in RIGHT[s]) for s in RIGHT}
     inputs = sides(right=right)
     for side in (1, 3):
         for i, item in enumerate(inputs[side]):
-            arrays = {"group": np.repeat(np.arange(4), 2),
-                      "region": np.repeat(np.array(REGION[:4], np.int8), 2)}  # fmt: skip
-            inputs[side][i] = replace(item, arrays={**item.arrays, **arrays})
+            region = np.repeat(np.array(REGION[:4], np.int8), 2)
+            inputs[side][i] = changed(item, group=np.repeat(np.arange(4), 2), region=region)
     once, twice = tables_of(*sides()), tables_of(*inputs)
     for name, item in once.items():
         for column_name, values in item.arrays.items():
@@ -452,27 +400,21 @@ def test_groups_of_test_points_are_drawn_together() -> None:
 # --- matching -------------------------------------------------------------------------------------
 
 
-def test_fault_test_points_in_another_order_give_the_same_tables() -> None:
+def test_fault_test_points_and_probes_in_another_order_give_the_same_tables():
     """The original takes positions of a subset for positions of the whole set."""
-    inputs = sides()
-    before = tables_of(*inputs)
-    inputs[1][1] = turned(inputs[1][1], [2, 0, 3, 1])
-    inputs[3] = [turned(inputs[3][0], [3, 2, 1, 0]), turned(inputs[3][1], [1, 3, 0, 2])]
-    after = tables_of(*inputs)
-    for name, item in before.items():
-        assert digest(after[name]) == digest(item), name
-
-
-def test_probes_are_matched_by_seed_and_job_whatever_their_order() -> None:
     inputs, others = sides(), sides((0, 1, 2), right={2: RIGHT[0], **RIGHT}, dataset="news")
     before = tables_of(*inputs)
+    # probes of another dataset and seed are not used
     more = [[*others[k], *inputs[k][::-1]] for k in (2, 3)]
-    after = tables_of(*inputs[:2], *more)  # and of another dataset and seed, which are not used
+    by_job = tables_of(*inputs[:2], *more)
+    inputs[1][1] = turned(inputs[1][1], [2, 0, 3, 1])
+    inputs[3] = [turned(inputs[3][0], [3, 2, 1, 0]), turned(inputs[3][1], [1, 3, 0, 2])]
+    by_id = tables_of(*inputs)
     for name, item in before.items():
-        assert digest(after[name]) == digest(item), name
+        assert digest(by_id[name]) == digest(by_job[name]) == digest(item), name
 
 
-def test_jobs_stand_one_after_another_and_move_no_number() -> None:
+def test_jobs_stand_one_after_another_and_move_no_number():
     one, two = sides(), sides(strong="huge")
     alone = tables_of(*one)
     both = tables_of(*([*b, *a] for a, b in zip(one, two, strict=True)))
@@ -489,7 +431,7 @@ def test_jobs_stand_one_after_another_and_move_no_number() -> None:
 # --- with what the other stages write -------------------------------------------------------------
 
 
-def test_tables_follow_from_the_metrics_of_both_trainings(chain: Chain) -> None:
+def test_tables_follow_from_the_metrics_of_both_trainings(chain):
     table = load(chain / "table-tuned-finetuning.parquet").frame.set_index("control")
     assert list(table.index[:2]) == ["floor", "ceiling"]
     means = {}
@@ -511,64 +453,38 @@ def test_tables_follow_from_the_metrics_of_both_trainings(chain: Chain) -> None:
 # --- bad inputs -----------------------------------------------------------------------------------
 
 
-def refused(*inputs: Side) -> str:
-    with pytest.raises(ArtifactError) as caught:
-        tables_of(*inputs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_jobs_without_probes_are_refused() -> None:
+def test_inputs_that_do_not_fit_are_refused(subtests):
     metrics, correct, *probes = sides()
-    expected = (
-        "finetuning_tables: found no probes of films, small--large, seed {}, expected their "
-        "metrics and correct"
-    )
-    assert refused(metrics, correct, [], []) == expected.format(0)
-    assert refused(metrics, correct, probes[0][:1], probes[1][:1]) == expected.format(1)
-    other = sides(weak="tiny")
-    assert refused(metrics, correct, *other[2:]) == expected.format(0)
-
-
-def test_files_that_are_not_side_by_side_are_refused() -> None:
-    metrics, correct, *probes = sides()
-    assert "found 2 and 1 files of correct and metrics" in refused(metrics, correct[:1], *probes)
-    assert "of different jobs" in refused(metrics, correct, probes[0], probes[1][::-1])
-    assert "seed 0 of a job twice" in refused(metrics[:1] * 2, correct[:1] * 2, *probes)
-
-
-def test_probes_in_the_place_of_fine_tuned_models_are_refused() -> None:
-    tuned, probes = sides()[:2], sides()[2:]
-    assert refused(*probes, *probes) == (
-        "finetuning_tables: found the row w2s in films, small--large, expected fine-tuned models, "
-        "each once; are these probes?"
-    )
-    assert refused(*tuned, *tuned) == (
-        "finetuning_tables: found probes of films, small--large without w2s, expected floor, "
-        "w2s, ceiling"
-    )
-
-
-def test_a_row_twice_is_refused() -> None:
-    inputs = sides()
-    inputs[:2] = [[_renamed(item, "logconf", "xent") for item in side] for side in inputs[:2]]
-    assert refused(*inputs) == (
-        "tables: found the row xent of films, small--large twice, expected each row once"
-    )
-
-
-def test_fine_tuned_models_without_ceiling_are_refused() -> None:
-    inputs = sides()
-    inputs[:2] = [[_renamed(item, "ceiling", "kl") for item in side] for side in inputs[:2]]
-    assert "fine-tuned models of films, small--large without ceiling" in refused(*inputs)
-
-
-def test_probes_of_other_test_points_are_refused() -> None:
-    inputs = sides()
-    other = replace(inputs[3][0], arrays={**inputs[3][0].arrays, "id": np.array([1, 2, 3, 4])})
-    assert "found no row for 4 of 4 example ids" in refused(*inputs[:3], [other, inputs[3][1]])
-    fewer = [turned(item, [0, 1, 2]) for item in inputs[3]]
-    assert "4 test points of fine-tuned models and 3 of probes" in refused(*inputs[:3], fewer)
-    assert "3 test points of fine-tuned models and 4 of probes" in refused(
-        inputs[0], [turned(item, [0, 1, 2]) for item in inputs[1]], *inputs[2:]
-    )
+    films = "films, small--large"
+    none = f"finetuning_tables: found no probes of {films}, seed"
+    both = "expected their metrics and correct"
+    ids = changed(probes[1][0], id=np.array([1, 2, 3, 4]))
+    fewer = [[turned(item, [0, 1, 2]) for item in side] for side in (correct, probes[1])]
+    points = "{} test points of fine-tuned models and {} of probes"
+    for inputs, message in (
+        ((metrics, correct, [], []), f"{none} 0, {both}"),
+        ((metrics, correct, probes[0][:1], probes[1][:1]), f"{none} 1, {both}"),
+        ((metrics, correct, *sides(weak="tiny")[2:]), f"{none} 0, {both}"),
+        ((metrics, correct[:1], *probes), "found 2 and 1 files of correct and metrics"),
+        ((metrics, correct, probes[0], probes[1][::-1]), "of different jobs"),
+        ((metrics[:1] * 2, correct[:1] * 2, *probes), "seed 0 of a job twice"),
+        ((*probes, *probes), f"finetuning_tables: found the row w2s in {films}, expected "
+         "fine-tuned models, each once; are these probes?"),
+        ((metrics, correct, metrics, correct), f"finetuning_tables: found probes of {films} "
+         "without w2s, expected floor, w2s, ceiling"),
+        (of_another_name(sides(), "logconf", "xent"),
+         f"tables: found the row xent of {films} twice, expected each row once"),
+        (of_another_name(sides(), "ceiling", "kl"),
+         f"fine-tuned models of {films} without ceiling"),
+        ((metrics, correct, probes[0], [ids, probes[1][1]]),
+         "found no row for 4 of 4 example ids"),
+        ((metrics, correct, probes[0], fewer[1]), points.format(4, 3)),
+        ((metrics, fewer[0], *probes), points.format(3, 4)),
+    ):  # fmt: skip
+        with subtests.test(message=message):
+            with pytest.raises(ArtifactError) as caught:
+                tables_of(*inputs)
+            told = str(caught.value)
+            whole = message.startswith(("finetuning_tables: ", "tables: "))
+            assert told == message if whole else message in told
+            assert "\n" not in told

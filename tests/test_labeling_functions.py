@@ -22,62 +22,49 @@ from w2s.weak_supervision.lexicons import apart, written_out
 PACKAGES = ("vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald")
 HAND_WRITTEN = tuple(name for name in LABELING_FUNCTIONS if name not in PACKAGES)
 LOADERS = [LABELING_FUNCTIONS[name].load for name in PACKAGES]
-EVERY = pytest.mark.parametrize("name", LABELING_FUNCTIONS)
 TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=8)
 
 
-def vote(name, text):
-    return int(label_matrix([text], [name])[0, 0])
+BY_HAND = {
+    "vader": {
+        "A wonderful day!": 1, "What an awful, awful mess.": 0, "The train leaves at noon.": -1,
+    },
+    "afinn": {"superb": 1, "catastrophic": 0, "good and bad": -1},  # +3 - 3
+    "textblob": {"an excellent thing": 1, "a terrible thing": 0, "a thing": -1},
+    "harvard_iv4": {"an admirable success": 1, "a painful failure": 0, "of the and": -1},
+    "loughran_mcdonald": {
+        "profitable and successful": 1, "bankruptcy and litigation": 0, "a chair": -1,
+    },
+    "negation": {
+        "It isn't good": 0, "never a boring minute": 1, "no good, not bad": -1, "good": -1,
+        "not at all good": 0, "not one of them good": -1,  # within reach, and out of it
+    },
+    "intensity": {"so good": 1, "Utterly boring.": 0, "not very good": -1, "very": -1},
+    "contrast": {
+        "Lovely to look at, but boring": 0, "bad at first; however, good but great": 1,
+        "good, but bad; however, great": 1, "good": -1, "good, but": -1,
+    },
+    "movie_words": {
+        "A riveting, heartfelt film": 1, "contrived and heavy-handed": 0,
+        "riveting but contrived": -1,
+    },
+    "product_words": {"Sturdy and reliable!": 1, "It arrived defective.": 0},
+    "editorial_words": {"a victory for democracy": 1, "war and fraud": 0},
+    "tweet_words": {"woohoo thanks": 1, "ugh so sick": 0},
+    "emoticons": {"home :) <3": 1, "home :(": 0, "home :( :)": -1, "at 10:30": -1},
+}  # fmt: skip
+BLANK = ["", " \n", "...", "¯\\"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "expected"),
-    [
-        ("vader", "A wonderful day!", 1),
-        ("vader", "What an awful, awful mess.", 0),
-        ("vader", "The train leaves at noon.", -1),
-        ("afinn", "superb", 1),
-        ("afinn", "catastrophic", 0),
-        ("afinn", "good and bad", -1),  # +3 - 3
-        ("textblob", "an excellent thing", 1),
-        ("textblob", "a terrible thing", 0),
-        ("textblob", "a thing", -1),
-        ("harvard_iv4", "an admirable success", 1),
-        ("harvard_iv4", "a painful failure", 0),
-        ("harvard_iv4", "of the and", -1),
-        ("loughran_mcdonald", "profitable and successful", 1),
-        ("loughran_mcdonald", "bankruptcy and litigation", 0),
-        ("loughran_mcdonald", "a chair", -1),
-        ("negation", "It isn't good", 0),
-        ("negation", "never a boring minute", 1),
-        ("negation", "no good, not bad", -1),
-        ("negation", "good", -1),
-        ("negation", "not that it is any good", -1),  # out of reach
-        ("intensity", "so good", 1),
-        ("intensity", "Utterly boring.", 0),
-        ("intensity", "not very good", -1),
-        ("intensity", "very", -1),
-        ("contrast", "Lovely to look at, but boring", 0),
-        ("contrast", "bad at first; however, good but great", 1),
-        ("contrast", "good", -1),
-        ("contrast", "good, but", -1),
-        ("movie_words", "A riveting, heartfelt film", 1),
-        ("movie_words", "contrived and heavy-handed", 0),
-        ("movie_words", "riveting but contrived", -1),
-        ("product_words", "Sturdy and reliable!", 1),
-        ("product_words", "It arrived defective.", 0),
-        ("editorial_words", "a victory for democracy", 1),
-        ("editorial_words", "war and fraud", 0),
-        ("tweet_words", "woohoo thanks", 1),
-        ("tweet_words", "ugh so sick", 0),
-        ("emoticons", "home :) <3", 1),
-        ("emoticons", "home :(", 0),
-        ("emoticons", "home :( :)", -1),
-        ("emoticons", "at 10:30", -1),
-    ],
-)
-def test_by_hand(name, text, expected):
-    assert vote(name, text) == expected
+def test_by_hand(subtests):
+    assert list(BY_HAND) == list(LABELING_FUNCTIONS)
+    for name, votes in BY_HAND.items():
+        with subtests.test(name):
+            found = label_matrix(list(votes), [name])[:, 0]
+            assert dict(zip(votes, found.tolist(), strict=True)) == votes
+            np.testing.assert_array_equal(label_matrix(BLANK, [name]), -1)  # no words, no vote
+            assert LABELING_FUNCTIONS[name].band > 0
+            assert LABELING_FUNCTIONS[name].about
 
 
 def test_words_keep_apostrophes_hyphens_and_accents():
@@ -90,6 +77,8 @@ def test_columns_are_in_the_order_asked_for():
     np.testing.assert_array_equal(both, [[0, 1], [-1, -1]])
     assert both.dtype == np.int8
     assert label_matrix(["x"]).shape == (1, len(LABELING_FUNCTIONS))
+    assert label_matrix([]).shape == (0, len(LABELING_FUNCTIONS))
+    assert label_matrix(["x"], []).shape == (1, 0)
 
 
 @settings(max_examples=25)
@@ -114,15 +103,13 @@ def test_a_vote_is_the_side_of_the_packages_own_score():
     from textblob import TextBlob
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    texts = [
-        f"{a} {b}" for a in ("not", "very", "") for b in ("good", "bad", "odd", "so so", "fun")
-    ]
+    words = ("good", "bad", "odd", "so so", "fun")
+    texts = [f"{a} {b}" for a in ("not", "very", "") for b in words]
+    vader = SentimentIntensityAnalyzer()
     scores = {
-        "vader": [
-            SentimentIntensityAnalyzer().polarity_scores(t)["compound"] / 0.05 for t in texts
-        ],
-        "afinn": [Afinn().score(t) for t in texts],
-        "textblob": [TextBlob(t).sentiment.polarity / 0.1 for t in texts],
+        "vader": [vader.polarity_scores(text)["compound"] / 0.05 for text in texts],
+        "afinn": [Afinn().score(text) for text in texts],
+        "textblob": [TextBlob(text).sentiment.polarity / 0.1 for text in texts],
     }
     for name, score in scores.items():
         sign = np.where(np.abs(score) < 1, -1, np.sign(score) > 0)
@@ -148,11 +135,6 @@ def test_planted_sentiment_is_found():
         assert np.mean(column[voted] == label[voted]) > 0.85, name
 
 
-@EVERY
-def test_a_text_without_words_gets_no_vote(name):
-    np.testing.assert_array_equal(label_matrix(["", " \n", "...", "¯\\"], [name]), -1)
-
-
 def test_vader_reads_a_thousand_words_and_an_emoji_is_a_word():
     assert beginning("a " * 1000) == "a " * 1000
     assert beginning("word " * 1001) == "word " * 1000
@@ -162,29 +144,14 @@ def test_vader_reads_a_thousand_words_and_an_emoji_is_a_word():
     assert beginning("x" * 5000) == "x" * 5000
 
 
-def test_no_texts_and_no_functions():
-    assert label_matrix([]).shape == (0, len(LABELING_FUNCTIONS))
-    assert label_matrix(["x"], []).shape == (1, 0)
-
-
-@EVERY
-def test_every_band_is_above_0_and_every_function_says_what_it_looks_at(name):
-    assert LABELING_FUNCTIONS[name].band > 0
-    assert LABELING_FUNCTIONS[name].about
-
-
-@pytest.mark.parametrize("name", ["GENERAL", "MOVIES", "PRODUCTS", "EDITORIALS", "TWEETS"])
-def test_a_word_has_one_side_and_can_be_found(name):
-    lexicon = getattr(lexicons, name)
-    assert not lexicon.positive & lexicon.negative
-    for word in lexicon.positive | lexicon.negative:
-        assert words_of(word) == [word]
-
-
-def test_signs_and_words_of_the_rules_can_be_found():
+def test_a_word_has_one_side_and_can_be_found():
+    kinds = ("GENERAL", "MOVIES", "PRODUCTS", "EDITORIALS", "TWEETS")
+    found = [getattr(lexicons, name) for name in kinds]
     assert not lexicons.SMILES & lexicons.FROWNS
-    for word in lexicons.NEGATORS | lexicons.BOOSTERS:
-        assert words_of(word) == [word]
+    assert not [words for words in found if words.positive & words.negative]
+    for words in (*(words.positive | words.negative for words in found),
+                  lexicons.NEGATORS, lexicons.BOOSTERS):  # fmt: skip
+        assert [words_of(word) for word in words] == [[word] for word in words]
 
 
 def test_nothing_is_downloaded(monkeypatch):
@@ -205,26 +172,18 @@ def test_hand_written_functions_need_no_package(monkeypatch):
     assert label_matrix(["x"], HAND_WRITTEN).shape == (1, 8)
 
 
-def test_a_package_that_is_not_there_is_said():
+def test_a_package_that_is_not_there_and_bad_names_are_said(monkeypatch):
     def load():
         raise ModuleNotFoundError("No module named 'afinn'", name="afinn")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(LABELING_FUNCTIONS, "afinn", LabelingFunction("", load, 1))
-        with pytest.raises(W2SError, match="'afinn': found no package 'afinn', expected it"):
-            label_matrix(["x"], ["afinn"])
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
+    monkeypatch.setitem(LABELING_FUNCTIONS, "afinn", LabelingFunction("", load, 1))
+    for names, message in [
+        (["afinn"], "'afinn': found no package 'afinn', expected it"),
         (["vadr"], "labeling function: found 'vadr', expected one of vader, afinn"),
         (["afinn", "afinn"], "labeling functions: found afinn, afinn; expected each once"),
-    ],
-)
-def test_bad_names_are_refused(names, message):
-    with pytest.raises(W2SError, match=message):
-        label_matrix(["x"], names)
+    ]:
+        with pytest.raises(W2SError, match=message):
+            label_matrix(["x"], names)
 
 
 def test_abstentions_have_one_value_in_the_project():
@@ -236,30 +195,23 @@ def test_abstentions_have_one_value_in_the_project():
 # what is read in the place of a text
 
 
-@EVERY
-@pytest.mark.parametrize("mended", [False, True])
-def test_typographic_signs_are_those_of_a_typewriter(name, mended):
-    typed = [
-        "It isn't good",
-        "don't miss it",
-        "don't like it",
-        'a "heavy-handed" mess',
-        "so-so, :'(",
-    ]
-    printed = [
-        "It isn’t good",
-        "don‘t miss it",
-        "don`t like it",
-        "a “heavy‑handed” me\xadss",
-        "so‐so, :’(",
-    ]
-    votes = [label_matrix(texts, [name], mended=mended).tolist() for texts in (typed, printed)]
-    assert votes[0] == votes[1]
+def test_typographic_signs_are_those_of_a_typewriter(subtests):
+    pairs = {
+        "It isn't good": "It isn’t good",
+        "don't miss it": "don‘t miss it",
+        "don't like it": "don`t like it",
+        'a "heavy-handed" mess': "a “heavy‑handed” me\xadss",
+        "so-so, :'(": "so‐so, :’(",
+    }
+    for mended in (False, True):
+        votes = [label_matrix(list(t), mended=mended) for t in (pairs, pairs.values())]
+        for name, typed, printed in zip(LABELING_FUNCTIONS, *(v.T for v in votes), strict=True):
+            with subtests.test(name, mended=mended):
+                assert typed.tolist() == printed.tolist()
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "packaged", "mended"),
-    [
+def test_mended_lexicons_by_hand(subtests):
+    for name, text, packaged, mended in [
         ("vader", "The film isn’t good", 0, 0),
         ("afinn", "The film isn’t good", 1, 0),
         ("textblob", "The film isn't good", 1, 0),
@@ -270,18 +222,15 @@ def test_typographic_signs_are_those_of_a_typewriter(name, mended):
         ("textblob", "a feel-good movie", -1, 1),
         ("movie_words", "a heartfelt-witty movie", -1, 1),
         ("movie_words", "a heavy-handed movie", 0, 0),
-    ],
-)
-def test_mended_lexicons_by_hand(name, text, packaged, mended):
-    found = [label_matrix([text], [name], mended=on)[0, 0] for on in (False, True)]
-    assert found == [packaged, mended]
+    ]:
+        with subtests.test(name, text=text):
+            found = [label_matrix([text], [name], mended=on)[0, 0] for on in (False, True)]
+            assert found == [packaged, mended]
 
 
 def test_contractions_are_written_out():
-    assert (
-        written_out("I can't, won't, shan't; it ain't")
-        == "I can not, will not, shall not; it is not"
-    )
+    told = "I can not, will not, shall not; it is not"
+    assert written_out("I can't, won't, shan't; it ain't") == told
     assert written_out("Isn't it? DON'T") == "Is not it? DO not"
     assert written_out("I can't stand it, can't I") == "I can't stand it, can not I"
     assert written_out("nothing to write out") == "nothing to write out"

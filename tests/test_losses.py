@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from w2s.errors import W2SError
 from w2s.finetuning import track as config_finetuning
@@ -22,7 +21,7 @@ FEW = settings(max_examples=25, deadline=None)
 LN3 = np.log(3)  # the logit of p = 3/4: -log p = .287682, -log(1 - p) = 1.386294
 BATCH = st.lists(
     st.tuples(st.floats(-30, 30, width=32), st.floats(0, 1, width=32)), min_size=1, max_size=20
-)
+).map(lambda batch: tuple(map(np.array, zip(*batch, strict=True))))
 
 
 def tensor(values, dtype=torch.float32):
@@ -65,54 +64,32 @@ def in_numpy(name, z, y, *, c, threshold, radius):
 # H(3/4) = .75 * .287682 + .25 * 1.386294 = .562335; H(1/2) = .693147
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "gradient"),
-    [
+def gives(loss, batch, values, gradients):
+    found, slope = values_and_gradients(loss, *batch)
+    np.testing.assert_allclose(found, values, atol=2e-6)
+    np.testing.assert_allclose(slope, gradients, atol=2e-6)
+
+
+def test_by_hand():
+    for name, value, gradient in (
         ("xent", 0.836988, 0.25),  # p - y
         ("logconf", 0.562335, 0.0),  # the target is (1/2 + 1) / 2 = 3/4 = p
         ("entropy", 0.699662, 0.125 - 0.102995),  # the mean; dH/dz = -log(3) * 3/4 * 1/4
         ("kl", 0.143841, 0.25),  # .836988 - .693147
         ("window", 0.836988, 0.25),  # 3/4 < .8
-    ],
-)
-def test_by_hand(name, value, gradient):
-    found, slope = values_and_gradients(make(name), [LN3], [0.5])
-    np.testing.assert_allclose(found, [value], atol=2e-6)
-    np.testing.assert_allclose(slope, [gradient], atol=2e-6)
-
-
-def test_by_hand_a_prediction_below_the_threshold():
-    found, slope = values_and_gradients(make("logconf"), [-LN3], [0.5])  # the target is 1/4 = p
-    np.testing.assert_allclose(found, [0.562335], atol=2e-6)
-    np.testing.assert_allclose(slope, [0], atol=2e-6)
-
-
-def test_by_hand_outside_the_window():
+    ):
+        gives(make(name), ([LN3], [0.5]), [value], [gradient])
+    # below the threshold, outside the window, and in the warm-up
+    gives(make("logconf"), ([-LN3], [0.5]), [0.562335], [0])  # the target is 1/4 = p
     loss = make("window", radius=0.2)  # 3/4 and 1/4 are outside, 1/2 inside
-    found, slope = values_and_gradients(loss, [LN3, 0, -LN3], [0.5, 1, 0.5])
-    np.testing.assert_allclose(found, [0, 0.693147, 0], atol=2e-6)
-    np.testing.assert_allclose(slope, [0, -0.5, 0], atol=2e-6)
-
-
-def test_by_hand_the_warm_up():
+    gives(loss, ([LN3, 0, -LN3], [0.5, 1, 0.5]), [0, 0.693147, 0], [0, -0.5, 0])
     loss = make("logconf", coefficient=0.8, warmup=0.2)
-    y, z = 0.0, LN3  # the target is c, so the loss is 1.386294 - c log(3)
     for progress, c in ((0, 0), (0.05, 0.2), (0.1, 0.4), (0.2, 0.8), (0.7, 0.8), (1, 0.8)):
-        found, slope = values_and_gradients(loss, [z], [y], progress)
-        np.testing.assert_allclose(found, [1.386294 - c * 1.098612], atol=2e-6)
-        np.testing.assert_allclose(slope, [0.75 - c], atol=2e-6)
+        # the target is c, so the loss is 1.386294 - c log(3)
+        gives(loss, ([LN3], [0.0], progress), [1.386294 - c * 1.098612], [0.75 - c])
 
 
 # equal to references
-
-
-@FEW
-@given(BATCH)
-def test_xent_is_torchs(batch):
-    logits, labels = map(np.array, zip(*batch, strict=True))
-    found, _ = values_and_gradients(make("xent"), logits, labels)
-    peer = functional.binary_cross_entropy_with_logits(tensor(logits), tensor(labels))
-    np.testing.assert_allclose(found.mean(), peer, rtol=1e-5)
 
 
 @EVERY
@@ -146,28 +123,16 @@ def test_the_gradient_is_that_of_differences(name):
 
 
 @pytest.mark.parametrize("name", ["logconf", "entropy"])
-@pytest.mark.parametrize("nothing", [{"coefficient": 0}, {"warmup": 0.2}])
 @FEW
 @given(batch=BATCH)
-def test_coefficient_0_is_xent_to_the_bit(name, nothing, batch):
-    logits, labels = map(np.array, zip(*batch, strict=True))
-    progress = 0.0 if "warmup" in nothing else 0.5
-    loss = make(name, **nothing)
-    loss.begin(tensor(logits))
-    found = values_and_gradients(loss, logits, labels, progress)
-    plain = values_and_gradients(make("xent"), logits, labels, progress)
-    for ours, xents in zip(found, plain, strict=True):
-        assert ours.tobytes() == xents.tobytes()
-
-
-@pytest.mark.parametrize("name", ["logconf", "entropy"])
-def test_a_small_coefficient_is_near_xent_and_a_large_one_is_not(name):
-    logits, labels = [2.0, -1.0], [0.2, 0.6]
-    plain, _ = values_and_gradients(make("xent"), logits, labels)
-    near, _ = values_and_gradients(make(name, coefficient=1e-5), logits, labels)
-    far, _ = values_and_gradients(make(name, coefficient=0.5), logits, labels)
-    np.testing.assert_allclose(near, plain, atol=1e-4)
-    assert (np.abs(far - plain) > 0.1).all()
+def test_coefficient_0_is_xent_to_the_bit(name, batch):
+    for nothing, progress in (({"coefficient": 0}, 0.5), ({"warmup": 0.2}, 0.0)):
+        loss = make(name, **nothing)
+        loss.begin(tensor(batch[0]))
+        found = values_and_gradients(loss, *batch, progress)
+        plain = values_and_gradients(make("xent"), *batch, progress)
+        for ours, xents in zip(found, plain, strict=True):
+            assert ours.tobytes() == xents.tobytes()
 
 
 @FEW
@@ -179,21 +144,15 @@ def test_entropy_pushes_p_away_from_one_half(logits):
 
 @FEW
 @given(BATCH)
-def test_logconf_has_the_gradient_of_a_fixed_target(batch):
-    logits, labels = map(np.array, zip(*batch, strict=True))
+def test_logconf_has_the_gradient_of_a_fixed_target_and_kl_that_of_xent(batch):
+    logits, labels = batch
     _, slope = values_and_gradients(make("logconf", coefficient=0.25), logits, labels)
     target = 0.75 * labels + 0.25 * (logits > 0)
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(-logits)) - target, atol=1e-6)
-
-
-@FEW
-@given(BATCH)
-def test_kl_has_the_gradient_of_xent_and_is_not_below_0(batch):
-    logits, labels = map(np.array, zip(*batch, strict=True))
-    found, slope = values_and_gradients(make("kl"), logits, labels)
-    _, plain = values_and_gradients(make("xent"), logits, labels)
+    found, slope = values_and_gradients(make("kl"), *batch)
+    _, plain = values_and_gradients(make("xent"), *batch)
     assert slope.tobytes() == plain.tobytes()
-    assert (found > -4e-6).all()
+    assert (found > -4e-6).all()  # KL is not below 0
 
 
 @FEW
@@ -219,11 +178,7 @@ def test_how_a_step_is_divided_changes_nothing(name, seed, cuts):
     rows = np.split(np.arange(32), sorted(cuts))
     apart = torch.cat([loss(z[r], y[r], progress=0.5) for r in rows])
     np.testing.assert_allclose(apart, together, rtol=2e-6, atol=1e-7)
-
-
-@EVERY
-def test_other_examples_of_a_batch_do_not_matter(name):
-    loss = make(name)
+    # other examples of a batch do not matter
     loss.begin(tensor([-1, 0.4, 2]))
     alone, _ = values_and_gradients(loss, [0.5], [0.2])
     beside, _ = values_and_gradients(loss, [9, 0.5, -9, 3], [1, 0.2, 0.5, 0])
@@ -239,12 +194,23 @@ def hardened(loss, logits):
     return 1 / (1 + np.exp(-np.asarray(logits))) - slope
 
 
-def test_by_hand_the_threshold():
-    loss = make("logconf", [0.6, 0.6, 0.0], coefficient=1)  # the prior is .4
+@pytest.mark.parametrize(
+    ("labels", "step", "logits", "expected"),
+    [
+        ([0.6, 0.6, 0.0], [5, 1, 4, 2, 3], [0, 3.4, 3.5, 3.6, 6], [0, 0, 0, 1, 1]),  # prior .4: 2
+        ([0.1], [-2, 1, -1], [-2, 1, 1.1], [0, 0, 1]),  # .1 of 3 is nearest to none
+        ([0.5], [30, 31, 32, 33], [30, 31, 32, 33], [0, 0, 1, 1]),  # p is 1 for all in float32
+        ([0.5], [1.5] * 8, [1.5, 1.4, 1.6], [0, 0, 1]),  # equal ones to 0, others to their side
+        ([1, 1], [-1, 0, 2], [-9, 0, 9], [1, 1, 1]),
+        ([0, 0], [-1, 0, 2], [-9, 0, 2], [0, 0, 0]),
+    ],
+)
+def test_by_hand_the_threshold(labels, step, logits, expected):
+    loss = make("logconf", labels, coefficient=1)
     assert loss.threshold == 0
-    loss.begin(tensor([5, 1, 4, 2, 3]))  # .4 of 5 are 2: those above 3
-    assert loss.threshold == 3.5
-    np.testing.assert_allclose(hardened(loss, [0, 3.4, 3.5, 3.6, 6]), [0, 0, 0, 1, 1], atol=1e-6)
+    loss.begin(tensor(step))
+    np.testing.assert_allclose(hardened(loss, logits), expected, atol=1e-6)
+    assert loss.threshold == 3.5 or len(step) != 5
 
 
 def test_a_step_is_hardened_by_its_own_predictions_alone():
@@ -253,10 +219,6 @@ def test_a_step_is_hardened_by_its_own_predictions_alone():
         loss.begin(tensor(z))
         for _ in range(2):  # a call changes nothing
             np.testing.assert_allclose(hardened(loss, z), [0, 0, 1, 1], atol=1e-6)
-
-
-def test_predictions_that_all_move_to_one_side_are_not_pushed_further():
-    loss = make("logconf", [0.5], coefficient=1)
     rng = np.random.default_rng(2)
     for shift in range(40):  # a threshold of steps before it would harden all to 1
         z = rng.normal(3.0 * shift, 1, 32)
@@ -278,8 +240,7 @@ def test_the_share_above_the_threshold_is_the_prior(labels, predictions):
 
 @FEW
 @given(
-    st.floats(0, 0.999),
-    st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 40.0, 90.0]), min_size=1),
+    st.floats(0, 0.999), st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 40.0, 90.0]), min_size=1)
 )
 def test_with_ties_as_many_are_above_as_the_prior_allows(prior, predictions):
     loss = make("logconf", [prior])
@@ -291,41 +252,24 @@ def test_with_ties_as_many_are_above_as_the_prior_allows(prior, predictions):
     np.testing.assert_array_equal(predictions > loss.threshold, expected)
 
 
-@pytest.mark.parametrize("prior", [0.1, 0.3, 0.5, 0.8])
-def test_hardened_positives_are_as_frequent_as_in_the_labels(prior):
-    rng = np.random.default_rng(0)
-    labels = rng.beta(2 * prior, 2 * (1 - prior), 5000)
-    loss, positive = make("logconf", labels, coefficient=1), []
-    for _ in range(200):
-        z = rng.normal(-1, 2, 32)  # p is below 1/2 for most, whatever the prior
-        loss.begin(tensor(z))
-        positive.extend(hardened(loss, z) > 0.5)
-    assert abs(np.mean(positive) - prior) < 0.02
+def test_hardened_positives_are_as_frequent_as_in_the_labels():
+    for prior in (0.1, 0.3, 0.5, 0.8):
+        rng = np.random.default_rng(0)
+        labels = rng.beta(2 * prior, 2 * (1 - prior), 5000)
+        loss, positive = make("logconf", labels, coefficient=1), []
+        for _ in range(200):
+            z = rng.normal(-1, 2, 32)  # p is below 1/2 for most, whatever the prior
+            loss.begin(tensor(z))
+            positive.extend(hardened(loss, z) > 0.5)
+        assert abs(np.mean(positive) - prior) < 0.02, prior
 
 
-def test_where_the_prior_allows_none_the_largest_is_the_threshold():
-    loss = make("logconf", [0.1], coefficient=1)
-    loss.begin(tensor([-2, 1, -1]))  # .1 of 3 is nearest to none
-    np.testing.assert_allclose(hardened(loss, [-2, 1, 1.1]), [0, 0, 1], atol=1e-6)
-
-
-def test_saturated_predictions_keep_their_order():
-    loss = make("logconf", [0.5], coefficient=1)
-    z = [30.0, 31, 32, 33]  # p is 1 for all in float32
-    loss.begin(tensor(z))
-    targets = tensor(hardened(loss, z))
-    np.testing.assert_allclose(targets, [0, 0, 1, 1], atol=1e-6)
-
-
-def test_neighbouring_numbers_are_told_apart():
+def test_neighbouring_numbers_are_told_apart_and_rounding_moves_no_text_that_comes_again():
     for low in np.float32([1, 1.0000001, -7.3, 0, 3e38]):
         high = np.nextafter(low, np.float32(np.inf))
         loss = make("logconf", [0.5], coefficient=1)
         loss.begin(torch.tensor([high, low]))
         assert low <= loss.threshold < high
-
-
-def test_rounding_does_not_move_a_text_that_comes_again():
     rng = np.random.default_rng(1)
     loss, z = make("logconf", coefficient=1), rng.normal(size=64)
     loss.begin(tensor(z))
@@ -334,28 +278,11 @@ def test_rounding_does_not_move_a_text_that_comes_again():
         np.testing.assert_allclose(hardened(loss, z + noise), before, atol=1e-5)
 
 
-def test_equal_predictions_harden_to_0_and_others_to_their_side():
-    loss = make("logconf", [0.5], coefficient=1)
-    loss.begin(tensor([1.5] * 8))
-    np.testing.assert_allclose(hardened(loss, [1.5, 1.4, 1.6]), [0, 0, 1], atol=1e-6)
-
-
-def test_one_class_only():
-    ones, zeros = make("logconf", [1, 1], coefficient=1), make("logconf", [0, 0], coefficient=1)
-    for loss in (ones, zeros):
-        loss.begin(tensor([-1, 0, 2]))
-    np.testing.assert_allclose(hardened(ones, [-9, 0, 9]), [1, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(hardened(zeros, [-9, 0, 2]), [0, 0, 0], atol=1e-6)
-
-
-def test_nothing_is_remembered_beyond_a_step():
+def test_nothing_is_remembered_beyond_a_step_and_what_is_holds_no_graph_and_is_a_copy():
     loss = make("logconf")
     for size in (32, 5, 32):
         loss.begin(torch.linspace(-1, 1, size))
         assert sum(len(a) for a in vars(loss).values() if isinstance(a, np.ndarray)) == size
-
-
-def test_what_is_taken_holds_no_graph_and_is_a_copy():
     loss, z = make("logconf", [0.5]), tensor([1, 2, 3]).requires_grad_()
     loss.begin(z * 1)
     with torch.no_grad():
@@ -367,7 +294,7 @@ def test_what_is_taken_holds_no_graph_and_is_a_copy():
 
 
 @EVERY
-def test_extreme_logits_and_hard_labels_are_finite(name):
+def test_extreme_logits_and_hard_labels_are_finite_but_nan_is_not_hidden(name):
     logits = np.array([1e4, -1e4, 1e4, -1e4, 100, -100, 0, 1e-30])
     labels = np.array([1, 0, 0, 1, 0.5, 0.25, 0, 1])
     loss = make(name)
@@ -378,6 +305,8 @@ def test_extreme_logits_and_hard_labels_are_finite(name):
         assert (np.abs(slope) <= 1).all()
         assert (found >= 0).all()
         loss.begin(tensor(logits))
+    found, _ = values_and_gradients(make(name), [np.nan, 0.1], [0.5, 0.5])
+    assert np.isnan(found).tolist() == [True, False]
 
 
 def test_extreme_values_by_hand():
@@ -391,79 +320,58 @@ def test_extreme_values_by_hand():
 
 
 @EVERY
-def test_nan_is_not_hidden(name):
-    found, _ = values_and_gradients(make(name), [np.nan, 0.1], [0.5, 0.5])
-    assert np.isnan(found).tolist() == [True, False]
-
-
-def test_logconf_refuses_to_remember_nan():
-    with pytest.raises(W2SError, match="logits: found 1 values that are NaN or infinite"):
-        make("logconf").begin(tensor([0, np.nan]))
-
-
-@EVERY
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_16_bit_logits_give_float32_losses(name, dtype):
-    loss, z, y = make(name), tensor([-3.3, 0.7, 2.1], dtype), tensor([0.1, 0.55, 1])
-    loss.begin(z)
-    found = loss(z, y, progress=0.5)
-    assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found, loss(z.float(), y, progress=0.5))
-
-
-@EVERY
-def test_no_examples(name):
+def test_no_examples_and_16_bit_logits(name):
+    for dtype in (torch.bfloat16, torch.float16):
+        loss, z, y = make(name), tensor([-3.3, 0.7, 2.1], dtype), tensor([0.1, 0.55, 1])
+        loss.begin(z)
+        found = loss(z, y, progress=0.5)
+        assert found.dtype == torch.float32
+        np.testing.assert_array_equal(found, loss(z.float(), y, progress=0.5))
     loss = make(name)
     loss.begin(torch.empty(0))
     assert loss(torch.empty(0), torch.empty(0), progress=0.5).shape == (0,)
     assert loss.threshold == 0
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"coefficient": -0.1}, "coefficient: found -0.1, expected a number from 0 to 1"),
-        ({"coefficient": 1.5}, "coefficient: found 1.5, expected a number from 0 to 1"),
-        ({"coefficient": np.nan}, "coefficient: found nan, expected a number from 0 to 1"),
-        ({"warmup": 2}, "warmup: found 2, expected a number from 0 to 1"),
-        ({"radius": 0}, "radius: found 0, expected a number above 0 and up to 0.5, or median"),
-        ({"radius": 0.6}, "radius: found 0.6, expected a number above 0 and up to 0.5, or median"),
-        ({"radius": "mean"}, "radius: found mean, expected a number above 0"),
-    ],
-)
-def test_options_out_of_range_are_refused(changed, message):
-    with pytest.raises(W2SError, match=re.escape(message)):
-        LossOptions(**changed)
+def refused(message, call, *args, **options):
+    with pytest.raises(W2SError, match=re.escape(message)) as caught:
+        call(*args, **options)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "labels", "message"),
-    [
+def test_what_is_wrong_is_refused_in_one_line(subtests):
+    radius = "expected a number above 0 and up to 0.5, or median"
+    for name, value, message in (
+        ("coefficient", -0.1, "coefficient: found -0.1, expected a number from 0 to 1"),
+        ("coefficient", 1.5, "coefficient: found 1.5, expected a number from 0 to 1"),
+        ("coefficient", np.nan, "coefficient: found nan, expected a number from 0 to 1"),
+        ("warmup", 2, "warmup: found 2, expected a number from 0 to 1"),
+        ("radius", 0, f"radius: found 0, {radius}"),
+        ("radius", 0.6, f"radius: found 0.6, {radius}"),
+        ("radius", "mean", f"radius: found mean, {radius}"),
+    ):
+        with subtests.test(message):
+            refused(message, LossOptions, **{name: value})
+    for name, labels, message in (
         ("hinge", [0.5], "loss: found hinge, expected one of xent, logconf, entropy, kl"),
         ("xent", [], "training labels: found none, expected at least one"),
         ("xent", [0.5, 1.1], "training labels: found values in [0.5, 1.1], expected [0, 1]"),
         ("xent", [0.5, np.nan], "training labels: found 1 values that are NaN"),
         ("xent", [[0.5]], "training labels: found 2 dimensions"),
-    ],
-)
-def test_wrong_input_is_refused_in_one_line(name, labels, message):
-    with pytest.raises(W2SError, match=re.escape(message)) as caught:
-        Loss(name, labels)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("logits", "labels", "progress", "message"),
-    [
+    ):
+        with subtests.test(message):
+            refused(message, Loss, name, labels)
+    for logits, labels, progress, message in (
         ((4, 1), (4,), 0, "logits and labels: found shapes (4, 1) and (4,), expected (b,)"),
         ((4,), (3,), 0, "logits and labels: found shapes (4,) and (3,), expected (b,)"),
         ((4,), (4,), 1.1, "progress: found 1.1, expected a number from 0 to 1"),
         ((4,), (4,), np.nan, "progress: found nan, expected a number from 0 to 1"),
-    ],
-)
-def test_a_wrong_call_is_refused(logits, labels, progress, message):
-    with pytest.raises(W2SError, match=re.escape(message)):
-        make("xent")(torch.zeros(logits), torch.zeros(labels), progress=progress)
+    ):
+        with subtests.test(message):
+            batch = (torch.zeros(logits), torch.zeros(labels))
+            refused(message, make("xent"), *batch, progress=progress)
+    message = "logits: found 1 values that are NaN or infinite"
+    refused(message, make("logconf").begin, tensor([0, np.nan]))
 
 
 def test_names_and_defaults_are_those_of_the_configuration():

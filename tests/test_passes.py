@@ -1,10 +1,6 @@
 """Passes: every text once, done ones left out, and a full memory is no end."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,26 +17,25 @@ LENGTHS = st.lists(st.integers(1, 60), max_size=40).map(
 WHOLE = 10_000  # tokens: everything fits into one pass
 
 
-def values(rows: Any) -> dict[int, Any]:
+def values(rows):
     """What the passes of these tests compute: the position of each text."""
     return {-1: np.asarray(rows, dtype=np.float32)[:, None]}
 
 
-def run(lengths: Any, budget: int, compute: Callable[[Any], Any] = values, **options: Any) -> Any:
+def run(lengths, budget, compute=values, **options):
     """Rows of each pass, and the array they fill."""
     into = Memory(len(lengths))
     told = []
-    done = options.pop("done", into.done)
-    for rows, pooled in passes(compute, lengths, budget, done, **options):
+    for rows, pooled in passes(compute, lengths, budget, options.get("done", into.done)):
         told.append(rows.tolist())
         into.write(rows, pooled)
     return told, into.result()
 
 
-def full(limit: int, lengths: Any, error: RuntimeError) -> Callable[[Any], Any]:
+def full(limit, lengths, error):
     """A device that has room for so many padded tokens."""
 
-    def compute(rows: Any) -> Any:
+    def compute(rows):
         if len(rows) * lengths[rows].max() > limit:
             raise error
         return values(rows)
@@ -53,55 +48,45 @@ CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: y
 
 
 @given(LENGTHS, st.integers(1, 300))
-def test_passes_are_the_batches_and_fill_every_row(lengths: Any, budget: int) -> None:
+def test_passes_are_the_batches_and_fill_every_row(lengths, budget):
     told, result = run(lengths, budget)
     assert told == [rows.tolist() for rows in token_batches(lengths, budget)]
-    if len(lengths):
-        assert result[-1].ravel().tolist() == list(range(len(lengths)))
-    else:
-        assert result == {}
+    found = {layer: values.ravel().tolist() for layer, values in result.items()}
+    assert found == ({-1: list(range(len(lengths)))} if len(lengths) else {})
 
 
 @given(LENGTHS, st.integers(1, 300), st.integers(0, 2**40 - 1))
-def test_pass_is_left_out_if_all_its_texts_are_done_and_stays_as_it_is_otherwise(
-    lengths: Any, budget: int, bits: int
-) -> None:
+def test_pass_is_left_out_if_all_its_texts_are_done_else_as_it_is(lengths, budget, bits):
     done = np.array([bits >> i & 1 for i in range(len(lengths))], dtype=bool)
     told, _ = run(lengths, budget, done=done)
-    expected = [rows.tolist() for rows in token_batches(lengths, budget) if not done[rows].all()]
-    assert told == expected
+    assert told == [r.tolist() for r in token_batches(lengths, budget) if not done[r].all()]
 
 
 @pytest.mark.parametrize("error", [GPU, CPU], ids=["gpu", "cpu"])
-def test_out_of_memory_halves_the_budget_for_the_rest_and_is_told_once(
-    error: RuntimeError, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_out_of_memory_halves_the_budget_for_the_rest_and_is_told_once(error, caplog):
     lengths = np.array([2] * 30 + [10] * 10)
     told, result = run(lengths, 100, full(60, lengths, error))
     assert told == [list(range(30, 35)), list(range(35, 40)), list(range(25)), list(range(25, 30))]
     assert result[-1].ravel().tolist() == list(range(40))
-    assert [record.getMessage() for record in caplog.records] == [
-        "out of memory with 100 tokens in a pass; going on with 50"
-    ]
-    assert caplog.records[0].levelno == logging.WARNING
+    (record,) = caplog.records
+    said = "out of memory with 100 tokens in a pass; going on with 50"
+    assert (record.getMessage(), record.levelno) == (said, logging.WARNING)
 
 
 @given(LENGTHS, st.integers(1, 300), st.integers(60, 300))
-def test_all_texts_are_computed_whatever_memory_there_is(
-    lengths: Any, budget: int, limit: int
-) -> None:
+def test_all_texts_are_computed_whatever_memory_there_is(lengths, budget, limit):
     told, _ = run(lengths, budget, full(limit, lengths, GPU))
     assert sorted(row for rows in told for row in rows) == list(range(len(lengths)))
 
 
-def test_memory_may_run_out_again_and_at_the_last_pass(caplog: pytest.LogCaptureFixture) -> None:
+def test_memory_may_run_out_again_and_at_the_last_pass(caplog):
     lengths = np.array([9, 3, 3, 3])
     told, _ = run(lengths, WHOLE, full(9, lengths, CPU))
     assert told == [[0], [1, 2, 3]]
     assert len(caplog.records) == 2  # 36 tokens, then 18
 
 
-def test_text_without_room_of_its_own_is_one_line() -> None:
+def test_text_without_room_of_its_own_is_one_line_and_any_other_error_passes_through():
     lengths = np.array([50, 3])
     with pytest.raises(DataError) as caught:
         run(lengths, WHOLE, full(40, lengths, GPU))
@@ -109,18 +94,15 @@ def test_text_without_room_of_its_own_is_one_line() -> None:
         "device: found no room for 50 tokens in one pass, expected room for the longest text; "
         "lower max_length"
     )
-
-
-def test_any_other_error_passes_through() -> None:
     lengths = np.array([5, 5])
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(lengths, WHOLE, full(1, lengths, RuntimeError("shape mismatch")))
 
 
-def test_what_torch_says_of_a_full_main_memory_is_understood() -> None:
+def test_what_torch_says_of_a_full_main_memory_is_understood():
     lengths = np.array([5, 5])
 
-    def compute(rows: Any) -> Any:
+    def compute(rows):
         if len(rows) > 1:
             torch.empty(1 << 60, dtype=torch.int8)
         return values(rows)
@@ -128,16 +110,16 @@ def test_what_torch_says_of_a_full_main_memory_is_understood() -> None:
     assert run(lengths, WHOLE, compute)[0] == [[0], [1]]
 
 
-def test_units_of_several_texts_stay_together() -> None:
+def test_units_of_several_texts_stay_together():
     owned = [np.array([4, 0]), np.array([2]), np.array([1, 3])]
     sizes = np.array([30, 10, 20])
 
-    def texts(units: Any) -> Any:
+    def texts(units):
         return np.concatenate([owned[i] for i in units])
 
     computed = []
 
-    def compute(units: Any) -> Any:
+    def compute(units):
         computed.append(units.tolist())
         return values(texts(units))
 

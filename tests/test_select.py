@@ -9,65 +9,45 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from conftest import CUT, PAIR, PATHS, SEEDS, Chain
+from test_steps import LARGE, by_id, changed, files, renamed, run_stage, shuffled
 
 from w2s.checks import rows_of
-from w2s.config import parse_as
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, digest, load, save
 from w2s.overlap.detect import Detector, fit_detector
 from w2s.probes.probes import fit_probes
-from w2s.selection.select import select
-from w2s.selection.sources import corpora_labels
-from w2s.selection.track import CorporaLabelsSettings, Policy, SelectSettings
+from w2s.selection.track import Policy
 from w2s.tracks import KINDS
 
 POLICIES = get_args(Policy)
 Texts = dict[str, list[int]]  # part -> ids
 
 
-def by_id(artifact: Artifact, name: str) -> dict[int, Any]:
-    return dict(zip(artifact["id"].tolist(), artifact[name], strict=True))
+def run(weak, activations, paths=None, *, examples=None, **changes):
+    """`select` with the settings of the chain's job, some changed.
 
-
-def run(
-    weak: Artifact,
-    activations: list[Artifact],
-    *,
-    settings: SelectSettings,
-    examples: list[Artifact] | None = None,
-) -> dict[str, Artifact]:
-    """`select`; without examples every point is a group of its own."""
+    Without examples every point is a group of its own.
+    """
+    data = {**PAIR, "experiment": "cut", "sources": CUT, "paths": PATHS | (paths or {})} | changes
     if examples is None:
         examples = []
-        for name in settings.sources.datasets:
+        for name in data["sources"].get("datasets") or [data["sources"]["dataset"]]:
             ids = weak["id"][weak["dataset"] == name]
             arrays = {"id": ids, "group": ids.astype(str).astype(object)}
             examples.append(Artifact("examples", arrays, {"dataset": name}))
-    return select(weak, activations, examples, settings=settings)
-
-
-def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
-    """The same rows in another order."""
-    return artifact.where(np.random.default_rng(seed).permutation(len(artifact)))
-
-
-def settings(paths: dict[str, Any] | None = None, **changes: Any) -> SelectSettings:
-    """Settings of the chain's job, with some changed."""
-    data = {**PAIR, "experiment": "cut", "sources": CUT, "paths": PATHS | (paths or {})}
-    return parse_as(SelectSettings, data | changes)
+    return run_stage("select", weak, activations, examples, **data)
 
 
 def inputs_of(chain: Chain, seed: int = 0) -> tuple[Artifact, list[Artifact]]:
-    weak = load(chain / f"weak_labels-{seed}.parquet")
-    return weak, [load(chain / "activations-large.safetensors")]
+    weak, activations = files(chain, f"weak_labels-{seed}.parquet", LARGE)
+    return weak, [activations]
 
 
 def outputs_of(chain: Chain, seed: int = 0) -> dict[str, Artifact]:
-    return {
-        "points": load(chain / f"points-{seed}.parquet"),
-        "paths": load(chain / f"paths-{seed}.parquet"),
-        "predictions": load(chain / f"selected-{seed}.safetensors"),
-    }
+    found = files(
+        chain, f"points-{seed}.parquet", f"paths-{seed}.parquet", f"selected-{seed}.safetensors"
+    )
+    return dict(zip(("points", "paths", "predictions"), found, strict=True))
 
 
 def columns_of(artifact: Artifact, *, without: tuple[str, ...] = ()) -> dict[str, list[Any]]:
@@ -97,15 +77,18 @@ def assert_same_probe(found: Any, expected: Any) -> None:
     assert difference.mean() < 6e-3
 
 
+def layer(activations: Artifact, ids: Any) -> Any:
+    return activations["layer_-1"][rows_of(ids, activations["id"], what="activations")]
+
+
 def detector_of(weak: Artifact, activations: Artifact) -> Detector:
     val = weak.where(weak["part"] == "val")
-    x = activations["layer_-1"][rows_of(val["id"], activations["id"], what="activations")]
-    return fit_detector(val["weak_proba"], x)
+    return fit_detector(val["weak_proba"], layer(activations, val["id"]))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_points_are_strong_train_and_no_source_holds_another(chain: Chain, seed: int) -> None:
-    weak, _ = inputs_of(chain, seed)
+def test_points_are_strong_train_and_their_regions_those_of_a_detector_of_val(chain, seed):
+    weak, (activations,) = inputs_of(chain, seed)
     points = outputs_of(chain, seed)["points"]
     train = weak.where(weak["part"] == "strong_train")
     assert points["id"].tolist() == train["id"].tolist()
@@ -116,60 +99,13 @@ def test_points_are_strong_train_and_no_source_holds_another(chain: Chain, seed:
     assert not others & set(points["id"].tolist())
     assert points.facts["n_reference"] == np.sum(weak["part"] == "val") == 40
 
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_regions_are_those_of_a_detector_of_val_only(chain: Chain, seed: int) -> None:
-    weak, (activations,) = inputs_of(chain, seed)
-    points = outputs_of(chain, seed)["points"]
     detector = detector_of(weak, activations)
     assert points.facts["tau_hard"] == detector.tau_hard
     assert points.facts["tau_overlap"] == detector.tau_overlap
-    x = activations["layer_-1"][rows_of(points["id"], activations["id"], what="activations")]
-    expected = detector.apply(points["weak_proba"], x)
+    expected = detector.apply(points["weak_proba"], layer(activations, points["id"]))
     assert points["region"].tolist() == expected.region.tolist()
     assert set(points["region"]) == {"easy", "hard", "overlap"}
 
-
-def moved(activations: Artifact, ids: Any, seed: int = 0) -> Artifact:
-    """Other activations of some points."""
-    x = activations["layer_-1"].copy()
-    mine = np.isin(activations["id"], ids)
-    x[mine] = np.random.default_rng(seed).normal(size=(mine.sum(), x.shape[1]))
-    return replace(activations, arrays={**activations.arrays, "layer_-1": x})
-
-
-def test_only_val_moves_the_detector(chain: Chain) -> None:
-    weak, (activations,) = inputs_of(chain)
-    before = outputs_of(chain)
-    tau = [before["points"].facts[name] for name in ("tau_hard", "tau_overlap")]
-    told = {}
-    for part in ("strong_train", "test", "val"):
-        other = moved(activations, weak["id"][weak["part"] == part])
-        told[part] = run(weak, [other], settings=settings())
-    for part in ("strong_train", "test"):
-        facts = told[part]["points"].facts
-        assert [facts[name] for name in ("tau_hard", "tau_overlap")] == tau
-    assert told["val"]["points"].facts["tau_overlap"] != tau[1]
-    assert told["strong_train"]["points"]["region"].tolist() != before["points"]["region"].tolist()
-    # test activations move nothing but the predictions
-    assert digest(told["test"]["points"]) == digest(replace(before["points"], provenance={}))
-    assert columns_of(told["test"]["paths"]) == columns_of(before["paths"])
-
-
-def test_true_labels_of_strong_train_move_the_label_oracle_only(chain: Chain) -> None:
-    weak, activations = inputs_of(chain)
-    label = weak["label"].copy()
-    train = weak["part"] == "strong_train"
-    label[train] = np.random.default_rng(1).integers(0, 2, train.sum())
-    other = replace(weak, arrays={**weak.arrays, "label": label})
-    after = rows_by_policy(run(other, activations, settings=settings()))
-    before = rows_by_policy(outputs_of(chain))
-    assert {name for name in POLICIES if before[name] != after[name]} <= {"label_oracle"}
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_facts_of_the_sources_are_their_shares(chain: Chain, seed: int) -> None:
-    points = outputs_of(chain, seed)["points"]
     frame = points.frame
     frame["right"] = (frame["weak_proba"] >= 0.5) == (frame["label"] == 1)
     frame["dense"] = frame["region"] == "overlap"
@@ -187,8 +123,40 @@ def test_facts_of_the_sources_are_their_shares(chain: Chain, seed: int) -> None:
         assert mine["dense"].sum() == pytest.approx(share * n_overlap, abs=0.5)
 
 
+def test_only_val_moves_the_detector(chain):
+    weak, (activations,) = inputs_of(chain)
+    before = outputs_of(chain)
+    tau = [before["points"].facts[name] for name in ("tau_hard", "tau_overlap")]
+    told = {}
+    for part in ("strong_train", "test", "val"):
+        x = activations["layer_-1"].copy()
+        mine = np.isin(activations["id"], weak["id"][weak["part"] == part])
+        x[mine] = np.random.default_rng(0).normal(size=(mine.sum(), x.shape[1]))
+        told[part] = run(weak, [changed(activations, **{"layer_-1": x})])
+    for part in ("strong_train", "test"):
+        facts = told[part]["points"].facts
+        assert [facts[name] for name in ("tau_hard", "tau_overlap")] == tau
+    assert told["val"]["points"].facts["tau_overlap"] != tau[1]
+    assert told["strong_train"]["points"]["region"].tolist() != before["points"]["region"].tolist()
+    # test activations move nothing but the predictions
+    assert digest(told["test"]["points"]) == digest(replace(before["points"], provenance={}))
+    assert columns_of(told["test"]["paths"]) == columns_of(before["paths"])
+
+
+def test_true_labels_move_the_label_oracle_only_and_epsilon_epsilon_greedy(chain):
+    weak, activations = inputs_of(chain)
+    before = rows_by_policy(outputs_of(chain))
+    label = weak["label"].copy()
+    train = weak["part"] == "strong_train"
+    label[train] = np.random.default_rng(1).integers(0, 2, train.sum())
+    after = rows_by_policy(run(changed(weak, label=label), activations))
+    assert {name for name in POLICIES if before[name] != after[name]} <= {"label_oracle"}
+    after = rows_by_policy(run(weak, activations, {"epsilon": 1.0}))
+    assert {name for name in POLICIES if before[name] != after[name]} == {"epsilon_greedy"}
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_rounds_are_those_of_the_points_drawn(chain: Chain, seed: int) -> None:
+def test_rounds_and_predictions_are_those_of_the_points_drawn(chain, seed):
     found = outputs_of(chain, seed)
     points, paths = found["points"].frame, found["paths"].frame
     sources = found["paths"].facts["sources"]
@@ -211,36 +179,13 @@ def test_rounds_are_those_of_the_points_drawn(chain: Chain, seed: int) -> None:
             regret += best - sources[row.source]["density"]
             assert row.regret == pytest.approx(regret, abs=1e-12)
             left[row.source] -= 4
-
-
-def test_fault_a_reward_does_not_depend_on_other_pulls(chain: Chain) -> None:
-    """The original refits its detector at each pull: here every batch can be judged alone."""
-    weak, (activations,) = inputs_of(chain)
-    found = outputs_of(chain)
-    detector, points = detector_of(weak, activations), found["points"]
-    x = activations["layer_-1"][rows_of(points["id"], activations["id"], what="activations")]
-    for policy, repeat, t, density in zip(
-        *(found["paths"][name].tolist() for name in ("policy", "repeat", "round", "density")),
-        strict=True,
-    ):
-        batch = points[f"drawn_{policy}_{repeat}"] == t
-        alone = detector.apply(points["weak_proba"][batch], x[batch])
-        assert density == alone.density
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_predictions_are_those_of_probes_of_the_points_so_far(chain: Chain, seed: int) -> None:
     weak, (activations,) = inputs_of(chain, seed)
-    found = outputs_of(chain, seed)
     points, paths, predictions = found["points"], found["paths"], found["predictions"]
     test = weak.where(weak["part"] == "test")
     assert predictions["id"].tolist() == test["id"].tolist()
     assert predictions["label"].tolist() == test["label"].tolist()
     assert predictions["row"].tolist() == list(range(len(paths)))
-    x, x_test = (
-        activations["layer_-1"][rows_of(item["id"], activations["id"], what="activations")]
-        for item in (points, test)
-    )
+    x, x_test = (layer(activations, item["id"]) for item in (points, test))
     frame = paths.frame
     for row in (0, 5, 17, 40, 83):
         policy, repeat, t = frame.loc[row, ["policy", "repeat", "round"]]
@@ -256,34 +201,55 @@ def test_predictions_are_those_of_probes_of_the_points_so_far(chain: Chain, seed
                 assert "untrained" in frame.loc[row, f"reason_{name}"]
 
 
+def test_fault_a_reward_does_not_depend_on_other_pulls(chain):
+    """The original refits its detector at each pull: here every batch can be judged alone."""
+    weak, (activations,) = inputs_of(chain)
+    found = outputs_of(chain)
+    detector, points = detector_of(weak, activations), found["points"]
+    x = layer(activations, points["id"])
+    for row in found["paths"].frame.itertuples():
+        batch = points[f"drawn_{row.policy}_{row.repeat}"] == row.round
+        assert row.density == detector.apply(points["weak_proba"][batch], x[batch]).density
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_groups_of_the_test_points_are_those_of_the_examples(chain: Chain, seed: int) -> None:
+def test_groups_of_the_test_points_are_those_of_the_examples(chain, seed):
     weak, activations = inputs_of(chain, seed)
     examples = load(chain / "examples.parquet")
     assert len(set(outputs_of(chain, seed)["predictions"]["group"].tolist())) == 120  # no groups
     passage = np.array([f"passage {i % 7}" for i in examples["id"]], dtype=object)
-    grouped = replace(examples, arrays={**examples.arrays, "group": passage})
-    few = settings({"rounds": 1, "repeats": 1})
-    found = run(weak, activations, settings=few, examples=[shuffled(grouped)])["predictions"]
+    grouped = changed(examples, group=passage)
+    found = run(weak, activations, {"rounds": 1, "repeats": 1}, examples=[shuffled(grouped)])[
+        "predictions"
+    ]
     assert found["group"].dtype == np.int64
     assert found["group"].tolist() == [i % 7 for i in found["id"].tolist()]
 
 
-def test_examples_of_another_dataset_or_without_a_test_point_are_refused(chain: Chain) -> None:
-    weak, activations = inputs_of(chain)
+def test_inputs_that_do_not_fit_are_refused(subtests, chain):
+    weak, (activations,) = inputs_of(chain)
     examples = load(chain / "examples.parquet")
-    books = replace(examples, facts={**examples.facts, "dataset": "books"})
-    few = examples.where(examples["id"] != weak["id"][weak["part"] == "test"][5])
-    for item, expected in (
-        (books, "examples: found those of books, expected those of films"),
-        (few, "examples: found no row for 1 of 120 example ids"),
+    books = renamed(examples, dataset="books")
+    fewer = examples.where(examples["id"] != weak["id"][weak["part"] == "test"][5])
+    short = activations.where(activations["id"] != weak["id"][3])
+    cut = {"sources": "partition", "dataset": "books"}
+    corpora = {"sources": "corpora", "datasets": ["films", "books"], "targets": ["books"]}
+    those = "found those of films, expected those of"
+    for given, examples_, chosen, expected in (
+        (activations, [books], {}, "examples: found those of books, expected those of films"),
+        (activations, [fewer], {}, "examples: found no row for 1 of 120 example ids"),
+        (activations, None, {"sources": cut}, f"{those} books"),
+        (activations, None, {"sources": corpora}, f"{those} films, books"),
+        (short, None, {}, "found no row for 1 of 280 example ids"),
+        (activations, None, {"layer": 5}, "expected layer_5"),
     ):
-        with pytest.raises(ArtifactError, match=expected) as caught:
-            run(weak, activations, settings=settings(), examples=[item])
-        assert "\n" not in str(caught.value)
+        with subtests.test(expected=expected):
+            with pytest.raises(ArtifactError, match=expected) as caught:
+                run(weak, [given], **chosen, examples=examples_)
+            assert "\n" not in str(caught.value)
 
 
-def test_an_untrained_probe_says_one_half_with_its_reason(chain: Chain) -> None:
+def test_an_untrained_probe_says_one_half_with_its_reason(chain):
     found = outputs_of(chain)
     empty = found["paths"]["n_overlap"] == 0
     assert empty.any()
@@ -296,76 +262,61 @@ def test_an_untrained_probe_says_one_half_with_its_reason(chain: Chain) -> None:
     assert set(found["paths"]["reason_all"]) == {""}
 
 
-@pytest.mark.parametrize(
-    "policies",
-    [[name for name in POLICIES if name != left_out] for left_out in ("ucb", "random", "original")]
-    + [POLICIES[::-1], ("thompson",), ("label_oracle", "epsilon_greedy")],
-    ids=lambda names: "+".join(names),
-)
-def test_a_policy_moves_no_number_of_another(policies: list[str], chain: Chain) -> None:
+def test_a_policy_moves_no_number_of_another(subtests, chain):
     weak, activations = inputs_of(chain)
-    before = rows_by_policy(outputs_of(chain))
-    after = run(weak, activations, settings=settings({"policies": policies}))
-    assert rows_by_policy(after) == {name: before[name] for name in policies}
-    assert after["paths"].facts["policies"] == list(policies)
-    points = outputs_of(chain)["points"]
-    for name, column in after["points"].arrays.items():
-        np.testing.assert_array_equal(column, points[name])
+    before = outputs_of(chain)
+    rows = rows_by_policy(before)
+    without = ([n for n in POLICIES if n != left_out] for left_out in ("ucb", "random", "original"))
+    for policies in (*without, POLICIES[::-1], ("thompson",), ("label_oracle", "epsilon_greedy")):
+        with subtests.test(policies=policies):
+            after = run(weak, activations, {"policies": policies})
+            assert rows_by_policy(after) == {name: rows[name] for name in policies}
+            assert after["paths"].facts["policies"] == list(policies)
+            for name, column in after["points"].arrays.items():
+                np.testing.assert_array_equal(column, before["points"][name])
 
 
-def test_epsilon_moves_epsilon_greedy_only(chain: Chain) -> None:
+def test_another_repeat_moves_no_path_of_the_first_and_no_choice_the_sources(chain):
     weak, activations = inputs_of(chain)
-    before = rows_by_policy(outputs_of(chain))
-    after = rows_by_policy(run(weak, activations, settings=settings({"epsilon": 1.0})))
-    assert {name for name in POLICIES if before[name] != after[name]} == {"epsilon_greedy"}
-
-
-def test_another_repeat_moves_no_path_of_the_first(chain: Chain) -> None:
-    weak, activations = inputs_of(chain)
-    one = run(weak, activations, settings=settings({"repeats": 1}))
+    one = run(weak, activations, {"repeats": 1})
     both = outputs_of(chain)
     first = both["paths"]["repeat"] == 0
-    unlike = ("gap_all", "gap_overlap")
-    assert columns_of(both["paths"].where(first), without=unlike) == columns_of(
-        one["paths"], without=unlike
+    found, alone = (
+        columns_of(paths, without=("gap_all", "gap_overlap"))
+        for paths in (both["paths"].where(first), one["paths"])
     )
+    assert found == alone
     for name in ("all", "overlap"):
         assert_same_probe(both["predictions"][name][first], one["predictions"][name])
-
-
-def test_sources_do_not_depend_on_how_they_are_selected_from(chain: Chain) -> None:
-    weak, activations = inputs_of(chain)
-    before = outputs_of(chain)["points"]
     paths = {"rounds": 3, "batch": 7, "repeats": 1, "policies": ["ucb"]}
-    after = run(weak, activations, settings=settings(paths))["points"]
+    after = run(weak, activations, paths)["points"]
     for name in ("id", "source", "region"):
-        assert after[name].tolist() == before[name].tolist()
+        assert after[name].tolist() == both["points"][name].tolist()
 
 
-def test_seeds_and_experiments_draw_sources_and_paths_of_their_own(chain: Chain) -> None:
+def test_seeds_and_experiments_draw_sources_and_paths_of_their_own(chain):
     weak, activations = inputs_of(chain)
     first = outputs_of(chain)["points"]
-    other = run(weak, activations, settings=settings(experiment="again"))["points"]
+    other = run(weak, activations, experiment="again")["points"]
     assert first["region"].tolist() == other["region"].tolist()
-    seed = replace(weak, facts={**weak.facts, "seed": 7})
-    later = run(seed, activations, settings=settings())["points"]
+    later = run(renamed(weak, seed=7), activations)["points"]
     for found in (other, later):
         assert np.mean(found["source"] == first["source"]) < 0.8
         same = (found["drawn_random_0"] > 0) & (first["drawn_random_0"] > 0)
         assert same.sum() < 15  # of 24 drawn, 24 * 24 / 120 = 5 expected
 
 
-def test_the_order_of_activations_and_examples_does_not_matter(chain: Chain) -> None:
+def test_the_order_of_activations_and_examples_does_not_matter(chain):
     weak, (activations,) = inputs_of(chain)
     examples = [shuffled(load(chain / "examples.parquet"), 1)]
-    after = run(weak, [shuffled(activations)], settings=settings(), examples=examples)
+    after = run(weak, [shuffled(activations)], examples=examples)
     for name, before in outputs_of(chain).items():
         assert digest(after[name]) == digest(replace(before, provenance={}))
 
 
-def test_a_path_ends_early_where_all_sources_run_dry(chain: Chain) -> None:
+def test_a_path_ends_early_where_all_sources_run_dry(chain):
     weak, activations = inputs_of(chain)
-    found = run(weak, activations, settings=settings({"rounds": 50, "batch": 7, "repeats": 1}))
+    found = run(weak, activations, {"rounds": 50, "batch": 7, "repeats": 1})
     sizes = [told["points"] for told in found["paths"].facts["sources"].values()]
     possible = sum(size // 7 for size in sizes)
     assert possible < 50
@@ -394,72 +345,34 @@ def saved_degenerate(found: dict[str, Artifact], folder: Path, n_test: int) -> s
     return str(facts[0]["reason"])
 
 
-def test_without_a_detector_there_are_no_paths_and_the_reason_is_told(
-    chain: Chain, tmp_path: Path
-) -> None:
+def test_without_a_detector_sources_or_batches_there_are_no_paths_and_a_reason(chain, tmp_path):
     weak, activations = inputs_of(chain)
-    constant = np.full(len(weak), 0.75, dtype=np.float32)
-    flat = replace(weak, arrays={**weak.arrays, "weak_proba": constant})
-    found = run(flat, activations, settings=settings())
+    flat = changed(weak, weak_proba=np.full(len(weak), 0.75, dtype=np.float32))
+    found = run(flat, activations)
     assert "equal values" in saved_degenerate(found, tmp_path, 120)
     assert set(found["points"]["region"]) == {"undefined"}
     assert set(found["points"]["source"]) == {""}
     assert found["points"].facts["sources"] == {}
     assert found["points"].facts["tau_hard"] is None
 
-
-def test_too_many_overlap_points_for_sources_of_one_size(chain: Chain, tmp_path: Path) -> None:
-    weak, activations = inputs_of(chain)
     sources = CUT | {"counts": "rebalanced", "overlap_shares": [0.0, 0.0, 0.0, 1.0]}
     many = {"tau_hard": {"quantile": 0.1}, "tau_overlap": {"quantile": 0.0}}
-    found = run(weak, activations, settings=settings(sources=sources, overlap=many))
+    found = run(weak, activations, sources=sources, overlap=many)
     assert "overlap points for a source of 30 points" in saved_degenerate(found, tmp_path, 120)
     assert found["points"].facts["tau_hard"] is not None
     assert "overlap" in set(found["points"]["region"])
 
-
-def test_no_source_holds_a_batch(chain: Chain, tmp_path: Path) -> None:
-    weak, activations = inputs_of(chain)
-    found = run(weak, activations, settings=settings({"batch": 100}))
+    found = run(weak, activations, {"batch": 100})
     reason = saved_degenerate(found, tmp_path, 120)
     assert reason == "selection: found no source with 100 points"
     assert set(found["paths"].facts["sources"]) == {"s1", "s2"}
     assert set(found["points"]["source"]) == {"s1", "s2"}
 
 
-@pytest.mark.parametrize(
-    ("sources", "expected"),
-    [
-        ({"dataset": "books"}, "found those of films, expected those of books"),
-        (
-            {"sources": "corpora", "datasets": ["films", "books"], "targets": ["books"]},
-            "found those of films, expected those of films, books",
-        ),
-    ],
-)
-def test_activations_of_other_datasets_are_refused(
-    sources: dict[str, Any], expected: str, chain: Chain
-) -> None:
-    weak, activations = inputs_of(chain)
-    chosen = {"sources": "partition", **sources}
-    with pytest.raises(ArtifactError, match=expected) as caught:
-        run(weak, activations, settings=settings(sources=chosen))
-    assert "\n" not in str(caught.value)
-
-
-def test_points_without_activations_are_refused(chain: Chain) -> None:
-    weak, (activations,) = inputs_of(chain)
-    short = activations.where(activations["id"] != weak["id"][3])
-    with pytest.raises(ArtifactError, match="found no row for 1 of 280 example ids"):
-        run(weak, [short], settings=settings())
-    with pytest.raises(ArtifactError, match="expected layer_5"):
-        run(weak, [activations], settings=settings(layer=5))
-
-
-def test_all_probes_can_be_chosen(chain: Chain) -> None:
+def test_all_probes_can_be_chosen(chain):
     weak, activations = inputs_of(chain)
     for probe in ({"kind": "knn", "neighbors": 3}, {"l2": "cv"}):
-        found = run(weak, activations, settings=settings({"repeats": 1}, probe=probe))
+        found = run(weak, activations, {"repeats": 1}, probe=probe)
         last = found["paths"]["round"] == 6
         assert np.isfinite(found["predictions"]["all"][last]).all()
         assert set(found["paths"]["reason_all"][last]) == {""}
@@ -480,14 +393,11 @@ def corpus(name: str, texts: Texts, *, seed: int = 0, d: int = 4) -> list[Artifa
         "part": np.where(pool, "pool", half).astype(object),
         "group": np.array([f"g{i // 3}" for i in ids], dtype=object),
     }
+    activations = {"id": ids, "layer_-1": np.array(rows, dtype=np.float32)}
     return [
         Artifact("examples", examples, {"dataset": name}),
         Artifact("split", {"id": ids[pool], "half": half[pool]}, {"dataset": name, "seed": seed}),
-        Artifact(
-            "activations",
-            {"id": ids, "layer_-1": np.array(rows, dtype=np.float32)},
-            {"dataset": name},
-        ),
+        Artifact("activations", activations, {"dataset": name}),
     ]
 
 
@@ -500,62 +410,60 @@ def texts(first: int, **changes: list[int]) -> Texts:
     }
 
 
+def labels_of_files(*lists: list[Artifact], targets: list[str]) -> Artifact:
+    told = {"experiment": "domains", "targets": targets}
+    return run_stage("corpora_labels", *lists, **told)["weak_labels"]
+
+
 def labels(corpora: list[list[Artifact]], targets: list[str]) -> Artifact:
-    chosen = parse_as(CorporaLabelsSettings, {"experiment": "domains", "targets": targets})
-    sides = zip(*corpora, strict=True)
-    return corpora_labels(*(list(side) for side in sides), settings=chosen)["weak_labels"]
+    return labels_of_files(*map(list, zip(*corpora, strict=True)), targets=targets)
 
 
-A, B, C = texts(1000), texts(2000), texts(3000)
+TEXTS = {"a": texts(1000), "b": texts(2000), "c": texts(3000)}
 
 
-def three(targets: list[str]) -> Artifact:
-    return labels([corpus("a", A), corpus("b", B), corpus("c", C)], targets)
+def corpora_of(names: str = "abc", **changes: Any) -> list[list[Artifact]]:
+    """The datasets of those names, with more texts in parts of some: `b={"test": [7]}`."""
+    more = {name: changes.get(name, {}) for name in names}
+    return [corpus(name, texts(TEXTS[name]["weak_train"][0], **more[name])) for name in names]
 
 
-@pytest.mark.parametrize("targets", [["a"], ["b"], ["a", "c"], ["a", "b", "c"]])
-def test_parts_are_the_sources_and_the_targets_tests(targets: list[str]) -> None:
-    found = by_id(three(targets), "part")
+@pytest.mark.parametrize("targets", [["a"], ["b"], ["c", "a"], ["a", "b", "c"]])
+def test_parts_are_the_sources_and_targets_tests_and_the_weak_train_of_targets_teaches(targets):
+    found = labels(corpora_of(), targets)
     expected = {}
-    for name, content in (("a", A), ("b", B), ("c", C)):
+    for name, content in TEXTS.items():
         for part in ("strong_train", "val", *(["test"] if name in targets else [])):
             expected |= dict.fromkeys(content[part], part)
-    assert found == expected
-
-
-@pytest.mark.parametrize("targets", [["a"], ["c", "a"]])
-def test_the_weak_probe_is_fitted_on_weak_train_of_the_targets_only(targets: list[str]) -> None:
-    found = three(targets)
-    train = [i for name, t in (("a", A), ("c", C)) if name in targets for i in t["weak_train"]]
-    together = {i: x for name, t in (("a", A), ("b", B), ("c", C)) for i, x in by_id(
-        corpus(name, t)[2], "layer_-1").items()}  # fmt: skip
-    probe = fit_probes(np.stack([together[i] for i in train]), np.array(train) % 2)
-    expected = probe.predict_proba(np.stack([together[i] for i in found["id"].tolist()]))
-    np.testing.assert_allclose(found["weak_proba"], expected, atol=2e-3)
+    assert by_id(found, "part") == expected
+    train = [i for name, t in TEXTS.items() if name in targets for i in t["weak_train"]]
+    x = {i: row for item in corpora_of() for i, row in by_id(item[2], "layer_-1").items()}
+    probe = fit_probes(np.stack([x[i] for i in train]), np.array(train) % 2)
+    proba = probe.predict_proba(np.stack([x[i] for i in found["id"].tolist()]))
+    np.testing.assert_allclose(found["weak_proba"], proba, atol=2e-3)
     assert found.facts["n_train"] == len(train)
     assert (found.facts["dataset"], found.facts["seed"]) == ("domains", 0)
     assert found["label"].tolist() == (found["id"] % 2).tolist()
     assert not set(train) & set(found["id"].tolist())
 
 
-def test_other_datasets_do_not_move_the_weak_probe() -> None:
-    alone, together = labels([corpus("a", A)], ["a"]), three(["a"])
+def test_other_datasets_do_not_move_the_weak_probe():
+    alone, together = labels(corpora_of("a"), ["a"]), labels(corpora_of(), ["a"])
     shared = by_id(together, "weak_proba")
     assert by_id(alone, "weak_proba") == {i: shared[i] for i in alone["id"].tolist()}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_one_dataset_has_the_labels_of_weak_labels(chain: Chain, seed: int) -> None:
-    found = load(chain / f"corpora-labels-{seed}.parquet")
-    plain = load(chain / f"weak_labels-{seed}.parquet")
-    for name in ("id", "part", "label"):
-        assert found[name].tolist() == plain[name].tolist()
-    np.testing.assert_array_equal(found["weak_proba"], plain["weak_proba"])
+def test_one_dataset_has_the_labels_of_weak_labels(chain):
+    for seed in SEEDS:
+        found = load(chain / f"corpora-labels-{seed}.parquet")
+        plain = load(chain / f"weak_labels-{seed}.parquet")
+        for name in ("id", "part", "label"):
+            assert found[name].tolist() == plain[name].tolist()
+        np.testing.assert_array_equal(found["weak_proba"], plain["weak_proba"])
 
 
-@pytest.mark.parametrize(
-    ("part_in_a", "part_in_b", "kept"),
-    [
+def test_a_text_of_two_datasets_counts_once(subtests):
+    for part_in_a, part_in_b, kept in (
         ("test", "strong_train", "test"),
         ("strong_train", "test", "test"),
         ("test", "weak_train", "test"),
@@ -567,89 +475,67 @@ def test_one_dataset_has_the_labels_of_weak_labels(chain: Chain, seed: int) -> N
         ("strong_train", "weak_train", None),
         ("weak_train", "val", None),
         ("strong_train", "strong_train", "strong_train"),
-    ],
-)
-def test_a_text_of_two_datasets_counts_once(
-    part_in_a: str, part_in_b: str, kept: str | None
-) -> None:
-    sides = (("a", 1000, part_in_a), ("b", 2000, part_in_b))
-    both = [corpus(name, texts(first, **{part: [7]})) for name, first, part in sides]
-    for corpora in (both, both[::-1]):
-        found = labels(corpora, ["a", "b"])
-        assert len(set(found["id"].tolist())) == len(found)
-        assert by_id(found, "part").get(7) == kept
-        trained = "weak_train" in (part_in_a, part_in_b) and kept != "test"
-        assert found.facts["n_train"] == 60 + trained
+    ):
+        both = corpora_of("ab", a={part_in_a: [7]}, b={part_in_b: [7]})
+        for corpora in (both, both[::-1]):
+            with subtests.test(a=part_in_a, b=part_in_b, turned=corpora is not both):
+                found = labels(corpora, ["a", "b"])
+                assert len(set(found["id"].tolist())) == len(found)
+                assert by_id(found, "part").get(7) == kept
+                trained = "weak_train" in (part_in_a, part_in_b) and kept != "test"
+                assert found.facts["n_train"] == 60 + trained
 
 
-def test_a_text_in_what_is_not_used_of_a_dataset_stays_in_another() -> None:
+def test_a_text_in_what_is_not_used_of_a_dataset_stays_in_another():
     # test and weak_train of a dataset that is no target are not used at all
     for unused in ("test", "weak_train"):
-        sides = (("a", 1000, unused), ("b", 2000, "strong_train"))
-        corpora = [corpus(name, texts(first, **{part: [7]})) for name, first, part in sides]
+        corpora = corpora_of("ab", a={unused: [7]}, b={"strong_train": [7]})
         assert by_id(labels(corpora, ["b"]), "part")[7] == "strong_train"
+        assert by_id(selected(corpora, ["b"])["points"], "source")[7] == "b"
 
 
-def test_one_class_only_is_told() -> None:
-    even: Texts = {part: [2 * i for i in ids] for part, ids in texts(1000).items()}
-    found = labels([corpus("a", even), corpus("b", B)], ["a"])
+def test_one_class_only_is_told():
+    even = {part: [2 * i for i in ids] for part, ids in TEXTS["a"].items()}
+    found = labels([corpus("a", even), *corpora_of("b")], ["a"])
     assert found.facts["status"] == "degenerate"
     assert found.facts["reason"].startswith("weak probe: found only targets equal to")
     assert (found["weak_proba"] == 0.5).all()
 
 
-def test_lists_of_different_lengths_are_one_line() -> None:
-    chosen = parse_as(CorporaLabelsSettings, {"experiment": "domains", "targets": ["a"]})
-    a, b = corpus("a", A), corpus("b", B)
-    with pytest.raises(ArtifactError, match="found 2 examples, 1 splits and 2 activations"):
-        corpora_labels([a[0], b[0]], [a[1]], [a[2], b[2]], settings=chosen)
+def test_datasets_that_do_not_fit_together_are_one_line(subtests):
+    a, b = corpora_of("ab")
+    later, wider = corpus("b", TEXTS["b"], seed=1), corpus("b", TEXTS["b"], d=5)
+    for lists, targets, expected in (
+        (([a[0], b[0]], [a[1]], [a[2], b[2]]), ["a"],
+         "found 2 examples, 1 splits and 2 activations"),
+        (([a[0], b[0]], [b[1], a[1]], [a[2], b[2]]), ["a"], "found dataset"),
+        (([a[0], b[0]], [a[1], b[1]], [b[2], a[2]]), ["a"], "found dataset"),
+        (zip(a, b, strict=True), ["a", "z"], "found no examples of z, expected some"),
+        (zip(a, later, strict=True), ["a"], "split of b: found seed 1, expected 0"),
+        (zip(a, wider, strict=True), ["a"], "activations of b: found width 5, expected 4"),
+    ):  # fmt: skip
+        with subtests.test(expected=expected):
+            with pytest.raises(ArtifactError, match=expected) as caught:
+                labels_of_files(*map(list, lists), targets=targets)
+            assert "\n" not in str(caught.value)
 
 
-def test_lists_in_different_orders_are_one_line() -> None:
-    chosen = parse_as(CorporaLabelsSettings, {"experiment": "domains", "targets": ["a"]})
-    a, b = corpus("a", A), corpus("b", B)
-    for lists in (([a, b], [b, a], [a, b]), ([a, b], [a, b], [b, a])):
-        files = [[item[i] for item in order] for i, order in enumerate(lists)]
-        with pytest.raises(ArtifactError, match="found dataset") as caught:
-            corpora_labels(*files, settings=chosen)
-        assert "\n" not in str(caught.value)
-
-
-def test_a_target_without_examples_is_one_line() -> None:
-    with pytest.raises(ArtifactError, match="found no examples of z, expected some"):
-        labels([corpus("a", A), corpus("b", B)], ["a", "z"])
-
-
-def test_halves_of_different_seeds_are_refused() -> None:
-    with pytest.raises(ArtifactError):
-        labels([corpus("a", A), corpus("b", B, seed=1)], ["a"])
-
-
-def test_activations_of_different_widths_are_refused() -> None:
-    with pytest.raises(ArtifactError):
-        labels([corpus("a", A), corpus("b", B, d=5)], ["a"])
-
-
-def selected(
-    corpora: list[list[Artifact]], targets: list[str], weak: Artifact | None = None
-) -> dict[str, Artifact]:
+def selected(corpora, targets, weak=None):
     names = [item[0].facts["dataset"] for item in corpora]
-    chosen = settings(
-        {"rounds": 4, "batch": 5, "repeats": 1},
-        experiment="domains",
-        sources={"sources": "corpora", "datasets": names, "targets": targets},
-    )
+    sources = {"sources": "corpora", "datasets": names, "targets": targets}
+    paths = {"rounds": 4, "batch": 5, "repeats": 1}
     weak = labels(corpora, targets) if weak is None else weak
     activations, examples = ([item[i] for item in corpora] for i in (2, 0))
-    return run(weak, activations, settings=chosen, examples=examples)
+    named = {"experiment": "domains", "sources": sources}
+    return run(weak, activations, paths, examples=examples, **named)
 
 
-def test_groups_of_different_datasets_are_different() -> None:
+def test_groups_of_different_datasets_are_different():
     # both hold the text 7, which counts once, and call all their groups the same
-    corpora = [corpus(name, texts(first, test=[7])) for name, first in (("a", 1000), ("b", 2000))]
+    corpora = corpora_of("ab", a={"test": [7]}, b={"test": [7]})
     for item in corpora:
         names = np.array([f"g{i % 2}" for i in item[0]["id"]], dtype=object)
-        item[0] = replace(item[0], arrays={**item[0].arrays, "group": names})
+        item[0] = changed(item[0], group=names)
     weak = labels(corpora, ["a", "b"])
     found = by_id(selected(corpora, ["a", "b"], weak)["predictions"], "group")
     owner = by_id(weak, "dataset")
@@ -661,47 +547,32 @@ def test_groups_of_different_datasets_are_different() -> None:
 
 
 @pytest.mark.parametrize("targets", [["b"], ["a", "b", "c"]])
-def test_each_dataset_is_a_source_and_the_targets_are_tested_on(targets: list[str]) -> None:
-    found = selected([corpus("a", A), corpus("b", B), corpus("c", C)], targets)
+def test_each_dataset_is_a_source_and_the_targets_are_tested_on(targets):
+    found = selected(corpora_of(), targets)
     owner = by_id(found["points"], "source")
-    assert owner == {
-        i: name for name, t in (("a", A), ("b", B), ("c", C)) for i in t["strong_train"]
-    }
+    assert owner == {i: name for name, t in TEXTS.items() for i in t["strong_train"]}
     assert set(found["paths"].facts["sources"]) == {"a", "b", "c"}
     assert set(found["paths"]["source"]) <= {"a", "b", "c"}
-    tested = {i for name, t in (("a", A), ("b", B), ("c", C)) if name in targets for i in t["test"]}
+    tested = {i for name, t in TEXTS.items() if name in targets for i in t["test"]}
     assert set(found["predictions"]["id"].tolist()) == tested
     assert found["points"].facts["n_reference"] == 90
 
 
-def test_nothing_that_is_tested_or_trained_the_weak_model_is_in_a_source() -> None:
-    corpora = [
-        corpus("a", texts(1000, test=[7, 8], weak_train=[9], val=[10])),
-        corpus("b", texts(2000, strong_train=[7, 9, 10], val=[8])),
-    ]
+def test_a_text_that_two_sources_hold_is_in_the_first_and_none_that_is_tested_or_taught():
+    corpora = corpora_of(
+        "ab", a={"test": [7, 8], "weak_train": [9], "val": [10]},
+        b={"strong_train": [7, 9, 10], "val": [8]},
+    )  # fmt: skip
     found = selected(corpora, ["a", "b"])
     points = set(found["points"]["id"].tolist())
     assert not points & {7, 8, 9, 10}
     assert {7, 8} <= set(found["predictions"]["id"].tolist())
-
-
-def test_a_text_that_two_sources_hold_is_in_the_first() -> None:
-    corpora = [corpus(n, texts(k, strong_train=[7])) for n, k in (("a", 1000), ("b", 2000))]
+    corpora = corpora_of("ab", a={"strong_train": [7]}, b={"strong_train": [7]})
     assert by_id(selected(corpora, ["a"])["points"], "source")[7] == "a"
 
 
-@pytest.mark.parametrize("unused", ["test", "weak_train"])
-def test_a_text_is_in_the_source_whose_strong_train_holds_it(unused: str) -> None:
-    # of a dataset that is no target only val and strong_train are used
-    corpora = [
-        corpus("a", texts(1000, **{unused: [7]})),
-        corpus("b", texts(2000, strong_train=[7])),
-    ]
-    assert by_id(selected(corpora, ["b"])["points"], "source")[7] == "b"
-
-
-def test_the_order_of_the_datasets_does_not_matter() -> None:
-    corpora = [corpus("a", A), corpus("b", B), corpus("c", C)]
+def test_the_order_of_the_datasets_does_not_matter():
+    corpora = corpora_of()
     weak = labels(corpora, ["a"])
     first, second = (selected(order, ["a"], weak) for order in (corpora, corpora[::-1]))
     assert rows_by_policy(first) == rows_by_policy(second)
@@ -709,9 +580,8 @@ def test_the_order_of_the_datasets_does_not_matter() -> None:
         assert first["points"][name].tolist() == second["points"][name].tolist()
 
 
-def test_another_source_leaves_the_points_of_the_others_in_their_order() -> None:
-    two = [corpus("a", A), corpus("b", B)]
-    found = [selected(corpora, ["a"]) for corpora in (two, [*two, corpus("c", C)])]
+def test_another_source_leaves_the_points_of_the_others_in_their_order():
+    found = [selected(corpora_of(names), ["a"]) for names in ("ab", "abc")]
     # the detector differs, as its reference pool has grown: the draws do not
     handed = []
     for outcome in found:

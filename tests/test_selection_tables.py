@@ -8,34 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import CUT, PAIR, SEEDS, Chain
 from reference.bootstrap import draws as loop_draws
 from scipy import stats
+from test_figures import lines, words
+from test_steps import LARGE, changed, files, renamed, run_stage
 
-from w2s.checks import Array
-from w2s.config import parse_as
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, load
 from w2s.results.intervals import Bootstrap, holm
 from w2s.selection.bandits import POLICIES
-from w2s.selection.figures import (
-    BANDS,
-    COLORS,
-    accuracy_figure,
-    pulls_figure,
-    regret_figure,
-    selection_figures,
-)
-from w2s.selection.select import select
-from w2s.selection.tables import (
-    SelectionOutcome,
-    round_rows,
-    selection_rows,
-    selection_tables,
-    source_rows,
-)
-from w2s.selection.track import SelectionFiguresSettings, SelectionTablesSettings, SelectSettings
+from w2s.selection.figures import BANDS, COLORS, accuracy_figure, pulls_figure, regret_figure
+from w2s.selection.tables import SelectionOutcome, round_rows, selection_rows, source_rows
 
 LEVEL = 0.95
 NAMES = {"experiment": "cut", "weak": "small", "strong": "large"}
@@ -43,14 +29,7 @@ PER_SEED = ("regret", "best_share")
 MEASURES = ("accuracy_all", "auc_all", "accuracy_overlap", "auc_overlap", "regret", "best_share")
 
 
-def outcome(
-    correct: Any,
-    *,
-    overlap: Any = None,
-    regret: Any = None,
-    best: Any = None,
-    policies: tuple[str, ...] = ("ucb", "random"),
-) -> SelectionOutcome:
+def outcome(correct, *, overlap=None, regret=None, best=None, policies=("ucb", "random")):
     """The outcome of correctness (seeds, policies, rounds, n); NaN rounds have no curves either."""
     correct = np.array(correct, dtype=np.float32)
     seeds, p, rounds, _ = correct.shape
@@ -116,6 +95,15 @@ def few(n: int) -> str:
     return f"found {n} seeds, expected 3 or more for an interval over seeds"
 
 
+def rounds_of(found: SelectionOutcome) -> list[dict[str, Any]]:
+    return round_rows(found, drawn(found), LEVEL)
+
+
+def ends(row: dict[str, Any], name: str) -> list[float]:
+    """A value with its interval."""
+    return [row[f"{name}{end}"] for end in ("", "_lo", "_hi")]
+
+
 def table(found: SelectionOutcome, **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
     rows = selection_rows(found, drawn(found, **options), LEVEL)
     keyed = {(row["policy"], row["measure"]): row for row in rows}
@@ -123,13 +111,12 @@ def table(found: SelectionOutcome, **options: Any) -> dict[tuple[str, str], dict
     return keyed
 
 
-def test_selection_rows_by_hand() -> None:
-    found = table(by_hand())
-    expected = {
+def test_selection_rows_by_hand():
+    expected = {  # by policy and measure, in the order of the rows
         ("ucb", "accuracy_all"): (0.875, 0.875 - 0.4375),  # 3/4 and 4/4; 1/4 and 2.5/4
-        ("ucb", "auc_all"): (0.625, 0.625 - 0.28125),  # (1/4 + 3/4) / 2 and (2/4 + 4/4) / 2
         ("ucb", "accuracy_overlap"): (1, 1),
         ("ucb", "auc_overlap"): (0.5, 0.5),
+        ("ucb", "auc_all"): (0.625, 0.625 - 0.28125),  # (1/4 + 3/4) / 2 and (2/4 + 4/4) / 2
         ("ucb", "regret"): (0.5, -1),
         ("ucb", "best_share"): (0.5, 0.25),
         ("random", "accuracy_all"): (0.4375, 0),
@@ -139,37 +126,35 @@ def test_selection_rows_by_hand() -> None:
         ("random", "regret"): (1.5, 0),
         ("random", "best_share"): (0.25, 0),
     }
+    found = table(by_hand())
     assert {key: (row["value"], row["minus_random"]) for key, row in found.items()} == expected
+    assert list(found) == [(policy, name) for policy in ("ucb", "random") for name in MEASURES]
     for row in found.values():
         assert {name: row[name] for name in NAMES} == NAMES
         assert (row["n_rounds"], row["n_seeds"]) == (2, 2)
         assert row["reason"] == (few(2) if row["measure"] in PER_SEED else "")
 
 
-def test_rows_come_by_policy_and_measure() -> None:
-    rows = selection_rows(by_hand(), drawn(by_hand()), LEVEL)
-    assert [(row["policy"], row["measure"]) for row in rows] == [
-        (policy, measure) for policy in ("ucb", "random") for measure in MEASURES
-    ]
-
-
-def test_round_rows_by_hand() -> None:
-    rows = round_rows(by_hand(), drawn(by_hand()), LEVEL)
-    assert [(row["policy"], row["round"]) for row in rows] == [
-        ("ucb", 1), ("ucb", 2), ("random", 1), ("random", 2)]  # fmt: skip
-    assert [row["accuracy_all"] for row in rows] == [0.375, 0.875, 0.125, 0.4375]
-    assert [row["accuracy_overlap"] for row in rows] == [0, 1, 0, 0]
-    assert [row["regret"] for row in rows] == [0.25, 0.5, 0.5, 1.5]
-    assert [row["best_share"] for row in rows] == [0.5, 0.5, 0, 0.25]
-    assert [row["n_all"] for row in rows] == [4, 8, 4, 8]
-    assert [row["n_overlap"] for row in rows] == [1, 2, 1, 2]
-    assert [row["density"] for row in rows] == [0.1, 0.2, 0.1, 0.2]
-    assert [row["n_seeds"] for row in rows] == [2] * 4
-    assert [row["reason"] for row in rows] == [few(2)] * 4
+def test_round_rows_by_hand():
+    rows = rounds_of(by_hand())
+    expected = {
+        "policy": ["ucb", "ucb", "random", "random"],
+        "round": [1, 2, 1, 2],
+        "accuracy_all": [0.375, 0.875, 0.125, 0.4375],
+        "accuracy_overlap": [0, 1, 0, 0],
+        "regret": [0.25, 0.5, 0.5, 1.5],
+        "best_share": [0.5, 0.5, 0, 0.25],
+        "n_all": [4, 8, 4, 8],
+        "n_overlap": [1, 2, 1, 2],
+        "density": [0.1, 0.2, 0.1, 0.2],
+        "n_seeds": [2] * 4,
+        "reason": [few(2)] * 4,
+    }
+    assert {name: [row[name] for row in rows] for name in expected} == expected
     assert all(math.isnan(row["regret_lo"]) and row["accuracy_all_lo"] >= 0 for row in rows)
 
 
-def test_source_rows_by_hand() -> None:
+def test_source_rows_by_hand():
     found = replace(
         by_hand(),
         pulls=np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.25, 0.75], [0.0, 1.0]]]),
@@ -182,18 +167,12 @@ def test_source_rows_by_hand() -> None:
     )
     rows = source_rows(found, LEVEL)
     assert [(row["source"], row["policy"], row["pulls"]) for row in rows] == [
-        ("s1", "ucb", 0.375),
-        ("s1", "random", 0.5),
-        ("s2", "ucb", 0.625),
-        ("s2", "random", 0.5),
-    ]
+        ("s1", "ucb", 0.375), ("s1", "random", 0.5), ("s2", "ucb", 0.625), ("s2", "random", 0.5),
+    ]  # fmt: skip
     facts = [[row[name] for name in found.facts] for row in rows]
     assert facts == [[15, 0.25, 0.25, 0.75]] * 2 + [[25, 0.75, 0.25, 0.5]] * 2
     assert all(math.isnan(row[f"pulls_{end}"]) for row in rows for end in ("lo", "hi"))
     assert {(row["n_seeds"], row["reason"]) for row in rows} == {(2, few(2))}
-
-
-def test_pulls_have_an_interval_over_seeds() -> None:
     found = random_outcome()
     found.pulls[:, 0] = [[0.5, 0.5], [0.25, 0.75], [0.75, 0.25]]
     row = source_rows(found, 0.9)[0]
@@ -203,35 +182,30 @@ def test_pulls_have_an_interval_over_seeds() -> None:
     assert (row["pulls_lo"], row["pulls_hi"]) == pytest.approx(bounds, abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_values_are_means_of_the_correctness(seed: int) -> None:
-    found = random_outcome(seed)
-    shown = table(found)
-    rounds = round_rows(found, drawn(found), LEVEL)
-    for i, policy in enumerate(found.policies):
-        for name, right in found.correct.items():
-            exact = right[:, i].astype(float)
-            accuracy, auc = (shown[policy, f"{what}_{name}"] for what in ("accuracy", "auc"))
-            assert accuracy["value"] == pytest.approx(exact[:, -1].mean())
-            assert auc["value"] == pytest.approx(exact.mean(), abs=1e-6)
-            curve = [row[f"accuracy_{name}"] for row in rounds if row["policy"] == policy]
-            np.testing.assert_allclose(curve, exact.mean(axis=(0, 2)))
-            assert np.mean(curve) == pytest.approx(auc["value"], abs=1e-6)
-            assert curve[-1] == accuracy["value"]
-    for row in shown.values():
-        assert row["value_lo"] <= row["value"] <= row["value_hi"]
-        assert row["minus_random_lo"] <= row["minus_random"] <= row["minus_random_hi"]
+def test_values_are_means_of_the_correctness():
+    for found in map(random_outcome, range(5)):
+        shown, rounds = table(found), rounds_of(found)
+        for i, policy in enumerate(found.policies):
+            for name, right in found.correct.items():
+                exact = right[:, i].astype(float)
+                accuracy, auc = (shown[policy, f"{what}_{name}"] for what in ("accuracy", "auc"))
+                assert accuracy["value"] == pytest.approx(exact[:, -1].mean())
+                assert auc["value"] == pytest.approx(exact.mean(), abs=1e-6)
+                curve = [row[f"accuracy_{name}"] for row in rounds if row["policy"] == policy]
+                np.testing.assert_allclose(curve, exact.mean(axis=(0, 2)))
+                assert np.mean(curve) == pytest.approx(auc["value"], abs=1e-6)
+                assert curve[-1] == accuracy["value"]
+        for row in shown.values():
+            for name in ("value", "minus_random"):
+                middle, low, high = ends(row, name)
+                assert low <= middle <= high
+        for measure in MEASURES:
+            row = shown["random", measure]
+            assert ends(row, "minus_random") == [0, 0, 0]
+            assert math.isnan(row["p"])  # nothing was compared
 
 
-def test_minus_random_of_random_is_zero_and_surely_so() -> None:
-    shown = table(random_outcome())
-    for measure in MEASURES:
-        row = shown["random", measure]
-        assert [row[f"minus_random{end}"] for end in ("", "_lo", "_hi")] == [0, 0, 0]
-        assert math.isnan(row["p"])  # nothing was compared
-
-
-def test_intervals_are_quantiles_of_the_loop() -> None:
+def test_intervals_are_quantiles_of_the_loop():
     found = random_outcome(1, n=15)
     bootstrap = drawn(found, 200)
     rows = selection_rows(found, bootstrap, 0.9)
@@ -239,37 +213,32 @@ def test_intervals_are_quantiles_of_the_loop() -> None:
     everywhere = np.ones((3, 15), dtype=bool)
     right = found.correct["all"].astype(float)
 
-    def loop(values: Array, examples: Array, mask: Array) -> tuple[float, float]:
-        low, high = np.quantile(loop_draws(values, mask, bootstrap.seeds, examples), [0.05, 0.95])
-        return float(low), float(high)
-
     for measure, values in (("accuracy_all", right[:, :, -1]), ("auc_all", right.mean(axis=2))):
-        row, base = shown["ucb", measure], values[:, 2]
-        bounds = loop(values[:, 0], bootstrap.examples, everywhere)
-        assert (row["value_lo"], row["value_hi"]) == pytest.approx(bounds, abs=1e-6)
-        paired = loop(values[:, 0] - base, bootstrap.examples, everywhere)
-        assert (row["minus_random_lo"], row["minus_random_hi"]) == pytest.approx(paired, abs=1e-6)
+        paired = values[:, 0] - values[:, 2]
+        for name, of_points in (("value", values[:, 0]), ("minus_random", paired)):
+            draws = loop_draws(of_points, everywhere, bootstrap.seeds, bootstrap.examples)
+            bounds = np.quantile(draws, [0.05, 0.95])
+            assert ends(shown["ucb", measure], name)[1:] == pytest.approx(bounds, abs=1e-6)
 
 
-@pytest.mark.parametrize("measure", PER_SEED)
-def test_what_exists_once_a_seed_has_students_t_over_seeds(measure: str) -> None:
-    found = random_outcome(1)
-    shown = table(found)
-    rounds = round_rows(found, drawn(found), LEVEL)
-    final = found.curves[measure][:, :, -1]
-    for i, policy in enumerate(found.policies[:2]):
-        row, value, paired = shown[policy, measure], final[:, i], final[:, i] - final[:, 2]
-        for name, values in (("value", value), ("minus_random", paired)):
-            bounds = stats.t.interval(LEVEL, 2, values.mean(), stats.sem(values))
-            assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(bounds)
-        assert row["p"] == pytest.approx(stats.ttest_1samp(paired, 0).pvalue)
-        last = next(each for each in rounds if (each["policy"], each["round"]) == (policy, 4))
-        for end in ("", "_lo", "_hi"):
-            assert last[f"{measure}{end}"] == pytest.approx(row[f"value{end}"])
-        assert (row["reason"], last["reason"]) == ("", "")
+def test_what_exists_once_a_seed_has_students_t_over_seeds():
+    for measure in PER_SEED:
+        found = random_outcome(1)
+        shown = table(found)
+        rounds = rounds_of(found)
+        final = found.curves[measure][:, :, -1]
+        for i, policy in enumerate(found.policies[:2]):
+            row, value, paired = shown[policy, measure], final[:, i], final[:, i] - final[:, 2]
+            for name, values in (("value", value), ("minus_random", paired)):
+                bounds = stats.t.interval(LEVEL, 2, values.mean(), stats.sem(values))
+                assert ends(row, name)[1:] == pytest.approx(bounds)
+            assert row["p"] == pytest.approx(stats.ttest_1samp(paired, 0).pvalue)
+            last = next(each for each in rounds if (each["policy"], each["round"]) == (policy, 4))
+            assert ends(last, measure) == pytest.approx(ends(row, "value"))
+            assert (row["reason"], last["reason"]) == ("", "")
 
 
-def test_p_values_say_what_the_intervals_say() -> None:
+def test_p_values_and_paired_differences_say_what_the_intervals_say():
     rng = np.random.default_rng(0)
     random = rng.random((5, 1, 2, 400)) < 0.6
     better = random | (rng.random(random.shape) < 0.1)
@@ -282,9 +251,6 @@ def test_p_values_say_what_the_intervals_say() -> None:
         if math.isfinite(row["p"]) and row["minus_random"] and abs(row["p"] - 0.05) > 0.03:
             apart = not row["minus_random_lo"] <= 0 <= row["minus_random_hi"]
             assert (row["p"] < 0.05) == apart
-
-
-def test_paired_differences_are_sharper_than_two_intervals() -> None:
     rng = np.random.default_rng(0)
     first = rng.random((4, 1, 2, 400)) < 0.7
     second = first ^ (rng.random(first.shape) < 0.02)
@@ -293,11 +259,11 @@ def test_paired_differences_are_sharper_than_two_intervals() -> None:
     assert difference < 0.5 * width
 
 
-def test_without_the_policy_random_its_differences_are_undefined() -> None:
+def test_without_the_policy_random_its_differences_are_undefined():
     found = random_outcome()
     fewer = replace(found, policies=("ucb", "oracle", "thompson"))
     for key, row in table(fewer).items():
-        assert all(math.isnan(row[f"minus_random{end}"]) for end in ("", "_lo", "_hi")), key
+        assert all(map(math.isnan, ends(row, "minus_random"))), key
         assert math.isnan(row["p"])
         assert math.isfinite(row["value"])
     # and its own numbers are the same as with it
@@ -322,7 +288,7 @@ def without_rounds(found: SelectionOutcome, seed: int, first: int, why: str) -> 
     return replace(found, reason=reason)
 
 
-def test_a_degenerate_seed_is_reported_and_the_others_go_on() -> None:
+def test_a_degenerate_seed_is_reported_and_the_others_go_on():
     whole = random_outcome()
     found = without_rounds(random_outcome(), 1, 0, "overlap: constant")
     assert found.rounds.tolist() == [4, 0, 4]
@@ -337,25 +303,25 @@ def test_a_degenerate_seed_is_reported_and_the_others_go_on() -> None:
         if measure == "accuracy_all":
             right = whole.correct["all"][kept, whole.policies.index(policy), -1]
             assert row["value"] == pytest.approx(right.astype(float).mean())
-    for row in [*round_rows(found, drawn(found), LEVEL), *source_rows(found, LEVEL)]:
+    for row in [*rounds_of(found), *source_rows(found, LEVEL)]:
         assert (row["n_seeds"], row["reason"]) == (2, few(2))
     assert {row["density"] for row in source_rows(found, LEVEL)} == {0.5}
 
 
-def test_degenerate_in_every_seed_is_nan_with_the_reason() -> None:
+def test_degenerate_in_every_seed_is_nan_with_the_reason():
     found = random_outcome()
     for seed in range(3):
         found = without_rounds(found, seed, 0, "overlap: constant")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shown = table(found)
-        rounds = round_rows(found, drawn(found), LEVEL)
+        rounds = rounds_of(found)
         nowhere = replace(found, sources=[], pulls=found.pulls[:, :, :0], facts={
             name: values[:, :0] for name, values in found.facts.items()})  # fmt: skip
         assert source_rows(nowhere, LEVEL) == []
     for row in shown.values():
         for name in ("value", "minus_random"):
-            assert all(math.isnan(row[f"{name}{end}"]) for end in ("", "_lo", "_hi"))
+            assert all(map(math.isnan, ends(row, name)))
         assert (row["n_seeds"], row["reason"]) == (0, "overlap: constant")
         assert math.isnan(row["n_rounds"])
     assert len(rounds) == 12
@@ -363,7 +329,7 @@ def test_degenerate_in_every_seed_is_nan_with_the_reason() -> None:
     assert {row["n_seeds"] for row in rounds} == {0}
 
 
-def test_a_seed_with_fewer_rounds_ends_at_its_last() -> None:
+def test_a_seed_with_fewer_rounds_ends_at_its_last():
     whole = random_outcome()
     found = without_rounds(random_outcome(), 2, 2, "all sources dry after round 2 of 4")
     assert found.rounds.tolist() == [4, 4, 2]
@@ -376,41 +342,26 @@ def test_a_seed_with_fewer_rounds_ends_at_its_last() -> None:
         assert shown[policy, "auc_all"]["value"] == pytest.approx(area, abs=1e-6)
         regret = whole.curves["regret"][:, i]
         mean = np.mean([regret[0, 3], regret[1, 3], regret[2, 1]])
-        assert shown[policy, "regret"]["value"] == pytest.approx(mean)
         row = shown[policy, "regret"]
+        assert row["value"] == pytest.approx(mean)
         assert row["n_rounds"] == pytest.approx(10 / 3)
         assert (row["n_seeds"], row["reason"]) == (3, "all sources dry after round 2 of 4")
-    rounds = round_rows(found, drawn(found), LEVEL)
+    rounds = rounds_of(found)
     assert [row["n_seeds"] for row in rounds[:4]] == [3, 3, 2, 2]
 
 
-def unsolved_rounds() -> SelectionOutcome:
-    """The probe of ucb has no solution in the first round, as knn has on few rows."""
-    found = by_hand()
-    for right in found.correct.values():
-        right[:, 0, 0] = np.nan
-    return found
-
-
-def test_a_round_without_a_probe_is_nan_in_the_curve() -> None:
-    found = unsolved_rounds()
-    first, second = round_rows(found, drawn(found), LEVEL)[:2]
-    assert math.isnan(first["accuracy_all"])
-    assert second["accuracy_all"] == 0.875
-    assert table(found)["ucb", "accuracy_all"]["value"] == 0.875
-
-
-def test_an_area_without_all_its_rounds_is_not_compared_with_one_that_has_them() -> None:
-    row = table(unsolved_rounds())["ucb", "auc_all"]
+def test_a_round_without_a_probe_is_nan_and_its_area_is_not_compared():
+    """The probe of ucb has no solution in a round, as knn has none on few rows."""
+    first, last = by_hand(), by_hand()
+    for number, found in enumerate((first, last)):
+        for right in found.correct.values():
+            right[:, 0, number] = np.nan
+    rows = rounds_of(first)[:2]
+    assert math.isnan(rows[0]["accuracy_all"])
+    assert rows[1]["accuracy_all"] == table(first)["ucb", "accuracy_all"]["value"] == 0.875
     # without its first, worst round the area of ucb is its last accuracy
-    assert math.isnan(row["minus_random"])
-
-
-def test_an_accuracy_without_a_probe_has_a_reason() -> None:
-    found = by_hand()
-    for right in found.correct.values():
-        right[:, 0, 1] = np.nan
-    row = table(found)["ucb", "accuracy_all"]
+    assert math.isnan(table(first)["ucb", "auc_all"]["minus_random"])
+    row = table(last)["ucb", "accuracy_all"]
     assert math.isnan(row["value"])
     assert row["reason"]
 
@@ -419,139 +370,113 @@ def test_an_accuracy_without_a_probe_has_a_reason() -> None:
 
 
 def chain_files(chain: Chain) -> tuple[list[Artifact], list[Artifact]]:
-    return (
-        [load(chain / f"paths-{seed}.parquet") for seed in SEEDS],
-        [load(chain / f"selected-{seed}.safetensors") for seed in SEEDS],
-    )
+    paths = files(chain, *(f"paths-{seed}.parquet" for seed in SEEDS))
+    return paths, files(chain, *(f"selected-{seed}.safetensors" for seed in SEEDS))
 
 
-def tables_of(paths: list[Artifact], predictions: list[Artifact], **changes: Any) -> Any:
-    evaluation = {"bootstrap": 200, **changes}
-    chosen = parse_as(SelectionTablesSettings, {"evaluation": evaluation})
-    return selection_tables(paths, predictions, settings=chosen)
+def some(item: Artifact, rows: Any, names: tuple[str, ...] = ("all", "overlap")) -> Artifact:
+    """Predictions with some rows of some arrays."""
+    return changed(item, **{name: item[name][rows] for name in names})
 
 
-def test_tables_follow_from_the_predictions(chain: Chain) -> None:
+def tables_of(paths: list[Artifact], predictions: list[Artifact]) -> Any:
+    return run_stage("selection_tables", paths, predictions, evaluation={"bootstrap": 200})
+
+
+def test_tables_follow_from_the_predictions(chain):
     paths, predictions = chain_files(chain)
-    shown = load(chain / "table-selection-selection.parquet").frame
-    rounds = load(chain / "table-selection-rounds.parquet").frame
-    assert set(shown["policy"]) == set(POLICIES)
+    names = ["accuracy_all", "accuracy_overlap", "regret", "best_share", "n_overlap"]
+    frames = []
+    for path, proba in zip(paths, predictions, strict=True):
+        told = path.facts["sources"]
+        densest = max(told, key=lambda name: told[name]["density"])
+        right = {name: (proba[name] >= 0.5) == (proba["label"] == 1) for name in ("all", "overlap")}
+        frame = path.frame.assign(**{f"accuracy_{k}": v.mean(axis=1) for k, v in right.items()})
+        frame = frame.sort_values("round")
+        pulled = (frame["source"] == densest).groupby([frame["policy"], frame["repeat"]]).cumsum()
+        frames.append(frame.assign(best_share=pulled / frame["round"]))
+    every = pd.concat(frames)
+    mean = every.groupby(["policy", "round"])[names].mean()
+    selection, rounds, sources = (
+        load(chain / f"table-selection-{name}.parquet").frame
+        for name in ("selection", "rounds", "sources")
+    )
+    assert set(selection["policy"]) == set(POLICIES)
     for policy in POLICIES:
-        accuracy = {name: np.zeros((2, 6)) for name in ("all", "overlap")}
-        regret, best, n_overlap = np.zeros((3, 2, 6))
-        for seed, (path, proba) in enumerate(zip(paths, predictions, strict=True)):
-            frame = path.frame
-            told = path.facts["sources"]
-            densest = max(told, key=lambda name: told[name]["density"])
-            for repeat in (0, 1):
-                rows = frame[(frame["policy"] == policy) & (frame["repeat"] == repeat)]
-                rows = rows.sort_values("round")
-                for name, values in accuracy.items():
-                    right = (proba[name][rows.index] >= 0.5) == (proba["label"] == 1)
-                    values[seed] += right.mean(axis=1) / 2
-                regret[seed] += rows["regret"].to_numpy() / 2
-                pulled = (rows["source"] == densest).to_numpy()
-                best[seed] += np.cumsum(pulled) / np.arange(1, 7) / 2
-                n_overlap[seed] += rows["n_overlap"].to_numpy() / 2
-        expected = {"regret": regret[:, -1].mean(), "best_share": best[:, -1].mean()}
-        curves = {"regret": regret, "best_share": best, "n_overlap": n_overlap}
-        for name, values in accuracy.items():
-            expected |= {f"accuracy_{name}": values[:, -1].mean(), f"auc_{name}": values.mean()}
-            curves[f"accuracy_{name}"] = values
-        mine = shown[shown["policy"] == policy].set_index("measure")["value"]
+        curves = mean.loc[policy]
+        expected = dict(curves.loc[6].drop("n_overlap"))
+        expected |= {
+            f"auc_{name}": curves[f"accuracy_{name}"].mean() for name in ("all", "overlap")
+        }
+        mine = selection[selection["policy"] == policy].set_index("measure")["value"]
         assert dict(mine) == pytest.approx(expected, abs=1e-6)
         mine = rounds[rounds["policy"] == policy]
         assert mine["round"].tolist() == [1, 2, 3, 4, 5, 6]
-        for name, values in curves.items():
-            np.testing.assert_allclose(mine[name], values.mean(axis=0), atol=1e-6)
-
-
-def test_sources_are_those_of_the_paths(chain: Chain) -> None:
-    paths, _ = chain_files(chain)
-    shown = load(chain / "table-selection-sources.parquet").frame
-    assert len(shown) == 2 * len(POLICIES)
-    for source in ("s1", "s2"):
-        mine = shown[shown["source"] == source]
+        np.testing.assert_allclose(mine[names], curves, atol=1e-6)
+    assert len(sources) == 2 * len(POLICIES)
+    for source, mine in sources.groupby("source"):
         for name, fact in (("n_points", "points"), ("density", "density"),
                            ("right_density", "right_density")):  # fmt: skip
-            mean = np.mean([item.facts["sources"][source][fact] for item in paths])
-            np.testing.assert_allclose(mine[name], mean)
-        for policy, share in zip(mine["policy"], mine["pulls"], strict=True):
-            pulled = [np.mean(item["source"][item["policy"] == policy] == source) for item in paths]
-            assert share == pytest.approx(np.mean(pulled))
+            expected = np.mean([item.facts["sources"][source][fact] for item in paths])
+            np.testing.assert_allclose(mine[name], expected)
+        share = (every["source"] == source).groupby(every["policy"]).mean()
+        np.testing.assert_allclose(mine["pulls"], share[mine["policy"]])
 
 
-def test_rows_and_test_points_in_any_order_give_the_same_tables(chain: Chain) -> None:
+def test_rows_and_test_points_in_any_order_give_the_same_tables(chain):
     paths, predictions = chain_files(chain)
     before = tables_of(paths, predictions)
     rng = np.random.default_rng(0)
     points = rng.permutation(len(predictions[1]["id"]))
-    turned = {name: predictions[1][name][points] for name in ("id", "label", "group")}
-    turned |= {name: predictions[1][name][:, points] for name in ("all", "overlap")}
-    other = replace(predictions[1], arrays={**predictions[1].arrays, **turned})
+    other = some(predictions[1], points, ("id", "label", "group"))
+    other = some(other, (slice(None), points))
     rows = rng.permutation(len(paths[0]))
-    mixed = replace(predictions[0], arrays={
-        name: predictions[0][name][rows] if name in ("all", "overlap") else predictions[0][name]
-        for name in predictions[0].arrays
-    })  # fmt: skip
-    after = tables_of([paths[0].where(rows), paths[1]], [mixed, other])
+    after = tables_of([paths[0].where(rows), paths[1]], [some(predictions[0], rows), other])
     for name, artifact in before.items():
         for column, values in artifact.arrays.items():
             np.testing.assert_array_equal(after[name][column], values)
 
 
-def test_test_points_of_a_group_are_drawn_together(chain: Chain) -> None:
+def test_test_points_of_a_group_are_drawn_together(chain):
     paths, predictions = chain_files(chain)
-    one = [
-        replace(item, arrays={**item.arrays, "group": np.zeros_like(item["group"])})
-        for item in predictions
-    ]
-    shown = tables_of(paths, one)["selection"].frame
+    one = [changed(item, group=np.zeros_like(item["group"])) for item in predictions]
+    shown, apart = (tables_of(paths, each)["selection"].frame for each in (one, predictions))
     alone = [tables_of([paths[i]], [one[i]])["selection"].frame["value"].to_numpy() for i in (0, 1)]
     # all test points in one group: nothing but the two seeds is drawn, one of them twice or both
+    drawn_ = ~shown["measure"].isin(PER_SEED)
     for end, bound in (("lo", np.minimum), ("hi", np.maximum)):
-        expected = bound(*alone)[~shown["measure"].isin(PER_SEED)]
-        found = shown[f"value_{end}"][~shown["measure"].isin(PER_SEED)]
-        np.testing.assert_allclose(found, expected, atol=1e-9)
-    apart = tables_of(paths, predictions)["selection"].frame
-    assert (apart["value_hi"] - apart["value_lo"] > 0)[~apart["measure"].isin(PER_SEED)].all()
+        expected = bound(*alone)[drawn_]
+        np.testing.assert_allclose(shown[f"value_{end}"][drawn_], expected, atol=1e-9)
+    assert (apart["value_hi"] - apart["value_lo"] > 0)[drawn_].all()
     np.testing.assert_array_equal(apart["value"], shown["value"])
 
 
-def test_an_experiment_moves_no_number_of_another(chain: Chain) -> None:
+def test_an_experiment_moves_no_number_of_another(chain):
     paths, predictions = chain_files(chain)
     before = tables_of(paths, predictions)
-    shown = before["selection"]
-    known = np.isfinite(shown["p"])
-    more = [
-        [replace(item, facts={**item.facts, "experiment": "again"}) for item in side]
-        for side in (paths, predictions)
-    ]
+    more = [[renamed(item, experiment="again") for item in side] for side in (paths, predictions)]
     after = tables_of(more[0] + paths, more[1] + predictions)
     for name, artifact in after.items():
-        assert len(artifact) == 2 * len(before[name])
-        again = artifact.where(artifact["experiment"] == "again")
+        n = len(before[name])
+        assert artifact["experiment"].tolist() == ["again"] * n + ["cut"] * n
         mine = artifact.where(artifact["experiment"] == "cut")
-        assert artifact["experiment"].tolist() == ["again"] * len(again) + ["cut"] * len(mine)
         for column in set(before[name].arrays) - {"p_holm"}:  # more comparisons: larger p values
             np.testing.assert_array_equal(mine[column], before[name][column])
-    assert np.all(after["selection"]["p_holm"][-len(shown) :] >= shown["p_holm"], where=known)
-    adjusted = holm(after["selection"]["p"])
-    np.testing.assert_array_equal(after["selection"]["p_holm"], adjusted)
+    found, first = after["selection"], before["selection"]
+    known = np.isfinite(first["p"])
+    assert np.all(found["p_holm"][-len(first) :] >= first["p_holm"], where=known)
+    np.testing.assert_array_equal(found["p_holm"], holm(found["p"]))
 
 
-def test_leaving_a_policy_out_moves_no_other(chain: Chain) -> None:
+def test_leaving_a_policy_out_moves_no_other(chain):
     paths, predictions = chain_files(chain)
     before = tables_of(paths, predictions)
     kept = [policy for policy in POLICIES if policy != "thompson"]
     fewer, proba = [], []
     for path, prediction in zip(paths, predictions, strict=True):
         mask = path["policy"] != "thompson"
-        part = path.where(mask)
-        fewer.append(replace(part, facts={**path.facts, "policies": kept}))
-        arrays = {n: prediction[n][mask] for n in ("all", "overlap")}
-        arrays["row"] = np.arange(mask.sum(), dtype=np.int32)
-        proba.append(replace(prediction, arrays={**prediction.arrays, **arrays}))
+        fewer.append(renamed(path.where(mask), policies=kept))
+        proba.append(changed(some(prediction, mask), row=np.arange(mask.sum(), dtype=np.int32)))
     after = tables_of(fewer, proba)
     for name, artifact in after.items():
         mine = before[name].where(before[name]["policy"] != "thompson")
@@ -561,19 +486,14 @@ def test_leaving_a_policy_out_moves_no_other(chain: Chain) -> None:
 
 def flat_files(chain: Chain, seed: int) -> list[Artifact]:
     """Paths and predictions of a seed whose weak labels are constant."""
-    weak = load(chain / f"weak_labels-{seed}.parquet")
-    constant = np.full(len(weak), 0.75, dtype=np.float32)
-    chosen = {**PAIR, "experiment": "cut", "sources": CUT, "paths": {"rounds": 6, "batch": 4}}
-    made = select(
-        replace(weak, arrays={**weak.arrays, "weak_proba": constant}),
-        [load(chain / "activations-large.safetensors")],
-        [load(chain / "examples.parquet")],
-        settings=parse_as(SelectSettings, chosen),
-    )
+    weak, x, texts = files(chain, f"weak_labels-{seed}.parquet", LARGE, "examples.parquet")
+    flat = changed(weak, weak_proba=np.full(len(weak), 0.75, dtype=np.float32))
+    chosen = {"experiment": "cut", "sources": CUT, "paths": {"rounds": 6, "batch": 4}}
+    made = run_stage("select", flat, [x], [texts], **PAIR, **chosen)
     return [made["paths"], made["predictions"]]
 
 
-def test_a_degenerate_seed_leaves_the_other(chain: Chain) -> None:
+def test_a_degenerate_seed_leaves_the_other_and_all_have_rows_and_figures(chain):
     paths, predictions = chain_files(chain)
     alone = tables_of(paths[1:], predictions[1:])["selection"].frame
     flat = flat_files(chain, 0)
@@ -584,11 +504,7 @@ def test_a_degenerate_seed_leaves_the_other(chain: Chain) -> None:
         assert set(shown["n_seeds"]) == {1}
         assert shown["reason"].str.contains("equal values").all()
         assert set(after["sources"]["source"]) == {"s1", "s2"}
-
-
-def test_degenerate_in_every_seed_has_rows_and_figures(chain: Chain) -> None:
-    files = [flat_files(chain, seed) for seed in SEEDS]
-    made = tables_of([file[0] for file in files], [file[1] for file in files])
+    made = tables_of(*map(list, zip(flat, flat_files(chain, 1), strict=True)))
     shown = made["selection"].frame
     assert shown[["value", "value_lo", "minus_random"]].isna().all().all()
     assert len(shown) == len(POLICIES) * len(MEASURES)
@@ -600,43 +516,34 @@ def test_degenerate_in_every_seed_has_rows_and_figures(chain: Chain) -> None:
         assert all(words(ax) == ["no rounds: see tables/selection.csv"] for ax in figure.axes)
 
 
-def test_an_early_end_is_told(chain: Chain) -> None:
+def test_an_early_end_is_told(chain):
     paths, predictions = chain_files(chain)
-    facts = {**paths[0].facts, "ended": "all sources dry after round 4 of 6"}
+    why = "all sources dry after round 4 of 6"
     early = paths[0]["round"] <= 4
-    short = replace(paths[0].where(early), facts=facts)
-    arrays = {n: predictions[0][n][early] for n in ("all", "overlap", "row")}
-    other = replace(predictions[0], arrays={**predictions[0].arrays, **arrays})
+    short = renamed(paths[0].where(early), ended=why)
+    other = some(predictions[0], early, ("all", "overlap", "row"))
     made = tables_of([short, paths[1]], [other, predictions[1]])
     shown = made["selection"].frame
     assert set(shown["n_rounds"]) == {5}
-    why = "all sources dry after round 4 of 6"
     assert set(shown["reason"]) == {why, f"{why}; {few(2)}"}
     assert made["rounds"]["n_seeds"].tolist() == [2, 2, 2, 2, 1, 1] * len(POLICIES)
 
 
-def test_mismatched_files_are_one_line(chain: Chain) -> None:
+def test_mismatched_files_are_one_line(chain):
     paths, predictions = chain_files(chain)
-    other = {**paths[1].facts, "policies": ["ucb"]}
+
+    fewer = some(predictions[0], slice(50), ("row", "all", "overlap"))
     for first, second, expected in (
         (paths, predictions[:1], "found 2 and 1 files of"),
         (paths, predictions[::-1], "of different jobs, in this order"),
         ([paths[0]] * 2, [predictions[0]] * 2, "found seed 0 of a job twice"),
-        ([paths[0], replace(paths[1], facts=other)], predictions, "different policies"),
-        ([paths[0], replace(paths[1], facts={**paths[1].facts, "rounds": 7})], predictions,
-         "different rounds"),
-    ):  # fmt: skip
+        ([paths[0], renamed(paths[1], policies=["ucb"])], predictions, "different policies"),
+        ([paths[0], renamed(paths[1], rounds=7)], predictions, "different rounds"),
+        (paths, [fewer, predictions[1]], "found 50 rows, expected those of"),
+    ):
         with pytest.raises(ArtifactError, match=expected) as caught:
             tables_of(first, second)
         assert "\n" not in str(caught.value)
-
-
-def test_predictions_of_fewer_rows_than_the_paths_are_refused(chain: Chain) -> None:
-    paths, predictions = chain_files(chain)
-    few = {name: predictions[0][name][:50] for name in ("row", "all", "overlap")}
-    other = replace(predictions[0], arrays={**predictions[0].arrays, **few})
-    with pytest.raises(ArtifactError):
-        tables_of(paths, [other, predictions[1]])
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -644,31 +551,16 @@ def test_predictions_of_fewer_rows_than_the_paths_are_refused(chain: Chain) -> N
 
 def draw(rounds: Artifact, sources: Artifact, titles: Any = (("cut", "Films, cut"),)) -> Any:
     chosen = {**PAIR, "title": "Small → large", "titles": titles}
-    return selection_figures(rounds, sources, settings=parse_as(SelectionFiguresSettings, chosen))
-
-
-def words(ax: Any) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def lines(ax: Any) -> dict[str, tuple[list[float], list[float]]]:
-    return {
-        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
-        for line in ax.lines
-        if not line.get_label().startswith("_")
-    }
+    return run_stage("selection_figures", rounds, sources, **chosen)
 
 
 def chain_tables(chain: Chain) -> list[Artifact]:
-    return [load(chain / f"table-selection-{name}.parquet") for name in ("rounds", "sources")]
+    return files(chain, *(f"table-selection-{name}.parquet" for name in ("rounds", "sources")))
 
 
-def test_every_policy_has_a_color_of_its_own() -> None:
+def test_figures_show_the_tables(chain):
     assert set(COLORS) == set(POLICIES)
     assert len(set(COLORS.values())) == len(POLICIES)
-
-
-def test_figures_show_the_tables(chain: Chain) -> None:
     rounds, sources = chain_tables(chain)
     frame = rounds.frame
     figures = draw(rounds, sources)
@@ -683,7 +575,7 @@ def test_figures_show_the_tables(chain: Chain) -> None:
         assert set(shown) == set(POLICIES)
         for policy, (t, value) in shown.items():
             mine = frame[frame["policy"] == policy]
-            assert t == [1, 2, 3, 4, 5, 6]
+            assert list(t) == [1, 2, 3, 4, 5, 6]
             np.testing.assert_array_equal(value, mine[column])
         assert len(ax.collections) == len(BANDS)
         assert words(ax) == []
@@ -691,15 +583,12 @@ def test_figures_show_the_tables(chain: Chain) -> None:
         assert figure.axes[0].get_title() == "Films, cut"
         assert figure.get_suptitle() == "Small → large"
         figure.draw_without_rendering()
-
-
-def test_regret_per_round_stands_beside_its_bound(chain: Chain) -> None:
-    rounds, sources = chain_tables(chain)
-    shown = lines(draw(rounds, sources)["regret"].axes[1])
+    # regret per round stands beside its bound
+    shown = lines(figures["regret"].axes[1])
     t = np.arange(1, 7)
     np.testing.assert_allclose(shown.pop("sqrt(K ln T / t)")[1], np.sqrt(2 * np.log(6) / t))
     for policy, (_, value) in shown.items():
-        mine = rounds.frame[rounds.frame["policy"] == policy]
+        mine = frame[frame["policy"] == policy]
         np.testing.assert_allclose(value, mine["regret"] / t)
 
 
@@ -707,24 +596,23 @@ def two_experiments(chain: Chain) -> list[dict[str, Any]]:
     """Columns of the rounds and the sources, the second experiment without a value."""
     found = []
     for item in chain_tables(chain):
-        cut, flat = item.arrays, dict(item.arrays)
+        flat = {
+            name: np.full(len(item), np.nan) if values.dtype == np.float64 else values
+            for name, values in item.arrays.items()
+        }
         flat["experiment"] = np.full(len(item), "flat", dtype=object)
-        for name in flat:
-            if flat[name].dtype == np.float64:
-                flat[name] = np.full(len(item), np.nan)
-        found.append({name: np.concatenate([cut[name], flat[name]]) for name in cut})
+        found.append({name: np.concatenate([item[name], flat[name]]) for name in flat})
     return found
 
 
-def test_panels_follow_the_titles_and_an_empty_one_says_why(chain: Chain) -> None:
+def test_panels_follow_the_titles_and_an_empty_one_says_why(chain):
     rounds, sources = two_experiments(chain)
     titles = {"flat": "Flat", "cut": "Cut"}
-    figures = [
+    for figure in (
         accuracy_figure(rounds, titles),
         regret_figure(rounds, sources, titles),
         pulls_figure(rounds, titles),
-    ]
-    for figure in figures:
+    ):
         with_title = [ax for ax in figure.axes if ax.get_title()]
         assert [ax.get_title() for ax in with_title] == ["Flat", "Cut"]
         flat, cut = with_title
@@ -734,10 +622,10 @@ def test_panels_follow_the_titles_and_an_empty_one_says_why(chain: Chain) -> Non
         figure.draw_without_rendering()
 
 
-def test_an_experiment_or_pair_without_rows_is_one_line(chain: Chain) -> None:
-    rounds, sources = chain_tables(chain)
+def test_an_experiment_or_pair_without_rows_is_one_line(chain):
+    tables = chain_tables(chain)
     with pytest.raises(ArtifactError, match="found no rounds of small--large for other"):
-        draw(rounds, sources, titles=(("cut", "Cut"), ("other", "Other")))
-    chosen = {"weak": "large", "strong": "small", "titles": [["cut", "Cut"]]}
+        draw(*tables, titles=(("cut", "Cut"), ("other", "Other")))
+    turned = {"weak": "large", "strong": "small", "titles": [["cut", "Cut"]]}
     with pytest.raises(ArtifactError, match="found no rounds of large--small for cut"):
-        selection_figures(rounds, sources, settings=parse_as(SelectionFiguresSettings, chosen))
+        run_stage("selection_figures", *tables, **turned)

@@ -1,13 +1,10 @@
 """Rows on disk: what was written whole is read back, anything else is not taken for done."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +20,11 @@ N, D = 50, 3
 IDENTITY = "a model and its texts"
 
 
-def matrix(n: int = N, d: int = D, seed: int = 0) -> Any:
+def matrix(n=N, d=D, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
 
 
-def filled(path: Path, values: Any, rows: Any = None) -> RowFile:
+def filled(path, values, rows=None):
     """A row file with some rows, written in several calls and in no order."""
     file = RowFile.create(path, values.shape, IDENTITY)
     rows = np.arange(len(values)) if rows is None else np.asarray(rows)
@@ -37,7 +34,7 @@ def filled(path: Path, values: Any, rows: Any = None) -> RowFile:
     return file
 
 
-def whole(file: RowFile) -> Any:
+def whole(file):
     return np.concatenate(list(file.blocks()))
 
 
@@ -45,9 +42,7 @@ def whole(file: RowFile) -> Any:
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)),
     st.integers(1, 200),
 )
-def test_rows_written_in_any_order_are_read_in_theirs(
-    tmp_path_factory: pytest.TempPathFactory, values: Any, block: int
-) -> None:
+def test_rows_written_in_any_order_are_read_in_theirs(tmp_path_factory, values, block):
     path = tmp_path_factory.mktemp("rows") / "a.rows"
     file = filled(path, values)
     with pytest.MonkeyPatch.context() as patch:
@@ -58,39 +53,20 @@ def test_rows_written_in_any_order_are_read_in_theirs(
         assert found.done().tolist() == np.isfinite(values).all(axis=1).tolist()
 
 
-def test_row_file_looks_like_its_array(tmp_path: Path) -> None:
-    values = matrix()
-    file = filled(tmp_path / "a.rows", values)
-    assert (len(file), file.shape, file.ndim, file.dtype) == (N, (N, D), 2, values.dtype)
-    assert all(block.dtype == np.float32 for block in file.blocks())
-
-
-def test_the_last_values_of_a_row_count(tmp_path: Path) -> None:
+def test_row_file_looks_like_its_array_and_the_last_values_of_a_row_count(tmp_path):
     values = matrix()
     file = filled(tmp_path / "a.rows", np.zeros_like(values))
+    assert (len(file), file.shape, file.ndim, file.dtype) == (N, (N, D), 2, values.dtype)
+    assert all(block.dtype == np.float32 for block in file.blocks())
     file.write(np.arange(N), values)
     np.testing.assert_array_equal(whole(file), values)
 
 
-def test_rows_that_were_not_written_are_not_done_and_not_read(tmp_path: Path) -> None:
+def test_rows_that_were_not_written_or_are_not_finite_are_not_done(tmp_path):
     file = filled(tmp_path / "a.rows", np.zeros((N, D), dtype=np.float32), rows=range(7, N))
     assert np.flatnonzero(~file.done()).tolist() == list(range(7))
     with pytest.raises(ArtifactError, match=r"a\.rows: row 0 differs from its checksum"):
         list(file.blocks())
-
-
-@pytest.mark.parametrize("place", [0, 5, 4 * D - 1, 4 * D, 4 * D + 3])
-def test_flipped_bit_undoes_its_row(place: int, tmp_path: Path) -> None:
-    file = filled(tmp_path / "a.rows", matrix())
-    content = bytearray(file.path.read_bytes())
-    content[spool.TAG + 11 * 4 * (D + 1) + place] ^= 4
-    file.path.write_bytes(content)
-    assert np.flatnonzero(~file.done()).tolist() == [11]
-    with pytest.raises(ArtifactError, match="row 11 differs"):
-        list(file.blocks())
-
-
-def test_row_that_is_not_finite_is_not_taken_for_done(tmp_path: Path) -> None:
     values = matrix()
     values[3, 1], values[8, 0] = np.nan, np.inf
     file = filled(tmp_path / "a.rows", values)
@@ -98,22 +74,27 @@ def test_row_that_is_not_finite_is_not_taken_for_done(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(file), values)  # to be refused by those who read it
 
 
-@pytest.mark.parametrize("change", [-1, -4, -4 * (D + 1), -4 * N, 4 * N, 1])
-def test_file_of_another_size_is_not_used(change: int, tmp_path: Path) -> None:
+def test_flipped_bit_undoes_its_row(tmp_path):
     file = filled(tmp_path / "a.rows", matrix())
-    os.truncate(file.path, file.path.stat().st_size + change)
-    assert RowFile.find(file.path, N, IDENTITY) is None
+    content = file.path.read_bytes()
+    for place in (0, 5, 4 * D - 1, 4 * D, 4 * D + 3):
+        changed = bytearray(content)
+        changed[spool.TAG + 11 * 4 * (D + 1) + place] ^= 4
+        file.path.write_bytes(changed)
+        assert np.flatnonzero(~file.done()).tolist() == [11]
+        with pytest.raises(ArtifactError, match="row 11 differs"):
+            list(file.blocks())
 
 
-@pytest.mark.parametrize("size", [0, 10, 32, 33])
-def test_file_that_was_hardly_begun_is_not_used(size: int, tmp_path: Path) -> None:
-    file = filled(tmp_path / "a.rows", matrix())
-    os.truncate(file.path, size)
-    assert RowFile.find(file.path, N, IDENTITY) is None
-
-
-def test_file_of_another_identity_or_number_of_texts_is_not_used(tmp_path: Path) -> None:
+def test_file_of_another_size_identity_or_number_of_texts_is_not_used(tmp_path):
     path = filled(tmp_path / "a.rows", matrix()).path
+    content = path.read_bytes()
+    changes = (-1, -4, -4 * (D + 1), -4 * N, 4 * N, 1)
+    for size in (*(len(content) + change for change in changes), 0, 10, 32, 33):
+        path.write_bytes(content)
+        os.truncate(path, size)
+        assert RowFile.find(path, N, IDENTITY) is None, size
+    path.write_bytes(content)
     assert RowFile.find(path, N, IDENTITY) is not None
     assert RowFile.find(path, N, "another model") is None
     assert RowFile.find(path, N // 2, IDENTITY) is None
@@ -121,30 +102,7 @@ def test_file_of_another_identity_or_number_of_texts_is_not_used(tmp_path: Path)
     assert RowFile.find(tmp_path / "none", N, IDENTITY) is None
 
 
-def test_file_cut_while_it_is_read_is_one_line(tmp_path: Path) -> None:
-    file = filled(tmp_path / "a.rows", matrix())
-    os.truncate(file.path, 100)
-    with pytest.raises(ArtifactError, match="found fewer rows than 50"):
-        list(file.blocks())
-
-
-def test_full_disk_is_one_line_with_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = filled(tmp_path / "a.rows", matrix())
-
-    def full(*_: Any) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(ArtifactError) as caught:
-        file.write(np.arange(2), matrix(2))
-    assert str(caught.value) == f"{file.path}: cannot be written (No space left on device)"
-
-
-def test_write_goes_on_where_the_disk_took_a_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_goes_on_where_the_disk_took_a_part(tmp_path, monkeypatch):
     values, real = matrix(), os.pwrite
     file = RowFile.create(tmp_path / "a.rows", values.shape, IDENTITY)
     monkeypatch.setattr(os, "pwrite", lambda handle, content, at: real(handle, content[:5], at))
@@ -152,8 +110,20 @@ def test_write_goes_on_where_the_disk_took_a_part(
     np.testing.assert_array_equal(whole(file), values)
 
 
-def test_missing_file_is_one_line(tmp_path: Path) -> None:
+def test_full_disk_and_file_that_is_cut_or_missing_are_one_line(tmp_path):
     file = filled(tmp_path / "a.rows", matrix())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(ArtifactError) as caught:
+            file.write(np.arange(2), matrix(2))
+    assert str(caught.value) == f"{file.path}: cannot be written (No space left on device)"
+    os.truncate(file.path, 100)
+    with pytest.raises(ArtifactError, match="found fewer rows than 50"):
+        list(file.blocks())
     file.path.unlink()
     with pytest.raises(ArtifactError, match=r"a\.rows: cannot be written \(No such file"):
         file.write(np.arange(2), matrix(2))
@@ -164,23 +134,22 @@ def test_missing_file_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 60, 1 << 20])
-@pytest.mark.parametrize("shape", [(0,), (7,), (0, 4), (7, 4), (7, 0), (7, 2, 2)])
-def test_blocks_of_an_array_are_its_pieces_in_order(
-    shape: tuple[int, ...], size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_of_an_array_are_its_pieces_in_order(size, monkeypatch, subtests):
     monkeypatch.setattr(spool, "BLOCK", size)
-    array = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    for view in (array, np.asfortranarray(array), array[::-1]):
-        pieces = list(blocks(view))
-        assert b"".join(piece.tobytes() for piece in pieces) == view.tobytes()
-        assert all(piece.flags.c_contiguous for piece in pieces)
-        assert all(len(piece) == 1 or piece.nbytes <= size for piece in pieces)
+    for shape in ((0,), (7,), (0, 4), (7, 4), (7, 0), (7, 2, 2)):
+        array = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+        for view in (array, np.asfortranarray(array), array[::-1]):
+            pieces = list(blocks(view))
+            with subtests.test(shape=shape, strides=view.strides):
+                assert b"".join(piece.tobytes() for piece in pieces) == view.tobytes()
+                assert all(piece.flags.c_contiguous for piece in pieces)
+                assert all(len(piece) == 1 or piece.nbytes <= size for piece in pieces)
 
 
 LAYERS = (0, -1)
 
 
-def spooled(folder: Path, rows: Any = range(N), **options: Any) -> Spool:
+def spooled(folder, rows=range(N), **options):
     """A spool of two layers with some of the texts."""
     made = Spool(folder, N, options.pop("layers", LAYERS), identity=IDENTITY, **options)
     rows = np.asarray(rows)
@@ -188,7 +157,7 @@ def spooled(folder: Path, rows: Any = range(N), **options: Any) -> Spool:
     return made
 
 
-def test_spool_goes_on_with_what_is_there(tmp_path: Path) -> None:
+def test_spool_goes_on_with_what_is_there(tmp_path):
     first = spooled(tmp_path, range(20))
     assert not first.done.any()
     second = Spool(tmp_path, N, LAYERS, identity=IDENTITY)
@@ -200,31 +169,24 @@ def test_spool_goes_on_with_what_is_there(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(result[-1]), matrix(d=5, seed=1))
 
 
-def test_text_is_done_if_it_is_in_every_layer(tmp_path: Path) -> None:
+def test_text_is_done_if_it_is_in_every_layer_under_the_same_identity(tmp_path):
     made = spooled(tmp_path, range(20))
     made.write(np.arange(30, 40), {0: matrix()[30:40]})
     assert Spool(tmp_path, N, LAYERS, identity=IDENTITY).done.sum() == 20
     assert Spool(tmp_path, N, (0,), identity=IDENTITY).done.sum() == 30
     (tmp_path / "layer_0.rows").unlink()
     assert not Spool(tmp_path, N, LAYERS, identity=IDENTITY).done.any()
-
-
-def test_spool_of_another_identity_begins_anew(tmp_path: Path) -> None:
     spooled(tmp_path)
     other = Spool(tmp_path, N, LAYERS, identity="another model")
     assert not other.done.any()
     assert other.result() == {}
     other.write(np.arange(5), {0: matrix(5), -1: matrix(5, 2)})
     assert Spool(tmp_path, N, LAYERS, identity="another model").done.sum() == 5
+    empty = Spool(tmp_path / "empty", 0, LAYERS, identity=IDENTITY)  # without texts no layers
+    assert (empty.done.shape, empty.result()) == ((0,), {})
 
 
-def test_spool_without_texts_has_no_layers(tmp_path: Path) -> None:
-    empty = Spool(tmp_path, 0, LAYERS, identity=IDENTITY)
-    assert empty.done.shape == (0,)
-    assert empty.result() == {}
-
-
-def test_a_kill_in_the_middle_of_a_write_leaves_the_rows_before_it(tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_of_a_write_leaves_the_rows_before_it(tmp_path):
     program = """
 import os, signal, sys
 from pathlib import Path
@@ -240,11 +202,9 @@ def pwrite(handle, content, place):
 os.pwrite = pwrite
 spooled(Path(sys.argv[1]), layers=(0, -1))
 """
-    tests = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        check=False, env={**os.environ, "PYTHONPATH": tests},
-    )  # fmt: skip
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    line = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(line, check=False, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == -9
     file = RowFile.find(tmp_path / "layer_0.rows", N, IDENTITY)
     assert file is not None
@@ -282,9 +242,7 @@ print(written - before, by_rows - before, peak() - before, n * d * 4 / 2**20)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="asks Linux for the peak")
-def test_memory_holds_no_rows_while_written_those_asked_for_when_read_and_all_of_them_once(
-    tmp_path: Path,
-) -> None:
+def test_memory_holds_those_rows_alone_that_are_asked_for_and_all_of_them_once(tmp_path):
     command = [sys.executable, "-c", GROWTH, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     written, by_rows, read, size = map(float, done.stdout.split())

@@ -1,13 +1,14 @@
 """Figures of the synthetic study: every sweep, axis and threshold, and cells without a value."""
 
 import io
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from test_figures import assert_drawable, columns, legend, lines, titles_of
 
 from w2s.results.drawing import select
 from w2s.synthetic.figures import (
@@ -32,18 +33,9 @@ AXES = {
     "variance": (0.5, 5.0),
 }
 TAU_HARD, TAU_OVERLAP = (0.2, 0.45, 0.7), (0.1, 0.9)
+TARGETS, METRICS = ("hard", "overlap"), ("precision", "recall", "auroc")
 OTHERS = ("none", "easy", "hard")
 POINTS = (5, 25, 95)
-
-
-def columns(rows):
-    """Rows as the columns of a table: numbers as float64, words as objects."""
-    return {
-        name: np.array(
-            [row[name] for row in rows], dtype=object if isinstance(rows[0][name], str) else float
-        )
-        for name in rows[0]
-    }
 
 
 def shuffled(table):
@@ -59,19 +51,15 @@ def height(study, model, group, n):
 
 def sweeps_table():
     rows = []
-    for study, settings in SWEEPS.items():
-        for counts in settings:
-            key = dict(zip(("n_easy", "n_hard", "n_overlap"), counts, strict=True))
-            for mixture in ("moving", "fixed"):
-                for model in MODELS:
-                    for group in GROUPS:
-                        value = height(study, model, group, key[SWEPT[study]])
-                        value = value if mixture == "fixed" else 0.1
-                        rows.append(
-                            {"study": study, "mixture": mixture, **key, "model": model}
-                            | {"group": group, "accuracy": value}
-                            | {"lo": value - 0.02, "hi": value + 0.03}
-                        )
+    settings = [(study, counts) for study in SWEEPS for counts in SWEEPS[study]]
+    every = product(settings, ("moving", "fixed"), MODELS, GROUPS)
+    for (study, counts), mixture, model, group in every:
+        key = dict(zip(("n_easy", "n_hard", "n_overlap"), counts, strict=True))
+        value = height(study, model, group, key[SWEPT[study]]) if mixture == "fixed" else 0.1
+        rows.append(
+            {"study": study, "mixture": mixture, **key, "model": model, "group": group}
+            | {"accuracy": value, "lo": value - 0.02, "hi": value + 0.03}
+        )
     return columns(rows)
 
 
@@ -83,30 +71,24 @@ def cell(axis, setting, variant):
 
 def detection_table(missing=()):
     rows = []
-    for axis, settings in AXES.items():
-        for setting in settings:
-            for variant in VARIANTS:
-                for target in ("hard", "overlap"):
-                    for metric in ("precision", "recall", "auroc"):
-                        shown = (target, metric) == ("overlap", "auroc")
-                        value = cell(axis, setting, variant) if shown else 0.99
-                        gone = (axis, setting, variant) in missing
-                        rows.append(
-                            {"axis": axis, "setting": setting, "variant": variant}
-                            | {"target": target, "metric": metric}
-                            | {"value": NAN if gone else value}
-                        )
+    places = [(axis, setting) for axis in AXES for setting in AXES[axis]]
+    for (axis, setting), variant, target, metric in product(places, VARIANTS, TARGETS, METRICS):
+        shown = (target, metric) == ("overlap", "auroc")
+        value = cell(axis, setting, variant) if shown else 0.99
+        value = NAN if (axis, setting, variant) in missing else value
+        rows.append(
+            {"axis": axis, "setting": setting, "variant": variant}
+            | {"target": target, "metric": metric, "value": value}
+        )
     return columns(rows)
 
 
 def thresholds_table(missing=()):
+    every = product(TAU_HARD, TAU_OVERLAP, enumerate(TARGETS), enumerate(METRICS))
     rows = [
         {"tau_hard": hard, "tau_overlap": overlap, "target": target, "metric": metric}
         | {"value": NAN if (hard, overlap) in missing else grid_value(hard, overlap, t, m)}
-        for hard in TAU_HARD
-        for overlap in TAU_OVERLAP
-        for t, target in enumerate(("hard", "overlap"))
-        for m, metric in enumerate(("precision", "recall", "auroc"))
+        for hard, overlap, (t, target), (m, metric) in every
     ]
     return columns(rows)
 
@@ -123,20 +105,6 @@ def purity_table():
         for n in POINTS
     ]
     return columns(rows)
-
-
-def lines(ax):
-    """Label -> x and y of every labelled line of a panel."""
-    found = [line for line in ax.lines if not line.get_label().startswith("_")]
-    return {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in found}
-
-
-def titles(figure):
-    return [ax.get_title() for ax in figure.axes]
-
-
-def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def ticks(axis):
@@ -166,33 +134,18 @@ def colors(figure, ax, places):
     return [tuple(int(c) for c in pixels[-1 - y, x, :3]) for x, y in found]
 
 
-def assert_drawable(figure, kinds=("png",)):
+def assert_drawn(figure, kinds=("png",)):
     figure.set_layout_engine("none")  # it takes most of the time
-    for kind in kinds:
-        image = io.BytesIO()
-        figure.savefig(image, format=kind, dpi=40)
-        assert len(image.getvalue()) > 1000
+    assert_drawable(figure, kinds, dpi=40)
 
 
-def outside(figure):
-    """Titles that are wider than the figure leaves room for."""
+def title_boxes(figure):
+    """Titles and their extents, and the width of the figure, all in pixels."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    width = canvas.get_width_height()[0]
-    boxes = {
-        ax.get_title(): ax.title.get_window_extent(canvas.get_renderer()) for ax in figure.axes
-    }
-    return [title for title, box in boxes.items() if box.x0 < 0 or box.x1 > width]
-
-
-def overlapping(figure):
-    """Titles that run into the one to the right of them."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    boxes = [
-        (ax.get_title(), ax.title.get_window_extent(canvas.get_renderer())) for ax in figure.axes
-    ]
-    return [one for (one, a), (_, b) in pairwise(boxes) if a.overlaps(b)]
+    renderer = canvas.get_renderer()
+    boxes = [(ax.get_title(), ax.title.get_window_extent(renderer)) for ax in figure.axes]
+    return boxes, canvas.get_width_height()[0]
 
 
 def test_sweep_figure_draws_every_sweep_on_every_group():
@@ -215,16 +168,16 @@ def test_sweep_figure_draws_every_sweep_on_every_group():
     assert legend(figure) == ["weak", "strong", "w2s"]
 
 
-def test_sweep_figure_takes_rows_in_any_order():
-    drawn = [
-        sweep_figure(table, ["first", "hard"])
-        for table in (sweeps_table(), shuffled(sweeps_table()))
-    ]
+def test_sweep_figure_draws_the_sweeps_it_is_given_from_rows_in_any_order():
+    tables = (sweeps_table(), shuffled(sweeps_table()))
+    drawn = [sweep_figure(table, ["first", "hard"]) for table in tables]
     for one, other in zip(*(figure.axes for figure in drawn), strict=True):
         assert lines(one).keys() == lines(other).keys()
         for label, (x, y) in lines(one).items():
             np.testing.assert_array_equal(lines(other)[label][0], x)
             np.testing.assert_array_equal(lines(other)[label][1], y)
+    figure = sweep_figure(sweeps_table(), ["hard"])
+    assert titles_of(figure) == [f"sweep 'hard', {group} test points" for group in GROUPS]
 
 
 def test_sweep_figure_bands_are_the_intervals_in_the_colors_of_the_lines():
@@ -239,29 +192,23 @@ def test_sweep_figure_bands_are_the_intervals_in_the_colors_of_the_lines():
     assert found == {model: COLORS[model].lower() for model in MODELS}
 
 
-def test_sweep_figure_draws_the_sweeps_it_is_given():
-    figure = sweep_figure(sweeps_table(), ["hard"])
-    assert titles(figure) == [f"sweep 'hard', {group} test points" for group in GROUPS]
-
-
 def test_sweep_figure_with_unknown_accuracies():
     table = sweeps_table()
     for name in ("accuracy", "lo", "hi"):
         table[name][table["model"] == "w2s"] = NAN
     figure = sweep_figure(table, ["easy"])
     assert legend(figure) == ["weak", "strong", "w2s"]
-    assert_drawable(figure)
+    assert_drawn(figure)
 
 
 @pytest.mark.parametrize("order", [dict, shuffled])
 def test_detection_figure_draws_every_axis_with_every_option(order):
     table = order(detection_table())
     figure = detection_figure(table)
-    assert sorted(ax.get_xlabel() for ax in figure.axes) == sorted(
-        a.replace("_", " ") for a in AXES
-    )
-    told = figure.get_suptitle()
-    assert told == "AUROC of overlap points among those not found to be hard"
+    labels = sorted(name.replace("_", " ") for name in AXES)
+    assert sorted(ax.get_xlabel() for ax in figure.axes) == labels
+    told = "AUROC of overlap points among those not found to be hard"
+    assert figure.get_suptitle() == told
     names = ticks(figure.axes[0].yaxis)
     assert sorted(names) == sorted(VARIANTS)
     for place, ax in enumerate(figure.axes):
@@ -274,17 +221,14 @@ def test_detection_figure_draws_every_axis_with_every_option(order):
             (j, i): f"{value:.2f}" for (i, j), value in np.ndenumerate(np.array(expected))
         }
         assert ticks(ax.yaxis) == (names if place % 4 == 0 else [""] * len(names))
-    assert_drawable(figure)
+    assert_drawn(figure)
 
 
-def test_detection_figure_keeps_the_order_of_the_table():
+def test_detection_figure_keeps_the_order_of_the_table_and_shows_another_metric():
     figure = detection_figure(detection_table())
     assert [ax.get_xlabel() for ax in figure.axes] == [name.replace("_", " ") for name in AXES]
     assert ticks(figure.axes[0].yaxis) == list(VARIANTS)
     assert ticks(figure.axes[1].xaxis) == ["5", "20", "80"]
-
-
-def test_detection_figure_shows_another_metric():
     figure = detection_figure(detection_table(), metric="recall")
     assert figure.get_suptitle().startswith("RECALL of overlap points")
     assert all((grid(ax) == 0.99).all() for ax in figure.axes)
@@ -301,34 +245,32 @@ def test_degenerate_cells_are_left_white():
     assert set(colors(figure, ax, empty)) == {(255, 255, 255)}
     assert (255, 255, 255) not in colors(figure, ax, known)
     assert not np.isnan(grid(figure.axes[0])).any()
-    assert_drawable(figure)
-
-
-def without(table, row):
-    return {name: np.delete(column, row) for name, column in table.items()}
+    assert_drawn(figure)
+    figure = thresholds_figure(thresholds_table({(0.2, 0.9)}))
+    for ax in figure.axes:
+        assert np.isnan(grid(ax)).sum() == 1
+        assert (1, 0) not in written(ax)
+        assert colors(figure, ax, [(1, 0)]) == [(255, 255, 255)]
 
 
 def test_cells_without_a_row_have_no_value():
+    def without(table, row):
+        return {name: np.delete(column, row) for name, column in table.items()}
+
     table = detection_table()
-    (row,) = (
-        i
-        for i in select(table, axis="dimension", variant="dot", target="overlap", metric="auroc")
-        if table["setting"][i] == 20
-    )
+    rows = select(table, axis="dimension", variant="dot", target="overlap", metric="auroc")
+    (row,) = rows[table["setting"][rows] == 20]
     found = grid(detection_figure(without(table, row)).axes[1])
     assert np.argwhere(np.isnan(found)).tolist() == [[1, 1]]
     found = thresholds_figure(without(thresholds_table(), 0)).axes[0]  # precision of hard points
     assert np.argwhere(np.isnan(grid(found))).tolist() == [[0, 0]]
 
 
-def test_heat_maps_of_a_figure_share_their_scale():
-    for figure in (detection_figure(detection_table()), thresholds_figure(thresholds_table())):
+def test_heat_maps_of_a_figure_share_their_scale_and_numbers_stand_out():
+    figures = (detection_figure(detection_table()), thresholds_figure(thresholds_table()))
+    for figure in figures:
         assert {ax.images[0].get_clim() for ax in figure.axes} == {(0, 1)}
-
-
-def test_numbers_stand_out_from_their_cells():
-    figure = detection_figure(detection_table())
-    for ax in figure.axes:
+    for ax in figures[0].axes:
         for text in ax.texts:
             dark = float(text.get_text()) < 0.6
             assert text.get_color() == ("white" if dark else "black")
@@ -338,52 +280,37 @@ def test_numbers_stand_out_from_their_cells():
 def test_thresholds_figure_draws_every_pair_of_thresholds(order):
     figure = thresholds_figure(order(thresholds_table()))
     named = [(t, m) for t in ("hard", "overlap") for m in ("precision", "recall")]
-    assert titles(figure) == [f"{metric} of {target} points" for target, metric in named]
+    assert titles_of(figure) == [f"{metric} of {target} points" for target, metric in named]
     for ax, (t, m) in zip(figure.axes, np.ndindex(2, 2), strict=True):
-        expected = [
-            [grid_value(hard, overlap, t, m) for overlap in TAU_OVERLAP] for hard in TAU_HARD
-        ]
+        pairs = np.array(list(product(TAU_HARD, TAU_OVERLAP))).reshape(3, 2, 2)
+        expected = grid_value(pairs[..., 0], pairs[..., 1], t, m)
         np.testing.assert_allclose(grid(ax), expected)
         assert ticks(ax.xaxis) == ["0.1", "0.9"]
         assert ticks(ax.yaxis) == ["0.2", "0.45", "0.7"]
         assert ax.get_xlabel() == "tau_overlap (quantile)"
         assert ax.get_ylabel() == "tau_hard (quantile)"
-    assert_drawable(figure, kinds=("svg", "png"))
-
-
-def test_thresholds_figure_leaves_undefined_pairs_white():
-    figure = thresholds_figure(thresholds_table({(0.2, 0.9)}))
-    for ax in figure.axes:
-        assert np.isnan(grid(ax)).sum() == 1
-        assert (1, 0) not in written(ax)
-        assert colors(figure, ax, [(1, 0)]) == [(255, 255, 255)]
+    assert_drawn(figure, ("svg", "png"))
 
 
 def test_purity_figure_draws_both_trainings_for_every_set_of_others():
     figure = purity_figure(purity_table())
-    assert titles(figure) == [
-        "nothing besides",
-        "100 easy points besides",
-        "100 hard points besides",
-    ]
+    besides = ("nothing", "100 easy points", "100 hard points")
+    assert titles_of(figure) == [f"{name} besides" for name in besides]
     for i, ax in enumerate(figure.axes):
         found = lines(ax)
         assert list(found) == ["overlap points", "easy points instead"]
         for x, _ in found.values():
             np.testing.assert_array_equal(x, POINTS)
-        np.testing.assert_allclose(
-            found["overlap points"][1], [0.5 + n / 500 + i / 10 for n in POINTS]
-        )
+        expected = [0.5 + n / 500 + i / 10 for n in POINTS]
+        np.testing.assert_allclose(found["overlap points"][1], expected)
         np.testing.assert_allclose(found["easy points instead"][1], [0.5 + i / 100] * 3)
         (band,) = ax.collections  # the interval of the difference, above the second line
-        heights = band.get_paths()[0].vertices[:, 1]
-        np.testing.assert_allclose(
-            sorted(set(np.round(heights, 6))), [0.51 + i / 100, 0.53 + i / 100]
-        )
+        heights = sorted(set(np.round(band.get_paths()[0].vertices[:, 1], 6)))
+        np.testing.assert_allclose(heights, [0.51 + i / 100, 0.53 + i / 100])
         assert ax.get_ylim() == figure.axes[0].get_ylim()
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("points", "w2s, accuracy on hard points")
     assert legend(figure) == ["overlap points", "easy points instead"]
-    assert_drawable(figure)
+    assert_drawn(figure)
 
 
 def test_purity_figure_without_a_match_leaves_the_point_out():
@@ -394,22 +321,18 @@ def test_purity_figure_without_a_match_leaves_the_point_out():
     assert [int(np.isfinite(y).sum()) for _, y in found.values()] == [2, 2]
 
 
-def test_titles_of_the_purity_figure_are_inside_of_it():
-    assert outside(purity_figure(purity_table())) == []
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: sweep_figure(sweeps_table(), ["overlap"]),
-        lambda: detection_figure(detection_table()),
-        lambda: thresholds_figure(thresholds_table()),
-        lambda: purity_figure(purity_table()),
-    ],
-    ids=["sweeps", "detection", "thresholds", "purity"],
-)
-def test_titles_do_not_run_into_each_other(draw):
-    assert overlapping(draw()) == []
+def test_titles_are_inside_of_the_purity_figure_and_do_not_run_into_each_other(subtests):
+    for name, figure in (
+        ("sweeps", sweep_figure(sweeps_table(), ["overlap"])),
+        ("detection", detection_figure(detection_table())),
+        ("thresholds", thresholds_figure(thresholds_table())),
+        ("purity", purity_figure(purity_table())),
+    ):
+        boxes, width = title_boxes(figure)
+        with subtests.test(figure=name):
+            assert not [one for (one, a), (_, b) in pairwise(boxes) if a.overlaps(b)]
+            if name == "purity":
+                assert not [one for one, box in boxes if box.x0 < 0 or box.x1 > width]
 
 
 def test_figures_are_not_kept_open_and_the_same_twice():

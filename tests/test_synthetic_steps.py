@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from project import copy_project, foreign_files, planned, read_config, snakemake, write_config
+from test_steps import run_stage
 
 from w2s.cli import main
-from w2s.config import parse, parse_as
+from w2s.config import parse
 from w2s.errors import ConfigError
 from w2s.files.artifacts import Artifact, load, save
 from w2s.results.drawing import select
@@ -28,22 +28,13 @@ from w2s.synthetic.detection import (
     Cell,
     detection_study,
     sensitivity,
-    synthetic_detection,
 )
 from w2s.synthetic.expansion import expansion_study
-from w2s.synthetic.figures import synthetic_figures
 from w2s.synthetic.mixture import DESIGNS, SWEEPS
-from w2s.synthetic.purity import ESTIMATES, N_OVERLAP, OTHERS, purity_control, synthetic_controls
-from w2s.synthetic.study import Recipe, run_setting, synthetic
+from w2s.synthetic.purity import ESTIMATES, N_OVERLAP, OTHERS, purity_control
+from w2s.synthetic.study import Recipe, run_setting
 from w2s.synthetic.tables import PUBLISHED, synthetic_tables
-from w2s.synthetic.track import (
-    RecipeConfig,
-    SyntheticControlsSettings,
-    SyntheticDetectionSettings,
-    SyntheticFiguresSettings,
-    SyntheticSettings,
-    SyntheticTablesSettings,
-)
+from w2s.synthetic.track import RecipeConfig, SyntheticTablesSettings
 
 FEW = range(2)
 TABLES = ("synthetic", "anchors", "detection", "thresholds", "purity", "expansion")
@@ -52,18 +43,15 @@ SOFT = {"c": 0.01, "w2s_c": 0.2, "w2s_on": ["easy", "overlap"], "soft": True}
 
 
 def sweep(study: str = "easy", repetitions: int = 2, **changes: Any) -> Artifact:
-    options = {"study": study, "repetitions": repetitions, **changes}
-    return synthetic(settings=parse_as(SyntheticSettings, options))["accuracies"]
+    return run_stage("synthetic", study=study, repetitions=repetitions, **changes)["accuracies"]
 
 
 def detection(repetitions: int = 2, **changes: Any) -> dict[str, Artifact]:
-    options = {"repetitions": repetitions, **changes}
-    return synthetic_detection(settings=parse_as(SyntheticDetectionSettings, options))
+    return run_stage("synthetic_detection", repetitions=repetitions, **changes)
 
 
 def controls(repetitions: int = 2, **changes: Any) -> dict[str, Artifact]:
-    options = {"repetitions": repetitions, **changes}
-    return synthetic_controls(settings=parse_as(SyntheticControlsSettings, options))
+    return run_stage("synthetic_controls", repetitions=repetitions, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -82,76 +70,66 @@ def tables(sweeps: list[Artifact], rows: dict[str, Artifact], level: float = 0.9
     return synthetic_tables(sweeps, **rows, settings=SyntheticTablesSettings(level=level))
 
 
-@pytest.mark.parametrize("study", list(SWEEPS))
-def test_sweep_holds_what_the_library_gives(study: str, sweeps: dict[str, Artifact]) -> None:
-    found = sweeps[study]
-    assert [tuple(counts) for counts in found["counts"].tolist()] == list(SWEEPS[study])
-    for i, counts in enumerate(SWEEPS[study]):
-        one = run_setting(counts, design=DESIGNS[study], recipe=Recipe(), seed=0, repetitions=FEW)
-        np.testing.assert_array_equal(found["accuracy"][i], one.region)
-        np.testing.assert_array_equal(found["constant"][i], one.constant)
-        np.testing.assert_array_equal(found["label_accuracy"][i], one.label_accuracy)
-    assert found.facts == {
-        **{"study": study, "seed": 0},
-        "recipe": {"c": 1.0, "w2s_c": 0.01, "w2s_on": ["overlap"], "soft": False},
-    }
+def assert_as_in(found: Artifact, expected: Any, names: tuple[str, ...], place: Any = ()) -> None:
+    """Arrays of an artifact, at a place, are those of what the library gives."""
+    for name in names:
+        np.testing.assert_array_equal(found[name][place], getattr(expected, name))
 
 
-def test_recipe_of_the_configuration_has_the_defaults_of_the_method() -> None:
+def test_sweep_holds_what_the_library_gives(subtests, sweeps):
+    for study, found in sweeps.items():
+        with subtests.test(study=study):
+            assert [tuple(counts) for counts in found["counts"].tolist()] == list(SWEEPS[study])
+            options = {"design": DESIGNS[study], "recipe": Recipe(), "seed": 0}
+            for i, counts in enumerate(SWEEPS[study]):
+                one = run_setting(counts, **options, repetitions=FEW)
+                np.testing.assert_array_equal(found["accuracy"][i], one.region)
+                assert_as_in(found, one, ("constant", "label_accuracy"), i)
+            assert found.facts == {
+                **{"study": study, "seed": 0},
+                "recipe": {"c": 1.0, "w2s_c": 0.01, "w2s_on": ["overlap"], "soft": False},
+            }
+
+
+def test_more_repetitions_leave_the_earlier_ones_as_they_are(rows):
+    many = {"easy": sweep(repetitions=4), **detection(3), **controls(3)}
+    few = {"easy": sweep(repetitions=2), **rows}
+    for artifact, axis, names in (
+        ("easy", 1, ("accuracy", "constant", "label_accuracy")),
+        ("detection", 2, ("metrics", "density")),
+        ("thresholds", 0, ("metrics", "density")),
+        ("purity", 1, ("overlap", "easy", "label_accuracy")),
+        ("expansion", 1, ("estimate",)),
+    ):
+        for name in names:
+            whole = many[artifact][name]
+            assert whole.shape[axis] == (4 if artifact == "easy" else 3)
+            first = np.take(whole, FEW, axis=axis)
+            np.testing.assert_allclose(first, few[artifact][name], atol=1e-12)
+    assert not np.allclose(many["easy"]["accuracy"][:, 2:], few["easy"]["accuracy"])
+
+
+def test_recipe_reaches_the_training(subtests, sweeps):
     assert Recipe(**RecipeConfig().model_dump()) == Recipe()
+    both = ["easy", "overlap"]
+    for change in ({"c": 0.3}, {"w2s_c": 1.0}, {"w2s_on": both}, {"soft": True}, SOFT):
+        with subtests.test(**change):
+            found = sweep(recipe=change)
+            recipe = Recipe(**{**change, "w2s_on": tuple(change.get("w2s_on", ("overlap",)))})
+            options = {"design": DESIGNS["easy"], "recipe": recipe, "seed": 0}
+            for i in (0, -1):
+                one = run_setting(SWEEPS["easy"][i], **options, repetitions=FEW)
+                np.testing.assert_array_equal(found["accuracy"][i], one.region)
+            assert (found["accuracy"] != sweeps["easy"]["accuracy"]).any()
+            assert found.facts["recipe"] == {**sweeps["easy"].facts["recipe"], **change}
 
 
-def test_more_repetitions_leave_the_earlier_ones_as_they_are() -> None:
-    few, many = sweep(repetitions=2), sweep(repetitions=4)
-    assert many["accuracy"].shape[1] == 4
-    for name in ("accuracy", "constant", "label_accuracy"):
-        np.testing.assert_allclose(many[name][:, :2], few[name], atol=1e-12)
-    assert not np.allclose(many["accuracy"][:, 2:], few["accuracy"])
-
-
-def test_more_repetitions_of_detection_and_controls_leave_the_earlier_ones_as_they_are(
-    rows: dict[str, Artifact],
-) -> None:
-    many = {**detection(3), **controls(3)}
-    axis = {"detection": 2, "thresholds": 0, "purity": 1, "expansion": 1}
-    for artifact, name in [
-        ("detection", "metrics"),
-        ("detection", "density"),
-        ("thresholds", "metrics"),
-        ("thresholds", "density"),
-        ("purity", "overlap"),
-        ("purity", "easy"),
-        ("purity", "label_accuracy"),
-        ("expansion", "estimate"),
-    ]:
-        whole = many[artifact][name]
-        assert whole.shape[axis[artifact]] == 3
-        first = np.take(whole, FEW, axis=axis[artifact])
-        np.testing.assert_allclose(first, rows[artifact][name], atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "change", [{"c": 0.3}, {"w2s_c": 1.0}, {"w2s_on": ["easy", "overlap"]}, {"soft": True}, SOFT]
-)
-def test_recipe_reaches_the_training(change: dict[str, Any], sweeps: dict[str, Artifact]) -> None:
-    found = sweep(recipe=change)
-    recipe = Recipe(**{**change, "w2s_on": tuple(change.get("w2s_on", ("overlap",)))})
-    for i in (0, -1):
-        one = run_setting(
-            SWEEPS["easy"][i], design=DESIGNS["easy"], recipe=recipe, seed=0, repetitions=FEW
-        )
-        np.testing.assert_array_equal(found["accuracy"][i], one.region)
-    assert (found["accuracy"] != sweeps["easy"]["accuracy"]).any()
-    assert found.facts["recipe"] == {**sweeps["easy"].facts["recipe"], **change}
-
-
-def test_recipe_reaches_the_controls(rows: dict[str, Artifact]) -> None:
+def test_recipe_reaches_the_controls(rows):
     found = controls(recipe=SOFT)
     recipe = Recipe(**{**SOFT, "w2s_on": tuple(SOFT["w2s_on"])})
     draws: dict[str, Any] = {"design": DESIGNS["overlap"], "seed": 0, "repetitions": FEW}
     one = purity_control((100, 100, 5), recipe=recipe, **draws)
-    np.testing.assert_array_equal(found["purity"]["overlap"][0], one.overlap)
-    np.testing.assert_array_equal(found["purity"]["easy"][0], one.easy)
+    assert_as_in(found["purity"], one, ("overlap", "easy"), 0)
     right = expansion_study((100, 100, 95), c=0.01, **draws).right
     np.testing.assert_array_equal(found["expansion"]["estimate"][-1, :, 0], right)
     for name, array in (("purity", "overlap"), ("expansion", "estimate")):
@@ -159,21 +137,17 @@ def test_recipe_reaches_the_controls(rows: dict[str, Artifact]) -> None:
         assert not np.allclose(found[name][array], rows[name][array], equal_nan=True)
 
 
-def test_seed_reaches_every_draw(sweeps: dict[str, Artifact], rows: dict[str, Artifact]) -> None:
+def test_seed_reaches_every_draw(sweeps, rows):
     other = {"easy": sweep(seed=7), **detection(seed=7), **controls(seed=7)}
     first = {**sweeps, **rows}
-    for name, array in [
-        ("easy", "accuracy"),
-        ("detection", "metrics"),
-        ("thresholds", "metrics"),
-        ("purity", "overlap"),
-        ("expansion", "estimate"),
-    ]:
+    arrays = {"easy": "accuracy", "detection": "metrics", "thresholds": "metrics",
+              "purity": "overlap", "expansion": "estimate"}  # fmt: skip
+    for name, array in arrays.items():
         assert other[name].facts["seed"] == 7
         assert not np.allclose(other[name][array], first[name][array], equal_nan=True)
 
 
-def test_detection_holds_what_the_library_gives(rows: dict[str, Artifact]) -> None:
+def test_detection_and_thresholds_hold_what_the_library_gives(rows):
     found = rows["detection"]
     cells = found.facts["cells"]
     assert cells == [[axis, float(value)] for axis, values in AXES.items() for value in values]
@@ -183,35 +157,24 @@ def test_detection_holds_what_the_library_gives(rows: dict[str, Artifact]) -> No
     for i in range(0, len(cells), 3):
         one = detection_study(replace(Cell(), **changes[i]), seed=0, repetitions=FEW)
         for v, name in enumerate(VARIANTS):
-            np.testing.assert_array_equal(found["metrics"][i, v], one[name].metrics)
-            np.testing.assert_array_equal(found["density"][i, v], one[name].density)
+            assert_as_in(found, one[name], ("metrics", "density"), (i, v))
             assert found.facts["reasons"][i][v] == one[name].reasons
 
-
-def test_the_base_cell_is_on_every_axis(rows: dict[str, Artifact]) -> None:
-    base = Cell()
-    at = [
-        place
-        for place, (axis, value) in enumerate(rows["detection"].facts["cells"])
-        if value == getattr(base, axis)
-    ]
+    # the base cell is on every axis
+    at = [i for i, (axis, value) in enumerate(cells) if value == getattr(Cell(), axis)]
     assert len(at) == len(AXES)
-    for place in at[1:]:
-        for name in ("metrics", "density"):
-            one, other = (rows["detection"][name][i] for i in (at[0], place))
-            np.testing.assert_array_equal(one, other)
+    for name in ("metrics", "density"):
+        for place in at[1:]:
+            np.testing.assert_array_equal(found[name][at[0]], found[name][place])
 
-
-def test_thresholds_hold_what_the_library_gives(rows: dict[str, Artifact]) -> None:
     found = rows["thresholds"]
     grid = sensitivity(Cell(), hard=TAU_HARD, overlap=TAU_OVERLAP, seed=0, repetitions=FEW)
     assert found["metrics"].shape == (2, len(TAU_HARD), len(TAU_OVERLAP), 2, 3)
-    np.testing.assert_array_equal(found["metrics"], grid.metrics)
-    np.testing.assert_array_equal(found["density"], grid.density)
+    assert_as_in(found, grid, ("metrics", "density"))
     assert (tuple(found["tau_hard"]), tuple(found["tau_overlap"])) == (TAU_HARD, TAU_OVERLAP)
 
 
-def test_controls_hold_what_the_library_gives(rows: dict[str, Artifact]) -> None:
+def test_controls_hold_what_the_library_gives(rows):
     draws: dict[str, Any] = {"design": DESIGNS["overlap"], "seed": 0, "repetitions": FEW}
     purity, expansion = rows["purity"], rows["expansion"]
     names = [" + ".join(others) or "none" for others in OTHERS for _ in N_OVERLAP]
@@ -220,9 +183,7 @@ def test_controls_hold_what_the_library_gives(rows: dict[str, Artifact]) -> None
     for i, others in ((0, ()), (7, ("easy",)), (14, ("hard",))):
         counts = (100, 100, int(purity["n_overlap"][i]))
         one = purity_control(counts, recipe=Recipe(), others=others, **draws)
-        np.testing.assert_array_equal(purity["overlap"][i], one.overlap)
-        np.testing.assert_array_equal(purity["easy"][i], one.easy)
-        np.testing.assert_array_equal(purity["label_accuracy"][i], one.label_accuracy)
+        assert_as_in(purity, one, ("overlap", "easy", "label_accuracy"), i)
     assert expansion.facts["estimates"] == list(ESTIMATES)
     for i, n in enumerate(N_OVERLAP):
         found = expansion_study((100, 100, n), **draws)
@@ -230,9 +191,7 @@ def test_controls_hold_what_the_library_gives(rows: dict[str, Artifact]) -> None
             np.testing.assert_array_equal(expansion["estimate"][i, :, k], getattr(found, name))
 
 
-def test_studies_are_in_the_order_of_the_sweeps_whatever_that_of_the_input(
-    sweeps: dict[str, Artifact], rows: dict[str, Artifact]
-) -> None:
+def test_studies_are_in_the_order_of_the_sweeps_whatever_that_of_the_input(sweeps, rows):
     found = [tables(list(order), rows) for order in (sweeps.values(), [*sweeps.values()][::-1])]
     for table in found:
         assert list(dict.fromkeys(table["synthetic"]["study"])) == list(SWEEPS)
@@ -242,10 +201,10 @@ def test_studies_are_in_the_order_of_the_sweeps_whatever_that_of_the_input(
     assert list(dict.fromkeys(part["study"])) == ["first", "hard"]
 
 
-def test_tables_have_every_row(sweeps: dict[str, Artifact], rows: dict[str, Artifact]) -> None:
-    found = {name: table.frame for name, table in tables(list(sweeps.values()), rows).items()}
+def test_tables_hold_every_row_and_the_means_of_the_rows(sweeps, rows):
+    found = tables(list(sweeps.values()), rows)
     n_cells = sum(map(len, AXES.values()))
-    assert {name: len(frame) for name, frame in found.items()} == {
+    assert {name: len(table) for name, table in found.items()} == {
         "synthetic": sum(map(len, SWEEPS.values())) * 2 * 3 * 4,
         "anchors": sum(map(len, PUBLISHED.values())),
         "detection_table": n_cells * len(VARIANTS) * 6,
@@ -253,15 +212,11 @@ def test_tables_have_every_row(sweeps: dict[str, Artifact], rows: dict[str, Arti
         "purity_table": len(OTHERS) * len(N_OVERLAP),
         "expansion_table": len(N_OVERLAP) * len(ESTIMATES),
     }
-    weak = found["synthetic"].query("study == 'first' and model == 'weak' and group == 'hard'")
+    weak = found["synthetic"].frame.query(
+        "study == 'first' and model == 'weak' and group == 'hard'"
+    )
     assert (weak["accuracy"] == 0.5).all()  # the weak model sees nothing of hard points
     assert (weak[["lo", "hi"]] == 0.5).all(axis=None)
-
-
-def test_tables_hold_the_means_of_the_rows(
-    sweeps: dict[str, Artifact], rows: dict[str, Artifact]
-) -> None:
-    found = tables(list(sweeps.values()), rows)
     table = found["synthetic"]
     for study, artifact in sweeps.items():
         mean = (artifact["accuracy"] @ [0.4, 0.4, 0.2]).mean(axis=1)  # settings, models
@@ -281,7 +236,7 @@ def test_tables_hold_the_means_of_the_rows(
                 np.testing.assert_allclose(table["value"][at], known.mean(axis=0).filled(np.nan))
 
 
-def test_level_reaches_every_table(sweeps: dict[str, Artifact], rows: dict[str, Artifact]) -> None:
+def test_level_reaches_every_table(sweeps, rows):
     wide, narrow = (tables([sweeps["overlap"]], rows, level) for level in (0.95, 0.6))
     for name in wide.keys() - {"anchors"}:
         widths = [(table[name]["hi"] - table[name]["lo"]).astype(float) for table in (wide, narrow)]
@@ -292,11 +247,7 @@ def test_level_reaches_every_table(sweeps: dict[str, Artifact], rows: dict[str, 
 
 
 @pytest.fixture(scope="module")
-def written(
-    tmp_path_factory: pytest.TempPathFactory,
-    sweeps: dict[str, Artifact],
-    rows: dict[str, Artifact],
-) -> Callable[..., Path]:
+def written(tmp_path_factory, sweeps, rows):
     """The command that makes tables, on saved rows: gives the folder of the tables."""
     folder = tmp_path_factory.mktemp("synthetic")
     for name, artifact in {**sweeps, **rows}.items():
@@ -317,24 +268,27 @@ def written(
     return run
 
 
-def test_table_files_have_the_promised_columns(written: Callable[..., Path]) -> None:
+def test_table_files_have_the_promised_columns(written):
     folder = written("overlap", "easy")
     found = pd.read_csv(folder / "synthetic.csv", keep_default_na=False)
     assert (folder / "synthetic.csv").read_text().splitlines()[0] == (
         "study,mixture,n_easy,n_hard,n_overlap,model,group,accuracy,lo,hi,n_repetitions"
     )
-    assert set(found["study"]) == {"overlap", "easy"}
-    assert set(found["mixture"]) == {"moving", "fixed"}
-    assert set(found["model"]) == {"weak", "strong", "w2s"}
-    assert set(found["group"]) == {"overall", "easy", "hard", "overlap"}
-    assert set(found["n_repetitions"]) == {2}
+    for name, values in (
+        ("study", {"overlap", "easy"}),
+        ("mixture", {"moving", "fixed"}),
+        ("model", {"weak", "strong", "w2s"}),
+        ("group", {"overall", "easy", "hard", "overlap"}),
+        ("n_repetitions", {2}),
+    ):
+        assert set(found[name]) == values
     for name in TABLES:
         stored = load(folder / f"{name}.parquet").frame
         assert list(pd.read_csv(folder / f"{name}.csv").columns) == list(stored.columns)
         assert (folder / f"{name}.md").read_text().count("\n") >= len(stored)
 
 
-def test_tables_without_the_sweep_overlap_have_no_anchors(written: Callable[..., Path]) -> None:
+def test_tables_without_the_sweep_overlap_have_no_anchors(written):
     folder = written("hard")
     anchors = load(folder / "anchors.parquet").frame
     assert len(anchors) == 0
@@ -343,14 +297,10 @@ def test_tables_without_the_sweep_overlap_have_no_anchors(written: Callable[...,
     assert len(load(folder / "synthetic.parquet").frame) == len(SWEEPS["hard"]) * 24
 
 
-def test_figures_are_drawn_from_the_tables(
-    sweeps: dict[str, Artifact], rows: dict[str, Artifact]
-) -> None:
+def test_figures_are_drawn_from_the_tables(sweeps, rows):
     found = tables([sweeps["hard"], sweeps["easy"]], rows)
     read = ("synthetic", "detection_table", "thresholds_table", "purity_table")
-    figures = synthetic_figures(
-        *(found[name] for name in read), settings=SyntheticFiguresSettings()
-    )
+    figures = run_stage("synthetic_figures", *(found[name] for name in read))
     assert set(figures) == set(FIGURES)
     assert {name: len(figure.axes) for name, figure in figures.items()} == {
         **{"sweeps": 8, "detection": len(AXES)},
@@ -363,32 +313,25 @@ def test_figures_are_drawn_from_the_tables(
     assert image.getvalue().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("call", "lacking"),
-    [
+def test_wrong_settings_are_refused(subtests):
+    easy = {"study": "easy", "repetitions": 2}
+    for stage, lacking in (
         ("synthetic", {"study": "easy", "repetitions": 1}),
         ("synthetic", {"study": "middle", "repetitions": 2}),
         ("synthetic", {"repetitions": 2}),
-        ("synthetic", {"study": "easy", "repetitions": 2, "recipe": {"w2s_on": []}}),
-        ("synthetic", {"study": "easy", "repetitions": 2, "recipe": {"c": 0}}),
-        ("detection", {"repetitions": 1}),
-        ("detection", {"repetitions": 2, "recipe": {}}),
-        ("controls", {"repetitions": 2, "seed": -1}),
-    ],
-)
-def test_wrong_settings_are_refused(call: str, lacking: dict[str, Any]) -> None:
-    kinds = {
-        "synthetic": SyntheticSettings,
-        "detection": SyntheticDetectionSettings,
-        "controls": SyntheticControlsSettings,
-    }
-    with pytest.raises(ConfigError):
-        parse_as(kinds[call], lacking)
+        ("synthetic", {**easy, "recipe": {"w2s_on": []}}),
+        ("synthetic", {**easy, "recipe": {"c": 0}}),
+        ("synthetic_detection", {"repetitions": 1}),
+        ("synthetic_detection", {"repetitions": 2, "recipe": {}}),
+        ("synthetic_controls", {"repetitions": 2, "seed": -1}),
+    ):
+        with subtests.test(lacking=lacking), pytest.raises(ConfigError):
+            run_stage(stage, **lacking)
 
 
 def lines_for(config: dict[str, Any]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(config)
+        parse({"results": "results", **config})
     return str(caught.value).splitlines()
 
 
@@ -401,66 +344,50 @@ WHOLE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("study", [{}, {"repetitions": 3}, {"studies": ["hard"]}])
-def test_a_synthetic_study_needs_nothing_else(study: dict[str, Any]) -> None:
-    config = parse({"results": "results", "synthetic": study})
-    assert config.synthetic is not None
-    assert (config.seeds, config.datasets, config.models, config.pairs) == ((), {}, {}, ())
-    assert parse({**WHOLE, "synthetic": study}).synthetic == config.synthetic
+def test_a_synthetic_study_needs_nothing_else_and_has_all_sweeps_by_default():
+    for study in ({}, {"repetitions": 3}, {"studies": ["hard"]}):
+        config = parse({"results": "results", "synthetic": study})
+        assert config.synthetic.studies == (("hard",) if "studies" in study else tuple(SWEEPS))
+        assert (config.seeds, config.datasets, config.models, config.pairs) == ((), {}, {}, ())
+        assert parse({**WHOLE, "synthetic": study}).synthetic == config.synthetic
     assert parse(WHOLE).synthetic is None
 
 
-def test_study_has_all_sweeps_by_default() -> None:
-    config = parse({"results": "results", "synthetic": {}}).synthetic
-    assert config is not None
-    assert config.studies == tuple(SWEEPS)
-
-
-@pytest.mark.parametrize("study", [{}, {"synthetic": None}])
-def test_a_configuration_of_nothing_is_one_line(study: dict[str, Any]) -> None:
-    (line,) = lines_for({"results": "results", **study})
-    assert line.startswith("seeds: found none, expected at least 1 item, or ")
-
-
-@pytest.mark.parametrize("lacking", ["seeds", "datasets", "models", "pairs"])
-@pytest.mark.parametrize("study", [{}, {"synthetic": {}}])
-@pytest.mark.parametrize("how", ["missing", "empty"])
-def test_an_experiment_without_one_of_its_parts_is_one_line(
-    lacking: str, study: dict[str, Any], how: str
-) -> None:
+def test_an_experiment_without_one_of_its_parts_is_one_line(subtests):
     """A synthetic study does not excuse an experiment that is half there."""
-    config = {key: value for key, value in WHOLE.items() if key != lacking}
-    if how == "empty":
-        config[lacking] = type(WHOLE[lacking])()
-    (line,) = lines_for({**config, **study})
-    assert line.startswith(f"{lacking}: found none, expected at least 1 item")
-    assert f"as there are {next(key for key in ('seeds', 'datasets') if key != lacking)}" in line
-
-
-def test_pairs_alone_are_one_line() -> None:
-    only = {"results": "results", "pairs": WHOLE["pairs"], "synthetic": {}}
-    assert lines_for(only) == ["seeds: found none, expected at least 1 item, as there are pairs"]
-
-
-def test_selection_needs_its_datasets_beside_a_synthetic_study() -> None:
     cut = {"experiments": {"one": {"sources": "partition", "dataset": "films"}}}
-    (line,) = lines_for({"results": "results", "synthetic": {}, "selection": cut})
-    assert line.startswith("selection.experiments.one")
-    assert "'films' is not a dataset" in line
+    found_none = "found none, expected at least 1 item"
+    cases = [
+        ({}, f"seeds: {found_none}, or "),
+        ({"synthetic": None}, f"seeds: {found_none}, or "),
+        ({"pairs": WHOLE["pairs"], "synthetic": {}}, f"seeds: {found_none}, as there are pairs"),
+        ({"synthetic": {}, "selection": cut}, "selection.experiments.one"),
+        ({**WHOLE, "datasets": {"synthetic": WHOLE["datasets"]["films"]}},
+         "datasets: 'synthetic' is the name of a results folder"),
+    ]  # fmt: skip
+    for lacking in ("seeds", "datasets", "models", "pairs"):
+        there = "datasets" if lacking == "seeds" else "seeds"
+        for study in ({}, {"synthetic": {}}):
+            missing = {key: value for key, value in WHOLE.items() if key != lacking} | study
+            empty = {**missing, lacking: type(WHOLE[lacking])()}
+            start = f"{lacking}: {found_none}, as there are {there}"
+            cases += [(missing, start), (empty, start)]
+    for config, start in cases:
+        with subtests.test(config=config):
+            (line,) = lines_for(config)
+            assert line.startswith(start)
+            if "pairs" in start:
+                assert line == start
+            if "selection" in start:
+                assert "'films' is not a dataset" in line
 
 
-def test_a_dataset_cannot_have_the_name_of_the_folder() -> None:
-    films = WHOLE["datasets"]["films"]
-    (line,) = lines_for({**WHOLE, "datasets": {"synthetic": films}})
-    assert line.startswith("datasets: 'synthetic' is the name of a results folder")
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "expected"),
-    [
+def test_mistake_in_the_study_is_one_line_that_names_the_setting(subtests):
+    for path, value, expected in (
         ("studies", ["overlaps"], "found 'overlaps'; input should be 'first', 'overlap'"),
         ("studies", [], "at least 1 item"),
         ("studies", "overlap", "found 'overlap'"),
+        ("studies", ["easy", "easy"], "twice"),
         ("study", ["overlap"], "did you mean 'studies'?"),
         ("repetitions", 1, "found 1; "),
         ("repetitions", "many", "found 'many'; "),
@@ -471,42 +398,25 @@ def test_a_dataset_cannot_have_the_name_of_the_folder() -> None:
         ("recipe.w2s_c", float("inf"), "found inf; "),
         ("recipe.w2s_on", [], "at least 1 item"),
         ("recipe.w2s_on", ["middle"], "found 'middle'"),
+        ("recipe.w2s_on", ["easy", "easy"], "twice"),
         ("recipe.soft", "perhaps", "found 'perhaps'"),
         ("recipe.w2s", 1, "is not a setting"),
-    ],
-)
-def test_mistake_in_the_study_is_one_line_that_names_the_setting(
-    path: str, value: Any, expected: str
-) -> None:
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    found = lines_for({"results": "results", "synthetic": value})
-    assert len(found) == 1, found
-    assert found[0].startswith(f"synthetic.{path}")
-    assert expected in found[0]
+    ):
+        with subtests.test(path=path, value=value):
+            for key in reversed(path.split(".")):
+                value = {key: value}
+            (line,) = lines_for({"synthetic": value})
+            assert line.startswith(f"synthetic.{path}")
+            assert expected in line
 
 
-@pytest.mark.parametrize(
-    "study", [{"studies": ["easy", "easy"]}, {"recipe": {"w2s_on": ["easy", "easy"]}}]
-)
-def test_a_sweep_or_region_twice_is_refused(study: dict[str, Any]) -> None:
-    (line,) = lines_for({"results": "results", "synthetic": study})
-    assert "twice" in line
-
-
-def test_a_sweep_twice_is_refused_as_a_seed_is(
-    sweeps: dict[str, Artifact], rows: dict[str, Artifact]
-) -> None:
+def test_a_sweep_twice_is_refused_as_a_seed_is(sweeps, rows):
     with pytest.raises(Exception, match="twice"):
         tables([sweeps["easy"], sweep(seed=7)], rows)
 
 
-STUDY = {
-    "studies": ["easy", "hard"],
-    "repetitions": 3,
-    "detection_repetitions": 2,
-    "control_repetitions": 2,
-}
+STUDY = {"studies": ["easy", "hard"], "repetitions": 3, "detection_repetitions": 2,
+         "control_repetitions": 2}  # fmt: skip
 
 
 def workflow(test: Any) -> Any:
@@ -525,27 +435,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished project for a test to change."""
-    copied: Path = copy_project(finished, tmp_path / "project")
-    return copied
-
-
-def planned_after(folder: Path, section: str, **changes: Any) -> dict[str, int]:
-    """Jobs of a dry run after a change of the configuration."""
-    config = read_config(folder)
-    config.setdefault(section, {}).update(changes)
-    write_config(folder, config)
-    jobs: dict[str, int] = planned(folder)
-    return jobs
-
-
-AGGREGATES = {"synthetic_tables": 1, "synthetic_figures": 1}
-
-
 @workflow
-def test_workflow_of_the_study_alone_writes_tables_and_figures(finished: Path) -> None:
+def test_workflow_of_the_study_alone_writes_tables_and_figures_once(finished):
     results = finished / "results"
     found = {
         str(path.relative_to(results))
@@ -565,60 +456,46 @@ def test_workflow_of_the_study_alone_writes_tables_and_figures(finished: Path) -
     for name in FIGURES:
         figure = results / "figures" / "synthetic" / name
         assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-
-
-@workflow
-def test_workflow_gives_what_the_library_gives(finished: Path) -> None:
     found = load(finished / "results" / "synthetic" / "hard.safetensors")
     expected = sweep("hard", 3)
     np.testing.assert_allclose(found["accuracy"], expected["accuracy"], atol=1e-12)
     assert found.facts == expected.facts
-
-
-@workflow
-def test_second_run_has_nothing_to_do(finished: Path) -> None:
     assert planned(finished) == {}
     assert foreign_files(finished) == []
 
 
 @workflow
-@pytest.mark.parametrize(
-    ("section", "change", "jobs"),
-    [
-        ("synthetic", {"detection_repetitions": 3}, {"synthetic_detection": 1}),
-        ("synthetic", {"control_repetitions": 3}, {"synthetic_controls": 1}),
-        ("synthetic", {"repetitions": 4}, {"synthetic": 2}),
-        ("synthetic", {"recipe": {"soft": True}}, {"synthetic": 2, "synthetic_controls": 1}),
-        ("synthetic", {"studies": ["easy", "hard", "overlap"]}, {"synthetic": 1}),
-        ("evaluation", {"level": 0.9}, {}),
-    ],
-)
-def test_a_change_reruns_what_depends_on_it(
-    section: str, change: dict[str, Any], jobs: dict[str, int], project: Path
-) -> None:
-    assert planned_after(project, section, **change) == {**jobs, **AGGREGATES}
+def test_a_change_reruns_what_depends_on_it(subtests, finished, tmp_path):
+    tables_too = {"synthetic_tables": 1, "synthetic_figures": 1}
+    for number, (section, change, jobs) in enumerate((
+        ("synthetic", {"detection_repetitions": 3}, {"synthetic_detection": 1, **tables_too}),
+        ("synthetic", {"control_repetitions": 3}, {"synthetic_controls": 1, **tables_too}),
+        ("synthetic", {"repetitions": 4}, {"synthetic": 2, **tables_too}),
+        ("synthetic", {"recipe": {"soft": True}},
+         {"synthetic": 2, "synthetic_controls": 1, **tables_too}),
+        ("synthetic", {"studies": ["easy", "hard", "overlap"]}, {"synthetic": 1, **tables_too}),
+        ("evaluation", {"level": 0.9}, tables_too),
+        ("evaluation", {"bootstrap": 300}, {}),  # the study does not read it
+    )):  # fmt: skip
+        with subtests.test(**change):
+            folder = copy_project(finished, tmp_path / str(number))
+            config = read_config(folder)
+            config.setdefault(section, {}).update(change)
+            write_config(folder, config)
+            assert planned(folder) == jobs
 
 
 @workflow
-def test_a_change_of_what_the_study_does_not_read_reruns_nothing(project: Path) -> None:
-    assert planned_after(project, "evaluation", bootstrap=300) == {}
-
-
-@workflow
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
+def test_mistake_stops_the_workflow_with_one_line(subtests, tmp_path):
+    for config, said in (
         ({}, "seeds: found none, expected at least 1 item, or "),
         ({"pairs": WHOLE["pairs"]}, "seeds: found none, expected at least 1 item, as there are"),
         ({"synthetic": {"studies": ["overlaps"]}}, "synthetic.studies.0: found 'overlaps'"),
-    ],
-)
-def test_mistake_stops_the_workflow_with_one_line(
-    config: dict[str, Any], said: str, tmp_path: Path
-) -> None:
-    write_config(tmp_path, {"results": "results", **config})
-    done = snakemake(tmp_path, "--dry-run")
-    assert done.returncode != 0
-    output = done.stdout + done.stderr
-    assert output.count(said) == 1, output
-    assert "Traceback" not in output
+    ):
+        with subtests.test(said=said):
+            write_config(tmp_path, {"results": "results", **config})
+            done = snakemake(tmp_path, "--dry-run")
+            assert done.returncode != 0
+            output = done.stdout + done.stderr
+            assert output.count(said) == 1, output
+            assert "Traceback" not in output

@@ -46,9 +46,14 @@ HEADS = {  # columns of the page's table: model and group
 }
 
 
-def declared(kind):
-    """Columns that a kind declares, in their order."""
-    return list(KINDS[kind].arrays)
+def of_kind(kind, rows):
+    """The rows, which have the columns that a kind declares, in their order."""
+    assert {tuple(row) for row in rows} == {tuple(KINDS[kind].arrays)}
+    return rows
+
+
+def keys_of(rows, *names):
+    return [tuple(row[name] for name in names) for row in rows]
 
 
 def only(rows, **wanted):
@@ -82,29 +87,20 @@ def page_anchors():
 
 
 def test_spread_by_hand():
-    assert spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL) == {
+    found = spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
+    assert found == {
         "mean": pytest.approx(0.6),
         "lo": pytest.approx(0.6 - Z * 0.1 / math.sqrt(3)),
         "hi": pytest.approx(0.6 + Z * 0.1 / math.sqrt(3)),
     }
-
-
-@pytest.mark.parametrize("missing", [NAN, math.inf, -math.inf])
-def test_spread_leaves_out_what_is_not_finite(missing):
-    found = spread("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL)
-    assert found == spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
-
-
-def test_spread_of_one_value_has_no_interval_and_of_none_no_mean():
-    assert list(spread("mean", np.array([NAN, 0.25]), LEVEL)) == ["mean", "lo", "hi"]
-    np.testing.assert_equal(
-        spread("mean", np.array([NAN, 0.25]), LEVEL), {"mean": 0.25, "lo": NAN, "hi": NAN}
-    )
+    for missing in (NAN, math.inf, -math.inf):  # what is not finite is left out
+        assert spread("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL) == found
+    # one value has no interval, none have no mean, and equal ones have no width
+    one = spread("mean", np.array([NAN, 0.25]), LEVEL)
+    assert list(one) == ["mean", "lo", "hi"]
+    np.testing.assert_equal(one, {"mean": 0.25, "lo": NAN, "hi": NAN})
     for nothing in (np.array([]), np.array([NAN, NAN])):
         np.testing.assert_equal(spread("m", nothing, LEVEL), {"m": NAN, "lo": NAN, "hi": NAN})
-
-
-def test_spread_of_equal_values_has_no_width():
     assert spread("mean", np.full(4, 0.5), LEVEL) == {"mean": 0.5, "lo": 0.5, "hi": 0.5}
 
 
@@ -135,7 +131,7 @@ def two_repetitions():
     return np.array([(1, 1, 2)]), np.moveaxis(np.array([[weak, strong, w2s]]), 1, 2)
 
 
-def test_accuracy_rows_by_hand():
+def test_accuracy_rows_by_hand_count_the_repetitions_that_have_a_value():
     rows = accuracy_rows("easy", *two_repetitions(), LEVEL)
     moving = only(rows, mixture="moving", model="weak", group="overall")  # 0.625 and 0.475
     assert moving == {
@@ -151,14 +147,8 @@ def test_accuracy_rows_by_hand():
     assert strong["accuracy"] == pytest.approx(0.85)
     assert interval(strong) == pytest.approx((0.85, 0.85))
     for name in ("moving", "fixed"):  # a region's accuracy does not depend on the mixture
-        means = [
-            only(rows, mixture=name, model="weak", group=group)["accuracy"] for group in REGIONS
-        ]
-        assert means == pytest.approx([0.7, 0.5, 0.5])
-
-
-def test_accuracy_rows_count_the_repetitions_that_have_a_value():
-    rows = accuracy_rows("easy", *two_repetitions(), LEVEL)
+        found = [only(rows, mixture=name, model="weak", group=group) for group in REGIONS]
+        assert [row["accuracy"] for row in found] == pytest.approx([0.7, 0.5, 0.5])
     found = only(rows, mixture="fixed", model="w2s", group="overall")
     assert found["accuracy"] == pytest.approx(0.28 + 0.24 + 0.1)
     assert (found["n_repetitions"], *map(math.isnan, interval(found))) == (1, True, True)
@@ -172,19 +162,18 @@ def test_accuracy_rows_count_the_repetitions_that_have_a_value():
         assert only(rows, mixture="moving", model="weak", group=group)["n_repetitions"] == 2
 
 
-def test_accuracy_rows_are_ordered_and_complete():
+def test_accuracy_rows_are_ordered_and_complete_and_keep_settings_apart():
     counts = np.array([(3, 2, 1), (4, 2, 1), (5, 2, 1)])
     rows = accuracy_rows("hard", counts, np.full((3, 2, 3, 3), 0.5), LEVEL)
-    assert [(r["mixture"], r["n_easy"], r["model"], r["group"]) for r in rows] == list(
-        product(("moving", "fixed"), (3, 4, 5), MODELS, GROUPS)
-    )
-    assert {tuple(row) for row in rows} == {tuple(declared("synthetic_table"))}
+    names = ("mixture", "n_easy", "model", "group")
+    every = list(product(("moving", "fixed"), (3, 4, 5), MODELS, GROUPS))
+    assert keys_of(of_kind("synthetic_table", rows), *names) == every
     assert {type(row[name]) for row in rows for name in ("n_easy", "n_hard", "n_overlap")} == {int}
 
-
-def test_accuracy_rows_keep_settings_and_repetitions_apart():
-    rng = np.random.default_rng(0)
-    counts, accuracy = np.array([(3, 2, 1), (1, 2, 3)]), rng.random((2, 5, 3, 3))
+    counts, accuracy = (
+        np.array([(3, 2, 1), (1, 2, 3)]),
+        np.random.default_rng(0).random((2, 5, 3, 3)),
+    )
     rows = accuracy_rows("hard", counts, accuracy, LEVEL)
     for i, name, (m, model) in product(range(2), ("moving", "fixed"), enumerate(MODELS)):
         key = {"mixture": name, "n_easy": int(counts[i, 0]), "model": model}
@@ -196,40 +185,33 @@ def test_accuracy_rows_keep_settings_and_repetitions_apart():
             assert found == pytest.approx(accuracy[i, :, m, g].mean())
 
 
-@pytest.mark.parametrize("level", [0.6, 0.9, 0.99])
-def test_all_tables_take_the_level(level):
-    z = stats.norm.ppf((1 + level) / 2)
-    pair = np.array([0.4, 0.6])  # sd / sqrt(2) = 0.1
-    accuracy = np.broadcast_to(pair[None, :, None, None], (1, 2, 3, 3))
-    detection = np.broadcast_to(pair[None, None, :, None, None], (1, 1, 2, 2, 3))
-    grid = {
-        "metrics": np.broadcast_to(pair[:, None, None, None, None], (2, 1, 1, 2, 3)),
-        "density": np.broadcast_to(pair[:, None, None], (2, 1, 1)),
-    }
-    arms = {
-        "n_overlap": np.array([5]),
-        "overlap": np.broadcast_to(pair[None, :, None], (1, 2, 3)),
-        "easy": np.zeros((1, 2, 3)),
-        "label_accuracy": pair[None],
-    }
-    one = np.array([0.5])
-    rows = [
-        *accuracy_rows("hard", np.array([(1, 1, 1)]), accuracy, level),
-        *detection_rows([["a", 1]], ["v"], detection, [[{}]], level),
-        *threshold_rows(one, one, grid, level),
-        *purity_rows(["none"], arms, level),
-        *expansion_rows(["right"], np.array([5]), pair[None, :, None], level),
-    ]
-    assert len(rows) == 24 + 6 + 6 + 1 + 1
-    for row in rows:
-        assert interval(row) == pytest.approx((0.5 - 0.1 * z, 0.5 + 0.1 * z))
-
-
-def constant(value, group="hard"):
-    """Accuracies of the anchors' settings, all 1/2 but those of w2s in one group."""
-    found = np.full((len(COUNTS), 2, 3, 3), 0.5)
-    found[:, :, MODELS.index("w2s"), REGIONS.index(group)] = value
-    return found
+def test_all_tables_take_the_level():
+    for level in [0.6, 0.9, 0.99]:
+        z = stats.norm.ppf((1 + level) / 2)
+        pair = np.array([0.4, 0.6])  # sd / sqrt(2) = 0.1
+        accuracy = np.broadcast_to(pair[None, :, None, None], (1, 2, 3, 3))
+        detection = np.broadcast_to(pair[None, None, :, None, None], (1, 1, 2, 2, 3))
+        grid = {
+            "metrics": np.broadcast_to(pair[:, None, None, None, None], (2, 1, 1, 2, 3)),
+            "density": np.broadcast_to(pair[:, None, None], (2, 1, 1)),
+        }
+        arms = {
+            "n_overlap": np.array([5]),
+            "overlap": np.broadcast_to(pair[None, :, None], (1, 2, 3)),
+            "easy": np.zeros((1, 2, 3)),
+            "label_accuracy": pair[None],
+        }
+        one = np.array([0.5])
+        rows = [
+            *accuracy_rows("hard", np.array([(1, 1, 1)]), accuracy, level),
+            *detection_rows([["a", 1]], ["v"], detection, [[{}]], level),
+            *threshold_rows(one, one, grid, level),
+            *purity_rows(["none"], arms, level),
+            *expansion_rows(["right"], np.array([5]), pair[None, :, None], level),
+        ]
+        assert len(rows) == 24 + 6 + 6 + 1 + 1
+        for row in rows:
+            assert interval(row) == pytest.approx((0.5 - 0.1 * z, 0.5 + 0.1 * z))
 
 
 def test_anchor_rows_by_hand():
@@ -246,31 +228,25 @@ def test_anchor_rows_by_hand():
     }
     accuracy[:, 0, 0] = [0.8, 0.5, 0.6]
     accuracy[:, 1, 0] = [0.6, 0.5, 0.4]
-    row = only(
-        anchor_rows(COUNTS, accuracy), mixture="fixed", n_overlap=95, model="weak", group="overall"
-    )
+    rows = anchor_rows(COUNTS, accuracy)
+    row = only(rows, mixture="fixed", n_overlap=95, model="weak", group="overall")
     noise = (0.4 * 0.16 + 0.4 * 0.25 + 0.2 * 0.24 + 0.4 * 0.24 + 0.4 * 0.25 + 0.2 * 0.24) / 2 / 200
     se = math.sqrt(0.0072 / 2 + (0.0072 + noise) / 200)
     assert (row["ours"], row["published"]) == (pytest.approx(0.58), 0.708)
     assert (row["se"], row["z"]) == pytest.approx((se, (0.58 - 0.708) / se))
 
 
-def test_anchor_rows_have_a_row_for_each_published_mean_in_any_order_of_settings():
+def test_anchor_rows_have_each_published_mean_and_agree_with_the_table_of_accuracies():
     accuracy = np.random.default_rng(0).random((len(COUNTS), 6, 3, 3))
-    rows = anchor_rows(COUNTS, accuracy)
+    rows = of_kind("anchors_table", anchor_rows(COUNTS, accuracy))
     told = {(r["mixture"], r["model"], r["group"], r["n_overlap"]): r["published"] for r in rows}
     expected = {(*key, k): mean for key, means in PUBLISHED.items() for k, mean in means.items()}
     assert told == expected
     assert list(told) == list(expected)
-    assert {tuple(row) for row in rows} == {tuple(declared("anchors_table"))}
     order = np.random.default_rng(1).permutation(len(COUNTS))
     assert anchor_rows(COUNTS[order], accuracy[order]) == rows
-
-
-def test_anchor_rows_agree_with_the_table_of_accuracies():
-    accuracy = np.random.default_rng(0).random((len(COUNTS), 6, 3, 3))
     table = accuracy_rows("overlap", COUNTS, accuracy, LEVEL)
-    for row in anchor_rows(COUNTS, accuracy):
+    for row in rows:
         key = {name: row[name] for name in ("mixture", "n_overlap", "model", "group")}
         assert row["ours"] == pytest.approx(only(table, **key)["accuracy"])
         assert row["difference"] == pytest.approx(row["ours"] - row["published"])
@@ -278,41 +254,43 @@ def test_anchor_rows_agree_with_the_table_of_accuracies():
         assert row["within"] == ("yes" if abs(row["z"]) <= 3 else "no")
 
 
-@pytest.mark.parametrize(("shift", "within"), [(2.9, "yes"), (-2.9, "yes"), (3.1, "no")])
-def test_within_is_three_standard_errors_to_either_side(shift, within):
-    for side in (1, -1):  # all repetitions equal: only the original's noise is left
-        value = 0.51 + side * shift * math.sqrt(0.25 / 100 / 500)
-        row = only(
-            anchor_rows(COUNTS, constant(value)), mixture="moving", n_overlap=5, group="hard"
-        )
+def test_within_is_three_standard_errors_to_either_side():
+    def rows(value):
+        """Accuracies of the anchors' settings are 1/2, but those of w2s on hard points."""
+        accuracy = np.full((len(COUNTS), 2, 3, 3), 0.5)
+        accuracy[:, :, MODELS.index("w2s"), REGIONS.index("hard")] = value
+        return anchor_rows(COUNTS, accuracy)
+
+    for shift, within in ((2.9, "yes"), (-2.9, "yes"), (3.1, "no"), (-3.1, "no")):
+        # all repetitions equal: only the original's noise is left
+        value = 0.51 + shift * math.sqrt(0.25 / 100 / 500)
+        row = only(rows(value), mixture="moving", n_overlap=5, group="hard")
         assert row["within"] == within
-        assert row["z"] == pytest.approx(side * shift, rel=0.01)
-
-
-def test_an_unknown_mean_is_not_within():
-    row = only(anchor_rows(COUNTS, constant(NAN)), mixture="fixed", n_overlap=50, group="hard")
+        assert row["z"] == pytest.approx(shift, rel=0.01)
+    row = only(rows(NAN), mixture="fixed", n_overlap=50, group="hard")
     assert math.isnan(row["z"])
     assert row["within"] == "no"
 
 
-@pytest.mark.parametrize("name", ["moving", "fixed"])
-@pytest.mark.parametrize("group", ["overall", "hard"])
-def test_standard_error_is_that_of_a_simulated_original(name, group):
+def test_standard_error_is_that_of_a_simulated_original(subtests):
     """Planted: accuracies vary over repetitions, and the original counts right test points."""
-    rng = np.random.default_rng(0)
-    tested = slice(None) if group == "overall" else slice(1, 2)
-    counts, ours, low, width = (60, 100, 40), 20, np.array([0.5, 0.6, 0.7]), 0.2
-    shares = mixture(name, counts)[tested]
-    n_test = np.rint(shares * (200 if name == "moving" else TEST_POINTS)).astype(int)
-    weight = shares / shares.sum()
-    differences, errors = [], []
-    for _ in range(600):
-        drawn = low[tested] + width * rng.random((ours + REPETITIONS[name], 1))
-        first, others = np.split(drawn, [ours])
-        counted = rng.binomial(n_test, others) / n_test
-        differences.append((first @ weight).mean() - (counted @ weight).mean())
-        errors.append(standard_error(first, mixture=name, shares=shares, n_train=200))
-    assert np.std(differences) == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=0.1)
+    for name, group in product(("moving", "fixed"), ("overall", "hard")):
+        with subtests.test(name=name, group=group):
+            rng = np.random.default_rng(0)
+            tested = slice(None) if group == "overall" else slice(1, 2)
+            counts, ours, low, width = (60, 100, 40), 20, np.array([0.5, 0.6, 0.7]), 0.2
+            shares = mixture(name, counts)[tested]
+            n_test = np.rint(shares * (200 if name == "moving" else TEST_POINTS)).astype(int)
+            weight = shares / shares.sum()
+            differences, errors = [], []
+            for _ in range(600):
+                drawn = low[tested] + width * rng.random((ours + REPETITIONS[name], 1))
+                first, others = np.split(drawn, [ours])
+                counted = rng.binomial(n_test, others) / n_test
+                differences.append((first @ weight).mean() - (counted @ weight).mean())
+                errors.append(standard_error(first, mixture=name, shares=shares, n_train=200))
+            expected = np.sqrt(np.mean(np.square(errors)))
+            assert np.std(differences) == pytest.approx(expected, rel=0.1)
 
 
 def test_detection_rows_by_hand():
@@ -320,13 +298,10 @@ def test_detection_rows_by_hand():
     metrics[1, 0, :, 1, 2] = [0.7, NAN, 0.9]
     metrics[1, 0, 0, 0, 0] = NAN
     why = "constant confidences"
-    rows = detection_rows(
-        [["saliency", 1], ["variance", 0.5]], ["dot"], metrics, [[{}], [{why: 1}]], LEVEL
-    )
-    assert [(r["axis"], r["target"], r["metric"]) for r in rows] == list(
-        product(("saliency", "variance"), TARGETS, METRICS)
-    )
-    assert {tuple(row) for row in rows} == {tuple(declared("detection_table"))}
+    cells = [["saliency", 1], ["variance", 0.5]]
+    rows = detection_rows(cells, ["dot"], metrics, [[{}], [{why: 1}]], LEVEL)
+    every = list(product(("saliency", "variance"), TARGETS, METRICS))
+    assert keys_of(of_kind("detection_table", rows), "axis", "target", "metric") == every
     found = only(rows, axis="variance", target="overlap", metric="auroc")
     half = Z * math.sqrt(0.02) / math.sqrt(2)
     assert found == {
@@ -340,7 +315,7 @@ def test_detection_rows_by_hand():
     assert (whole["n_repetitions"], whole["n_degenerate"], whole["reason"]) == (3, 0, "")
 
 
-def test_detection_rows_without_any_region_are_undefined_with_a_reason():
+def test_detection_rows_without_any_region_are_undefined_with_every_reason():
     metrics = np.full((1, 2, 2, 2, 3), NAN)
     metrics[0, 1] = 0.25
     told = [[{"no hard point": 2}, {}]]
@@ -352,9 +327,6 @@ def test_detection_rows_without_any_region_are_undefined_with_a_reason():
             assert row["reason"] == "no hard point"
         else:
             assert (row["value"], row["n_degenerate"], row["reason"]) == (0.25, 0, "")
-
-
-def test_detection_rows_count_degenerate_repetitions_of_every_reason():
     told = [[{"no hard point": 1, "constant scores": 2}]]
     rows = detection_rows([["variance", 5]], ["a"], np.full((1, 1, 3, 2, 3), NAN), told, LEVEL)
     assert {row["n_degenerate"] for row in rows} == {3}
@@ -364,14 +336,12 @@ def test_detection_rows_count_degenerate_repetitions_of_every_reason():
 def test_detection_rows_hold_what_the_study_returns():
     cells = [Cell(points=40, variance=v) for v in (0.5, 5.0)]
     variants = {"default": {}, "dot": {"similarity": "dot"}}
-    found = [
-        detection_study(cell, seed=0, repetitions=range(4), variants=variants) for cell in cells
-    ]
+    options = {"seed": 0, "repetitions": range(4), "variants": variants}
+    found = [detection_study(cell, **options) for cell in cells]
     metrics = np.stack([[cell[v].metrics for v in variants] for cell in found])
     told = [[cell[v].reasons for v in variants] for cell in found]
-    rows = detection_rows(
-        [["variance", 0.5], ["variance", 5]], list(variants), metrics, told, LEVEL
-    )
+    at = [["variance", 0.5], ["variance", 5]]
+    rows = detection_rows(at, list(variants), metrics, told, LEVEL)
     assert len(rows) == 2 * 2 * 2 * 3
     for (value, cell), variant in product(zip((0.5, 5.0), found, strict=True), variants):
         for (t, target), (m, metric) in product(enumerate(TARGETS), enumerate(METRICS)):
@@ -387,10 +357,9 @@ def test_threshold_rows_by_hand():
     density[:, 1, 0] = [0.1, 0.3]
     metrics[:, 0, 2, 0, 1], density[:, 0, 2] = [NAN, 0.6], [NAN, 0.2]
     rows = threshold_rows(hard, overlap, {"metrics": metrics, "density": density}, LEVEL)
-    assert [(r["tau_hard"], r["tau_overlap"], r["target"], r["metric"]) for r in rows] == list(
-        product(hard, overlap, TARGETS, METRICS)
-    )
-    assert {tuple(row) for row in rows} == {tuple(declared("thresholds_table"))}
+    names = ("tau_hard", "tau_overlap", "target", "metric")
+    every = list(product(hard, overlap, TARGETS, METRICS))
+    assert keys_of(of_kind("thresholds_table", rows), *names) == every
     found = only(rows, tau_hard=0.5, tau_overlap=0.1, target="overlap", metric="precision")
     assert (found["value"], found["density"]) == pytest.approx((0.6, 0.2))
     half = Z * math.sqrt(0.08) / math.sqrt(2)
@@ -401,20 +370,16 @@ def test_threshold_rows_by_hand():
     assert math.isnan(found["lo"])
 
 
-def test_purity_rows_by_hand():
+def test_purity_rows_by_hand_take_the_interval_of_paired_differences():
     overlap, easy = np.full((2, 3, 3), 0.9), np.full((2, 3, 3), 0.1)
     overlap[1, :, 1], easy[1, :, 1] = [0.6, 0.7, NAN], [0.5, 0.4, NAN]
-    rows = purity_rows(
-        ["none", "easy"],
-        {
-            "n_overlap": np.array([5, 10]),
-            "overlap": overlap,
-            "easy": easy,
-            "label_accuracy": np.array([[0.8, 0.8, 0.8], [0.6, 0.8, NAN]]),
-        },
-        LEVEL,
-    )
-    assert {tuple(row) for row in rows} == {tuple(declared("purity_table"))}
+    arms = {
+        "n_overlap": np.array([5, 10]),
+        "overlap": overlap,
+        "easy": easy,
+        "label_accuracy": np.array([[0.8, 0.8, 0.8], [0.6, 0.8, NAN]]),
+    }
+    rows = of_kind("purity_table", purity_rows(["none", "easy"], arms, LEVEL))
     assert [row["others"] for row in rows] == ["none", "easy"]
     half = Z * math.sqrt(0.02) / math.sqrt(2)  # of the paired differences 0.1 and 0.3
     assert rows[1] == {
@@ -424,10 +389,7 @@ def test_purity_rows_by_hand():
         **{"lo": pytest.approx(0.2 - half), "hi": pytest.approx(0.2 + half), "n_repetitions": 2},
     }
     assert interval(rows[0]) == pytest.approx((0.8, 0.8))
-
-
-def test_purity_rows_take_the_interval_of_paired_differences():
-    """What both trainings share cancels: the interval is narrower than that of either mean."""
+    # What both trainings share cancels: the interval is narrower than that of either mean.
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 0.1, (1, 200, 1))
     arms = {
@@ -446,36 +408,27 @@ def test_expansion_rows_by_hand():
     found[1, :, 1] = [1.5, NAN, 2.5]
     found[0, :, 1] = NAN
     rows = expansion_rows(["right", "wrong"], np.array([5, 95]), found, LEVEL)
-    assert [(row["n_overlap"], row["estimate"]) for row in rows] == list(
-        product((5, 95), ("right", "wrong"))
-    )
-    assert {tuple(row) for row in rows} == {tuple(declared("expansion_table"))}
+    every = list(product((5, 95), ("right", "wrong")))
+    assert keys_of(of_kind("expansion_table", rows), "n_overlap", "estimate") == every
     half = Z * math.sqrt(0.5) / math.sqrt(2)
     assert rows[3] == {
         **{"n_overlap": 95, "estimate": "wrong", "value": 2.0},
         **{"lo": pytest.approx(2 - half), "hi": pytest.approx(2 + half), "n_repetitions": 2},
     }
-    np.testing.assert_equal(
-        rows[1],
-        {
-            **{"n_overlap": 5, "estimate": "wrong", "value": NAN, "lo": NAN, "hi": NAN},
-            "n_repetitions": 0,
-        },
-    )
+    empty = {"value": NAN, "lo": NAN, "hi": NAN, "n_repetitions": 0}
+    np.testing.assert_equal(rows[1], {"n_overlap": 5, "estimate": "wrong", **empty})
 
 
-def test_page_has_every_published_mean():
+def test_page_has_every_published_mean_and_agrees_with_itself():
+    found = page_anchors()
     expected = {
         (name, k, model, group): mean
         for (name, model, group), means in PUBLISHED.items()
         for k, mean in means.items()
     }
-    assert {key: numbers[0] for key, numbers in page_anchors().items()} == expected
+    assert {key: numbers[0] for key, numbers in found.items()} == expected
     assert f"All {len(expected)} are within {WITHIN} standard errors" in PAGE
-
-
-def test_page_agrees_with_itself():
-    for key, (published, ours, z) in page_anchors().items():
+    for key, (published, ours, z) in found.items():
         assert abs(z) <= WITHIN, key
         if round(ours - published, 3):
             assert (z > 0) == (ours > published), key
@@ -484,12 +437,8 @@ def test_page_agrees_with_itself():
 @pytest.mark.slow
 def test_page_has_the_anchors_that_the_study_gives():
     """The full number of repetitions, as in config/synthetic.yaml."""
-    found = [
-        run_setting(
-            counts, design=Design(), recipe=Recipe(), seed=0, repetitions=range(2000)
-        ).region
-        for counts in COUNTS
-    ]
+    options = {"design": Design(), "recipe": Recipe(), "seed": 0, "repetitions": range(2000)}
+    found = [run_setting(counts, **options).region for counts in COUNTS]
     rows = anchor_rows(COUNTS, np.stack(found))
     assert {row["within"] for row in rows} == {"yes"}
     page = page_anchors()
@@ -533,23 +482,18 @@ def detected(cell, *options):
     return [np.nanmean(one.metrics[:, overlap], axis=0) for one in found.values()]
 
 
-def test_page_has_the_detection_that_the_study_gives():
+def test_page_has_the_detection_that_the_study_gives(subtests):
     _, *lines = page_table("options | precision of overlap")
     options = ({}, {"absolute": False}, {"similarity": "dot"})
     for line, found in zip(lines, detected(Cell(), *options), strict=True):
         assert [float(cell) for cell in line[1:]] == pytest.approx(found, abs=0.0051), line[0]
-
-
-@pytest.mark.parametrize(
-    ("said", "change", "options"),
-    [
-        (r"variance\s1:\s(\.\d+)", {"variance": 1.0}, {}),
-        (r"0\.5:\s(\.\d+)\)", {"variance": 0.5}, {}),
-        (r"80 \+ 80: (\.\d+)", {"dimension": 80}, {}),
-        (r"40% flipped: (\.\d+)", {"label_noise": 0.4}, {}),
-    ],
-)
-def test_page_has_the_detection_of_other_cells(said, change, options):
-    (told,) = re.findall(said, PAGE)
-    ((_, _, auroc),) = detected(Cell(**change), options)
-    assert float(told) == pytest.approx(auroc, abs=0.0051)
+    for said, change in (  # of other cells
+        (r"variance\s1:\s(\.\d+)", {"variance": 1.0}),
+        (r"0\.5:\s(\.\d+)\)", {"variance": 0.5}),
+        (r"80 \+ 80: (\.\d+)", {"dimension": 80}),
+        (r"40% flipped: (\.\d+)", {"label_noise": 0.4}),
+    ):
+        with subtests.test(said=said):
+            (told,) = re.findall(said, PAGE)
+            ((_, _, auroc),) = detected(Cell(**change), {})
+            assert float(told) == pytest.approx(auroc, abs=0.0051)

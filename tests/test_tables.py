@@ -18,6 +18,8 @@ from w2s.results.rows import comparison_rows, corrected, main_row, mixing_rows, 
 CONTROLS = ("floor", "w2s", "ceiling", "plain", "plain", "plain", "random", "true_labels")
 PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, np.nan, np.nan)
 REGIONS = ("easy", "hard", "overlap")
+OF_MODELS = {"w2s - floor", "ceiling - w2s", "ceiling - floor"}
+TABLES = (mixing_rows, region_rows, comparison_rows)
 LEVEL = 0.95
 
 
@@ -50,8 +52,20 @@ def comparisons(found, **options):
     return {(row["comparison"], row["group"]): row for row in rows}
 
 
-def test_main_row_by_hand():
-    row = main_row(by_hand(), drawn(by_hand()), LEVEL)
+def main_of(found):
+    return main_row(found, drawn(found), LEVEL)
+
+
+def mixes_of(found):
+    return mixing_rows(found, drawn(found), LEVEL)
+
+
+def regions_of(found):
+    return region_rows(found, drawn(found), LEVEL)
+
+
+def test_main_region_and_comparison_rows_by_hand():
+    row = main_of(by_hand())
     assert (row["dataset"], row["weak"], row["strong"]) == ("films", "small", "large")
     assert (row["floor"], row["w2s"], row["ceiling"]) == (0.375, 0.625, 0.875)
     assert row["pgr"] == 0.5
@@ -60,25 +74,32 @@ def test_main_row_by_hand():
     assert (row["easy_share"], row["hard_share"], row["overlap_density"]) == (0.5, 0.25, 0.25)
     assert row["status"] == "ok"
 
-
-def test_region_rows_by_hand():
-    rows = region_rows(by_hand(), drawn(by_hand()), LEVEL)
+    rows = regions_of(by_hand())
     found = {(row["region"], row["model"]): row for row in rows}
     assert len(rows) == len(found) == 9
     assert found["easy", "floor"]["accuracy"] == 0.75  # 1/2 in seed 0, 1/1 in seed 1
     assert found["hard", "w2s"]["accuracy"] == pytest.approx((0 + 2 / 3) / 2)
     assert found["overlap", "ceiling"]["accuracy"] == 0  # of seed 0, the only one with such points
-    assert [found[name, "w2s"]["n"] for name in ("easy", "hard", "overlap")] == [1.5, 2, 1]
-    assert [found[name, "w2s"]["n_seeds"] for name in ("easy", "hard", "overlap")] == [2, 2, 1]
+    assert [found[name, "w2s"]["n"] for name in REGIONS] == [1.5, 2, 1]
+    assert [found[name, "w2s"]["n_seeds"] for name in REGIONS] == [2, 2, 1]
     assert found["easy", "w2s"]["reason"].startswith("no interval: ")  # of 3 points in all
     assert found["overlap", "w2s"]["reason"] == "seeds without overlap test points"
+
+    found = comparisons(by_hand())
+    assert {name for name, _ in found} == OF_MODELS
+    assert {group for _, group in found} == {"overall", *REGIONS}
+    assert found["ceiling - floor", "overall"]["difference"] == 0.5
+    assert found["w2s - floor", "easy"]["difference"] == 0.25
+    assert found["ceiling - w2s", "hard"]["difference"] == pytest.approx((1 + 1 / 3) / 2)
+    assert found["ceiling - w2s", "overlap"]["difference"] == 0
+    assert found["ceiling - w2s", "overlap"]["n_seeds"] == 1
 
 
 def test_mixing_rows_by_hand():
     rows = np.eye(8)[None, :, :4]
     columns = {name: np.arange(8.0)[None] / 10 + k for k, name in enumerate(LABEL_SCORES)}
     found = outcome(rows, columns=columns | {"n_train": np.arange(8.0)[None]})
-    table = mixing_rows(found, drawn(found), LEVEL)
+    table = mixes_of(found)
     assert [row["control"] for row in table] == ["plain"] * 3 + ["random", "true_labels"]
     np.testing.assert_array_equal([row["proportion"] for row in table], [0, 0.5, 1, np.nan, np.nan])
     assert [row["accuracy"] for row in table] == [0.25, 0, 0, 0, 0]
@@ -90,53 +111,24 @@ def test_mixing_rows_by_hand():
     assert {row["reason"] for row in table} == {""}
 
 
-def test_comparison_rows_by_hand():
-    found = comparisons(by_hand())
-    assert {name for name, _ in found} == {"w2s - floor", "ceiling - w2s", "ceiling - floor"}
-    assert {group for _, group in found} == {"overall", "easy", "hard", "overlap"}
-    assert found["ceiling - floor", "overall"]["difference"] == 0.5
-    assert found["w2s - floor", "easy"]["difference"] == 0.25
-    assert found["ceiling - w2s", "hard"]["difference"] == pytest.approx((1 + 1 / 3) / 2)
-    assert found["ceiling - w2s", "overlap"]["difference"] == 0
-    assert found["ceiling - w2s", "overlap"]["n_seeds"] == 1
-
-
 def test_curves_are_compared_at_their_ends_and_with_random_points():
-    found = comparisons(random_outcome(0))
-    assert {name for name, _ in found} == {
-        "w2s - floor",
-        "ceiling - w2s",
-        "ceiling - floor",
-        "plain: p=1 - p=0",
-        "plain p=1 - random",
-        "true_labels - random",
+    found = random_outcome(0)
+    mean = found.correct.astype(float).mean(axis=(0, 2))
+    table = comparisons(found)
+    expected = {
+        "plain: p=1 - p=0": mean[5] - mean[3],
+        "plain p=1 - random": mean[5] - mean[6],
+        "true_labels - random": mean[7] - mean[6],
     }
-    rows = random_outcome(0).correct.astype(float).mean(axis=(0, 2))
-    assert found["plain: p=1 - p=0", "overall"]["difference"] == pytest.approx(rows[5] - rows[3])
-    assert found["plain p=1 - random", "overall"]["difference"] == pytest.approx(rows[5] - rows[6])
-    assert found["true_labels - random", "overall"]["difference"] == pytest.approx(
-        rows[7] - rows[6]
-    )
-
-
-def test_ends_of_a_curve_are_those_of_least_and_largest_proportion():
-    turned = replace(
-        random_outcome(0), proportion=np.array([np.nan] * 3 + [0.75, 0.25, 0.5] + [np.nan] * 2)
-    )
-    rows = turned.correct.astype(float).mean(axis=(0, 2))
-    found = comparisons(turned)
-    assert found["plain: p=0.75 - p=0.25", "overall"]["difference"] == pytest.approx(
-        rows[3] - rows[4]
-    )
-
-
-def test_a_curve_of_one_point_has_no_ends():
-    one = random_outcome(0, rows=4)
-    assert {name for name, _ in comparisons(one)} == {
-        "w2s - floor",
-        "ceiling - w2s",
-        "ceiling - floor",
-    }
+    assert {name for name, _ in table} == {*OF_MODELS, *expected}
+    for name, difference in expected.items():
+        assert table[name, "overall"]["difference"] == pytest.approx(difference)
+    # the ends are those of the least and the largest proportion
+    turned = np.array([np.nan] * 3 + [0.75, 0.25, 0.5] + [np.nan] * 2)
+    row = comparisons(replace(found, proportion=turned))["plain: p=0.75 - p=0.25", "overall"]
+    assert row["difference"] == pytest.approx(mean[3] - mean[4])
+    # and a curve of one point has none
+    assert {name for name, _ in comparisons(random_outcome(0, rows=4))} == OF_MODELS
 
 
 @settings(max_examples=25)
@@ -166,8 +158,8 @@ def test_intervals_are_quantiles_of_the_loop():
     bootstrap = drawn(found, 200)
     row = main_row(found, bootstrap, 0.9)
     mask = np.ones(found.region.shape, dtype=bool)
-    floor, w2s, ceiling = (
-        loop_draws(found.correct[:, i], mask, bootstrap.seeds, bootstrap.examples) for i in range(3)
+    floor, w2s = (
+        loop_draws(found.correct[:, i], mask, bootstrap.seeds, bootstrap.examples) for i in (0, 1)
     )
     assert row["w2s_lo"] == pytest.approx(np.quantile(w2s, 0.05), abs=1e-6)
     assert row["w2s_hi"] == pytest.approx(np.quantile(w2s, 0.95), abs=1e-6)
@@ -175,18 +167,25 @@ def test_intervals_are_quantiles_of_the_loop():
     difference = rows["w2s - floor", "overall"]
     assert difference["lo"] == pytest.approx(np.quantile(w2s - floor, 0.05), abs=1e-6)
     assert difference["hi"] == pytest.approx(np.quantile(w2s - floor, 0.95), abs=1e-6)
-    del ceiling
 
 
 def test_planted_effects_are_outside_and_no_effects_inside_the_intervals():
+    """And p values tell them apart."""
     accuracy = [0.6, 0.75, 0.9, 0.6, 0.7, 0.8, 0.7, 0.7]
     found = random_outcome(1, seeds=5, n=600, accuracy=accuracy)
     row = main_row(found, drawn(found, 1000), LEVEL)
     assert 0.3 < row["pgr_lo"] < 0.5 < row["pgr_hi"] < 0.7
     table = comparisons(found, draws=1000)
-    assert table["plain: p=1 - p=0", "overall"]["lo"] > 0.1
+    planted = table["plain: p=1 - p=0", "overall"]
+    assert planted["lo"] > 0.1
+    assert planted["p"] < 1e-6
     nothing = table["true_labels - random", "overall"]
     assert nothing["lo"] < 0 < nothing["hi"]
+    assert nothing["p"] > 0.05
+    row = table["w2s - floor", "overall"]
+    sd = (row["hi"] - row["lo"]) / (2 * 1.96)
+    z = row["difference"] / sd
+    assert math.log(row["p"]) == pytest.approx(math.log(math.erfc(z / math.sqrt(2))), rel=0.15)
 
 
 def test_paired_differences_are_sharper_than_two_intervals():
@@ -194,35 +193,31 @@ def test_paired_differences_are_sharper_than_two_intervals():
     first = rng.random((5, 500)) < 0.7
     second = first ^ (rng.random((5, 500)) < 0.02)
     found = outcome(np.stack([first, second, second], axis=1))
-    row, table = main_row(found, drawn(found), LEVEL), comparisons(found)
+    row, table = main_of(found), comparisons(found)
     width = table["w2s - floor", "overall"]["hi"] - table["w2s - floor", "overall"]["lo"]
     assert width < 0.5 * (row["floor_hi"] - row["floor_lo"])
     same = table["ceiling - w2s", "overall"]
     assert (same["lo"], same["difference"], same["hi"]) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("ceiling", [[1, 1, 0, 0], [1, 0, 0, 0]])
-def test_fault_pgr_without_gap_is_nan(ceiling):
-    found = outcome([[[1, 1, 0, 0], [1, 1, 1, 0], ceiling]])
-    row = main_row(found, drawn(found), LEVEL)
-    assert all(math.isnan(row[name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
-    gap = np.mean(ceiling) - 0.5
-    assert row["reason"] == f"pgr: ceiling - floor = {gap:.3f} is not above 0"
-    assert row["w2s"] == 0.75
-
-
-def test_fault_pgr_of_a_gap_of_rounding_only_is_nan():
+def test_fault_pgr_without_gap_is_nan():
+    for ceiling in ([1, 1, 0, 0], [1, 0, 0, 0]):
+        row = main_of(outcome([[[1, 1, 0, 0], [1, 1, 1, 0], ceiling]]))
+        assert all(math.isnan(row[name]) for name in ("pgr", "pgr_lo", "pgr_hi"))
+        gap = np.mean(ceiling) - 0.5
+        assert row["reason"] == f"pgr: ceiling - floor = {gap:.3f} is not above 0"
+        assert row["w2s"] == 0.75
     # floor .3 and 0, ceiling .1 and .2: the means are equal, but not in floating point
     correct = np.zeros((2, 3, 10))
     correct[0, 0, :3] = 1
     correct[0, 2, 9], correct[1, 2, 8:] = 1, 1
     correct[:, 1] = 1
-    row = main_row(outcome(correct), drawn(outcome(correct)), LEVEL)
+    row = main_of(outcome(correct))
     assert row["ceiling"] == pytest.approx(row["floor"], abs=1e-12)
     assert math.isnan(row["pgr"])
 
 
-def test_fault_draws_of_pgr_without_gap_are_nan_whatever_the_rounding():
+def test_fault_draws_of_pgr_without_gap_are_nan_and_many_leave_no_interval():
     # with 3 seeds and 12 points every gap is a multiple of 1/36: no defined PGR is beyond 36
     rng = np.random.default_rng(0)
     found = outcome(rng.random((3, 3, 12)) < np.array([0.4, 0.6, 0.7])[None, :, None])
@@ -230,9 +225,6 @@ def test_fault_draws_of_pgr_without_gap_are_nan_whatever_the_rounding():
     bounds = [abs(row[name]) for row in rows for name in ("pgr_lo", "pgr_hi")]
     assert np.isfinite(bounds).any()
     assert np.nanmax(bounds) <= 36.1
-
-
-def test_an_interval_of_pgr_is_undefined_where_many_draws_have_no_gap():
     # ceiling and floor are right on 15 and 14 other points of 30: many draws turn the gap around
     floor, ceiling = np.arange(30) < 14, np.arange(30) >= 15
     found = outcome([[floor, np.arange(30) < 20, ceiling]])
@@ -263,24 +255,20 @@ def degenerate(seeds, which):
 
 def test_a_degenerate_seed_is_reported_and_the_others_go_on():
     found = degenerate(3, [1])
-    row = main_row(found, drawn(found), LEVEL)
+    row = main_of(found)
     assert row["status"] == "partial"
     assert row["reason"] == "1 of 3 seeds: overlap: constant"
     assert row["floor"] == pytest.approx(found.correct[:, 0].mean())
     assert row["overlap_density"] == 0.25
-    for mix in mixing_rows(found, drawn(found), LEVEL):
-        assert mix["n_seeds"] == 2
+    for mix in mixes_of(found):
+        assert (mix["n_seeds"], mix["n_train"]) == (2, 50)
         assert mix["reason"] == "overlap: constant"
         assert mix["label_accuracy"] == 0.75
         assert math.isfinite(mix["accuracy"])
-    for region in region_rows(found, drawn(found), LEVEL):  # its points are divided by the others
-        assert region["n_seeds"] == 3
-        assert region["reason"] == ""
-
-
-def test_a_seed_that_no_other_seed_divides_is_left_out_of_the_regions():
-    found = degenerate(2, [1])
-    for region in region_rows(found, drawn(found), LEVEL):
+    for region in regions_of(found):  # its points are divided by the others
+        assert (region["n_seeds"], region["reason"]) == (3, "")
+    found = degenerate(2, [1])  # a seed that no other divides is left out of the regions
+    for region in regions_of(found):
         inside = found.region[0] == REGIONS.index(region["region"])
         i = ("floor", "w2s", "ceiling").index(region["model"])
         assert region["accuracy"] == pytest.approx(found.correct[1, i, inside].mean())
@@ -288,14 +276,9 @@ def test_a_seed_that_no_other_seed_divides_is_left_out_of_the_regions():
         assert region["reason"] == "overlap: constant"
 
 
-def test_size_of_the_mixes_is_that_of_the_seeds_that_have_them():
-    found = degenerate(3, [1])
-    assert {row["n_train"] for row in mixing_rows(found, drawn(found), LEVEL)} == {50}
-
-
 def test_degenerate_in_every_seed_is_nan_with_the_reason():
     found = degenerate(2, [0, 1])
-    row = main_row(found, drawn(found), LEVEL)
+    row = main_of(found)
     assert row["status"] == "degenerate"
     assert row["reason"].startswith("2 of 2 seeds: overlap: constant")
     assert math.isnan(row["overlap_density"])
@@ -323,29 +306,23 @@ def without(model, *, which=(0, 1)):
 
 
 def test_a_model_that_could_not_be_trained_leaves_the_others():
+    why = "found only targets equal to 1"
     found = without("w2s")
-    row = main_row(found, drawn(found), LEVEL)
+    row = main_of(found)
     assert all(math.isnan(row[name]) for name in ("w2s", "w2s_lo", "w2s_hi", "pgr", "pgr_lo"))
     assert math.isfinite(row["floor"])
     assert math.isfinite(row["ceiling_hi"])
     table = comparisons(found)
     assert math.isnan(table["w2s - floor", "overall"]["difference"])
-    assert table["w2s - floor", "overall"]["reason"] == "found only targets equal to 1"
+    assert table["w2s - floor", "overall"]["reason"] == why
     assert math.isfinite(table["ceiling - floor", "overall"]["difference"])
-
-
-@pytest.mark.parametrize("model", ["w2s", "ceiling"])
-def test_the_reason_of_a_missing_pgr_is_true(model):
-    row = main_row(without(model), drawn(without(model)), LEVEL)
-    assert math.isnan(row["pgr"])
-    assert "is not above 0" not in row["reason"]
-    assert "found only targets equal to 1" in row["reason"]
-
-
-def test_the_reason_of_a_missing_model_in_a_region_is_true():
-    for row in region_rows(without("ceiling"), drawn(without("ceiling")), LEVEL):
-        expected = "found only targets equal to 1" if row["model"] == "ceiling" else ""
-        assert row["reason"] == expected
+    for model in ("w2s", "ceiling"):
+        row = main_of(without(model))
+        assert math.isnan(row["pgr"])
+        assert "is not above 0" not in row["reason"]
+        assert why in row["reason"]
+    for row in regions_of(without("ceiling")):
+        assert row["reason"] == (why if row["model"] == "ceiling" else "")
 
 
 def test_pgr_compares_the_models_on_the_same_seeds():
@@ -353,22 +330,29 @@ def test_pgr_compares_the_models_on_the_same_seeds():
     seed_0 = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
     seed_1 = [[1, 1, 1, 1], [np.nan] * 4, [1, 1, 1, 1]]
     found = outcome([seed_0, seed_1])
-    assert main_row(found, drawn(found), LEVEL)["pgr"] == pytest.approx(0.5)
+    assert main_of(found)["pgr"] == pytest.approx(0.5)
 
 
 def test_one_seed_and_one_test_point():
     found = outcome([[[0], [1], [1]]])
-    row = main_row(found, drawn(found), LEVEL)
+    row = main_of(found)
     assert (row["floor"], row["w2s"], row["ceiling"], row["pgr"]) == (0, 1, 1, 1)
     assert (row["pgr_lo"], row["pgr_hi"]) == (1, 1)
     table = comparisons(found)
     assert table["w2s - floor", "overall"]["difference"] == 1
-    undefined = [*region_rows(found, drawn(found), LEVEL), table["w2s - floor", "easy"]]
+    undefined = [*regions_of(found), table["w2s - floor", "easy"]]
     for line in undefined:
         assert math.isnan(line["lo"])
         assert line["n_seeds"] == 0
         assert line["reason"].startswith("found 1 seed with regions, expected 2 or more")
     assert math.isnan(undefined[0]["n"])
+
+
+def assert_same_tables(first, second, expected=lambda row: row):
+    """Rows of all tables of two pairs of an outcome and its bootstrap."""
+    for table in TABLES:
+        for a, b in zip(table(*first, LEVEL), table(*second, LEVEL), strict=True):
+            assert b == pytest.approx(expected(a), nan_ok=True)
 
 
 def test_order_of_seeds_and_points_does_not_matter():
@@ -382,17 +366,13 @@ def test_order_of_seeds_and_points_does_not_matter():
         group=found.group[points],
     )
     turned_draws = Bootstrap(bootstrap.seeds[:, ::-1], bootstrap.examples[:, points])
-    for table in (mixing_rows, region_rows, comparison_rows):
-        for a, b in zip(
-            table(found, bootstrap, LEVEL), table(turned, turned_draws, LEVEL), strict=True
-        ):
-            assert a == pytest.approx(b, abs=1e-6, nan_ok=True)
+    assert_same_tables((found, bootstrap), (turned, turned_draws))
 
 
 # --- groups and restarts --------------------------------------------------------------------------
 
 
-def test_points_of_a_group_count_as_one():
+def test_points_of_a_group_count_as_one_and_without_groups_each_point():
     once = random_outcome(2, n=30, accuracy=[0.3, 0.6, *[0.9] * 6])
     copies = replace(
         once,
@@ -403,19 +383,11 @@ def test_points_of_a_group_count_as_one():
     one, many = (main_row(found, found.bootstrap(300), LEVEL) for found in (once, copies))
     assert (many["n_test"], many["n_groups"]) == (120, 30)
     assert many == pytest.approx(one | {"n_test": 120})
-    for table in (mixing_rows, region_rows, comparison_rows):
-        for a, b in zip(
-            table(once, once.bootstrap(300), LEVEL),
-            table(copies, copies.bootstrap(300), LEVEL),
-            strict=True,
-        ):
-            assert b == pytest.approx(a | ({"n": 4 * a["n"]} if "n" in a else {}), nan_ok=True)
+    first, second = ((found, found.bootstrap(300)) for found in (once, copies))
+    assert_same_tables(first, second, lambda row: row | ({"n": 4 * row["n"]} if "n" in row else {}))
     apart = replace(copies, group=np.arange(120))
     row = main_row(apart, apart.bootstrap(300), LEVEL)
     assert row["w2s_hi"] - row["w2s_lo"] < many["w2s_hi"] - many["w2s_lo"]
-
-
-def test_intervals_without_groups_are_those_of_the_points():
     found = random_outcome(2, n=30)
     row = main_row(found, found.bootstrap(300), LEVEL)
     assert row["n_groups"] == row["n_test"] == 30
@@ -426,10 +398,10 @@ def test_intervals_without_groups_are_those_of_the_points():
 
 def test_restarts_are_averaged_and_seeds_are_counted():
     found = random_outcome(4, seeds=3, restarts=2)
-    row = main_row(found, drawn(found), LEVEL)
+    row = main_of(found)
     assert row["n_seeds"] == 3
     assert row["w2s"] == pytest.approx(found.correct[:, 1].mean(dtype=float))
-    for table in (mixing_rows, region_rows, comparison_rows):
+    for table in TABLES:
         assert {line["n_seeds"] for line in table(found, drawn(found), LEVEL)} == {3}
     gone = found
     for unit in (2, 3):
@@ -507,8 +479,12 @@ def test_contrasts_by_hand():
     assert {row["n_seeds"] for row in table.values()} == {3}
 
 
-def test_a_curve_of_one_proportion_is_compared_with_its_placebo_only():
+def test_curves_are_compared_with_placebos_that_have_their_ends():
     found = every_row()
+    found.proportion[9] = 0.7  # placebo
+    assert not [name for name in names_of(found) if name.startswith("plain: overlap")]
+    assert "placebo: p=0.7 - p=0.25" in names_of(found)
+    found = every_row()  # curves of one proportion
     for i in np.flatnonzero(found.proportion < 0.75):
         found.proportion[i] = 0.75
         found.control[i] = "few_labels"  # no curve of overlap points
@@ -533,6 +509,14 @@ def test_differences_to_references_are_of_regions_only_by_hand():
             row = table[f"w2s - {name}", region]
             assert row["difference"] == pytest.approx(np.mean(shares), abs=1e-6)
             assert row["lo"] <= row["difference"] <= row["hi"]
+    # references stand beside the models in the regions and mixes
+    regions = regions_of(found)
+    models = [row["model"] for row in regions if row["region"] == "hard"]
+    assert models == ["floor", "w2s", "ceiling", "reference", "reference_w2s"]
+    main = main_of(found)
+    accuracy = {row["control"]: row["accuracy"] for row in mixes_of(found)}
+    assert accuracy["reference"] == pytest.approx(main["floor"], abs=1e-6)
+    assert accuracy["reference_w2s"] == pytest.approx(main["w2s"], abs=1e-6)
 
 
 def test_what_a_curve_and_its_placebo_share_cancels_out_on_every_draw():
@@ -544,24 +528,22 @@ def test_what_a_curve_and_its_placebo_share_cancels_out_on_every_draw():
         assert (row["lo"], row["difference"], row["hi"], row["p"]) == (0, 0, 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("gone", "lost"),
-    [
-        ("placebo", ["plain: overlap - placebo, p=0.75",
-                     "plain: overlap - placebo, p=0.75 - p=0.25", "placebo: p=0.75 - p=0.25"]),
-        ("purity_matched_placebo", [
-            "purity_matched: overlap - placebo, p=0.75",
-            "purity_matched: overlap - placebo, p=0.75 - p=0.25",
-            "purity_matched_placebo: p=0.75 - p=0.25"]),
-        ("same_capacity_w2s", ["w2s - same_capacity_w2s", "same_capacity_w2s - floor"]),
-        ("fixed_hard", ["fixed_hard: p=0.75 - p=0.25"]),
-        ("few_labels", []),
-    ],
-)  # fmt: skip
-def test_controls_that_are_not_configured_leave_their_comparisons_out(gone, lost):
-    before, after = names_of(every_row()), names_of(without_rows(every_row(), gone))
-    assert [name for name in before if name not in after] == lost
-    assert set(after) <= set(before)
+def test_controls_that_are_not_configured_leave_their_comparisons_out():
+    ends, placebo = "p=0.75 - p=0.25", "overlap - placebo, p=0.75"
+    pure = "purity_matched"
+    expected = {
+        "placebo": [f"plain: {placebo}", f"plain: {placebo} - p=0.25", f"placebo: {ends}"],
+        "purity_matched_placebo": [
+            f"{pure}: {placebo}", f"{pure}: {placebo} - p=0.25", f"{pure}_placebo: {ends}"],
+        "same_capacity_w2s": ["w2s - same_capacity_w2s", "same_capacity_w2s - floor"],
+        "fixed_hard": [f"fixed_hard: {ends}"],
+        "few_labels": [],
+    }  # fmt: skip
+    before = names_of(every_row())
+    for gone, lost in expected.items():
+        after = names_of(without_rows(every_row(), gone))
+        assert [name for name in before if name not in after] == lost, gone
+        assert set(after) <= set(before)
 
 
 def test_without_a_learning_curve_differences_to_references_are_nan_with_the_reason():
@@ -571,41 +553,12 @@ def test_without_a_learning_curve_differences_to_references_are_nan_with_the_rea
         row = table["w2s - reference", region]
         assert all(math.isnan(row[name]) for name in ("difference", "lo", "hi", "p"))
         assert (row["n_seeds"], row["reason"]) == (0, "`mixing.controls` has no few_labels")
-    known = mixing_rows(found, drawn(found), LEVEL)
+    known = mixes_of(found)
     assert [row["control"] for row in known[-2:]] == ["reference", "reference_w2s"]
     assert math.isnan(known[-1]["accuracy"])
 
 
-def test_a_placebo_without_the_ends_of_its_curve_is_not_compared():
-    found = every_row()
-    found.proportion[9] = 0.7  # placebo
-    assert not [name for name in names_of(found) if name.startswith("plain: overlap")]
-    assert "placebo: p=0.7 - p=0.25" in names_of(found)
-
-
-def test_references_stand_beside_the_models_in_the_regions_and_mixes():
-    found = with_references(every_row())
-    regions = region_rows(found, drawn(found), LEVEL)
-    models = [row["model"] for row in regions if row["region"] == "hard"]
-    assert models == ["floor", "w2s", "ceiling", "reference", "reference_w2s"]
-    main = main_row(found, drawn(found), LEVEL)
-    accuracy = {row["control"]: row["accuracy"] for row in mixing_rows(found, drawn(found), LEVEL)}
-    assert accuracy["reference"] == pytest.approx(main["floor"], abs=1e-6)
-    assert accuracy["reference_w2s"] == pytest.approx(main["w2s"], abs=1e-6)
-
-
 # --- p values -------------------------------------------------------------------------------------
-
-
-def test_p_values_tell_planted_differences_from_none():
-    found = random_outcome(1, seeds=5, n=600, accuracy=[0.6, 0.75, 0.9, 0.6, 0.7, 0.8, 0.7, 0.7])
-    table = comparisons(found, draws=1000)
-    assert table["plain: p=1 - p=0", "overall"]["p"] < 1e-6
-    assert table["true_labels - random", "overall"]["p"] > 0.05
-    row = table["w2s - floor", "overall"]
-    sd = (row["hi"] - row["lo"]) / (2 * 1.96)
-    z = row["difference"] / sd
-    assert math.log(row["p"]) == pytest.approx(math.log(math.erfc(z / math.sqrt(2))), rel=0.15)
 
 
 def test_corrected_by_hand():
@@ -619,9 +572,6 @@ def test_corrected_by_hand():
     )
     assert [row["p"] for row in found] == pytest.approx([row["p"] for row in rows], nan_ok=True)
     assert all("p_holm" not in row for row in rows)
-
-
-def test_corrected_rows_of_one_family_or_none():
     assert corrected([]) == []
     (row,) = corrected([{"group": "hard", "p": 0.04}])
     assert row["p_holm"] == 0.04

@@ -1,13 +1,10 @@
 """Token ids: the model's own tokenizer, cut where asked, independent of padding settings."""
 
-from __future__ import annotations
-
+import contextlib
 import itertools
 import json
 import struct
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +24,7 @@ TEXTS = ["the film was great", "a sad story", "unheardof words and the plot", "f
 FAMILIES = pytest.mark.parametrize("family", tiny.FAMILIES)
 
 
-def tokens(folder: Path, texts: list[str], **options: Any) -> tuple[list[list[int]], int]:
+def tokens(folder, texts, **options):
     """Token ids of each text, and how many were cut."""
     start, token, cut = tokenize(texts, parse_source(str(folder)), **{"max_length": 50, **options})
     assert start.dtype == np.int64
@@ -39,64 +36,66 @@ def tokens(folder: Path, texts: list[str], **options: Any) -> tuple[list[list[in
 
 
 @FAMILIES
-def test_ids_are_those_of_the_models_tokenizer(family: str, models: dict[str, Path]) -> None:
+def test_ids_are_those_of_the_models_tokenizer(family, models):
     tokenizer = AutoTokenizer.from_pretrained(models[family])
     expected = [tokenizer(text)["input_ids"] for text in TEXTS]
     assert tokens(models[family], TEXTS) == (expected, 0)
 
 
-def test_special_tokens_of_each_family(models: dict[str, Path]) -> None:
+def test_special_tokens_of_each_family(models, caplog):
     word = [tiny.VOCABULARY["film"]]
     cls, sep, bos = (tiny.VOCABULARY[name] for name in ("[CLS]", "[SEP]", "<s>"))
     expected = {"bert": [cls, *word, sep], "llama": [bos, *word], "gpt2": word}
     for family, ids in expected.items():
         assert tokens(models[family], ["film"])[0] == [ids]
+    assert tokens(models["bert"], ["film", " "])[0][1] == [cls, sep]
+    for folder in models.values():
+        tokens(folder, TEXTS)
+    assert not caplog.messages  # a tokenizer of its file says nothing
+    with pytest.raises(DataError) as caught:
+        tokens(models["gpt2"], ["film", " ", "story"])
+    assert str(caught.value) == "tokenize: found no token in text 1, expected some"
 
 
 @FAMILIES
-def test_texts_of_several_chunks_are_the_same_as_one_by_one(
-    family: str, models: dict[str, Path]
-) -> None:
+def test_texts_of_several_chunks_are_the_same_as_one_by_one(family, models):
     texts = [" ".join(tiny.PLAIN[: 1 + i % 12]) + f" {tiny.GOOD[i % 10]}" for i in range(CHUNK + 3)]
-    told: list[int] = []
+    told = []
     found, cut = tokens(models[family], texts, max_length=9, on_chunk=told.append)
     assert told == [CHUNK, 3]
-    some = [0, 1, 11, CHUNK - 1, CHUNK, CHUNK + 2]
-    assert [found[i] for i in some] == [
-        tokens(models[family], [texts[i]], max_length=9)[0][0] for i in some
-    ]
+    for i in (0, 1, 11, CHUNK - 1, CHUNK, CHUNK + 2):
+        assert tokens(models[family], [texts[i]], max_length=9)[0][0] == found[i]
     assert 0 < cut < len(texts)
 
 
 @FAMILIES
-@pytest.mark.parametrize("max_length", [2, 3, 5, 10])
-@pytest.mark.parametrize("side", ["right", "left"])
-def test_long_texts_are_cut_on_the_asked_side_and_counted(
-    family: str, max_length: int, side: str, models: dict[str, Path]
-) -> None:
+def test_long_texts_are_cut_on_the_asked_side_and_counted(family, models, subtests):
     whole, none = tokens(models[family], TEXTS)
-    found, cut = tokens(models[family], TEXTS, max_length=max_length, truncation=side)
     assert none == 0
-    assert cut == sum(len(ids) > max_length for ids in whole)
-    extra = {"bert": (1, 1), "llama": (1, 0)}.get(family, (0, 0))  # special tokens around a text
-    for long, ids in zip(whole, found, strict=True):
-        inner = long[extra[0] : len(long) - extra[1]]
-        room = max_length - sum(extra)
-        kept = inner[:room] if side == "right" else inner[max(0, len(inner) - room) :]
-        assert ids == long[: extra[0]] + kept + long[len(long) - extra[1] :]
+    first, last = {"bert": (1, 1), "llama": (1, 0)}.get(family, (0, 0))  # special tokens
+    for most, side in itertools.product((2, 3, 5, 10), ("right", "left")):
+        with subtests.test(max_length=most, side=side):
+            found, cut = tokens(models[family], TEXTS, max_length=most, truncation=side)
+            assert cut == sum(len(ids) > most for ids in whole)
+            for long, ids in zip(whole, found, strict=True):
+                inner = long[first : len(long) - last]
+                room = most - first - last
+                kept = inner[:room] if side == "right" else inner[max(0, len(inner) - room) :]
+                assert ids == long[:first] + kept + long[len(long) - last :]
+    for most in (1, 2):
+        with contextlib.suppress(DataError):  # no room beside the special tokens
+            assert max(map(len, tokens(models[family], TEXTS, max_length=most)[0])) <= most
 
 
 @FAMILIES
-def test_a_long_passage_cut_on_the_left_keeps_question_and_answer(
-    family: str, models: dict[str, Path]
-) -> None:
+def test_a_long_passage_cut_on_the_left_keeps_question_and_answer(family, models):
     """Cut on the right, a right and a wrong answer give the same tokens."""
-    row = {"context": "the film was good " * 100, "question": "was the film good ?",
-           "answers": [tiny.GOOD[0], *tiny.BAD[:3]], "correct_answer_id": 0}  # fmt: skip
+    row = {"context": "the film was good " * 100, "question": "was the film good ?"}
+    row |= {"answers": [tiny.GOOD[0], *tiny.BAD[:3]], "correct_answer_id": 0}
     made = [TASKS["quail"].format(row, np.random.default_rng(seed)) for seed in range(20)]
     texts = {found[1]: found[0] for found in made if found}
-    ends = [texts[label].partition("\n\n")[2] for label in (0, 1)]
     both = [texts[0], texts[1]]
+    ends = [text.partition("\n\n")[2] for text in both]
     right, left = (
         tokens(models[family], both, max_length=200, truncation=side)[0]
         for side in ("right", "left")
@@ -110,75 +109,38 @@ def test_a_long_passage_cut_on_the_left_keeps_question_and_answer(
 
 
 @FAMILIES
-@pytest.mark.parametrize("max_length", [1, 2])
-def test_no_text_is_ever_longer_than_max_length(
-    family: str, max_length: int, models: dict[str, Path]
-) -> None:
-    try:
-        found, _ = tokens(models[family], TEXTS, max_length=max_length)
-    except DataError:  # no room beside the special tokens
-        return
-    assert max(map(len, found)) <= max_length
-
-
-@FAMILIES
-def test_pad_token_and_padding_side_do_not_matter(
-    family: str, models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_pad_token_and_padding_side_do_not_matter(family, models, tmp_path):
     other = tiny.write_model(tmp_path / "m", family, pad_token=False, padding_side="left")
     assert AutoTokenizer.from_pretrained(other).pad_token is None
     expected = tokens(models[family], TEXTS, max_length=4)
-    if family == "qwen2":  # its pad token is in the vocabulary only if it is used
-        assert tokens(other, TEXTS, max_length=4)[1] == expected[1]
     assert tokens(other, TEXTS, max_length=4) == expected
 
 
-def test_padding_and_truncation_stored_in_the_tokenizer_do_not_matter(
-    models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_padding_and_truncation_stored_in_the_tokenizer_do_not_matter(models, tmp_path):
     other = tiny.write_model(tmp_path / "m", "bert")
     path = other / "tokenizer.json"
     stored = json.loads(path.read_text(encoding="utf-8"))
-    stored["truncation"] = {
-        "direction": "Left", "max_length": 3, "strategy": "LongestFirst", "stride": 0
-    }  # fmt: skip
-    stored["padding"] = {
-        "strategy": {"Fixed": 20}, "direction": "Left", "pad_to_multiple_of": None,
-        "pad_id": 3, "pad_type_id": 0, "pad_token": "[PAD]",
-    }  # fmt: skip
+    cut = {"max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    pad = {"strategy": {"Fixed": 20}, "pad_to_multiple_of": None, "pad_id": 3, "pad_type_id": 0}
+    stored["truncation"] = {"direction": "Left", **cut}
+    stored["padding"] = {"direction": "Left", "pad_token": "[PAD]", **pad}
     path.write_text(json.dumps(stored), encoding="utf-8")
     for max_length in (50, 4):
         expected = tokens(models["bert"], TEXTS, max_length=max_length)
         assert tokens(other, TEXTS, max_length=max_length) == expected
 
 
-def test_text_without_a_token_is_refused(models: dict[str, Path]) -> None:
-    with pytest.raises(DataError) as caught:
-        tokens(models["gpt2"], ["film", " ", "story"])
-    assert str(caught.value) == "tokenize: found no token in text 1, expected some"
-
-
-def test_text_of_special_tokens_only_is_kept(models: dict[str, Path]) -> None:
-    found, _ = tokens(models["bert"], ["film", " "])
-    assert found[1] == [tiny.VOCABULARY["[CLS]"], tiny.VOCABULARY["[SEP]"]]
-
-
-def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"found no config\.json, expected a model folder"):
-        parse_source(str(tmp_path))
-
-
-def test_hub_reference_needs_a_revision() -> None:
+def test_hub_reference_needs_a_revision_and_a_folder_a_model(tmp_path):
     commit = "0123456789" * 4  # of a branch the hub would be asked
     assert parse_source(f"hub:a/b@{commit}") == Source("a/b", commit, commit)
     for reference in ("hub:a/b", "hub:a/b@"):
         with pytest.raises(DataError, match="found no revision"):
             parse_source(reference)
+    with pytest.raises(DataError, match=r"found no config\.json, expected a model folder"):
+        parse_source(str(tmp_path))
 
 
-def test_description_of_a_folder_is_its_weights_hash_and_not_its_path(
-    models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_description_of_a_folder_is_its_weights_hash_and_not_its_path(models, tmp_path):
     elsewhere = tiny.write_model(tmp_path / "elsewhere", "bert")
     said = describe(parse_source(str(models["bert"])))
     assert said == describe(parse_source(str(elsewhere)))
@@ -187,15 +149,29 @@ def test_description_of_a_folder_is_its_weights_hash_and_not_its_path(
     assert describe(Source("a/b", "0123")) == {"id": "a/b", "revision": "0123"}
 
 
-@pytest.mark.parametrize("missing", ["tokenizer.json", "everything but config.json"])
-def test_folder_without_a_tokenizer_is_refused_in_one_line(missing: str, tmp_path: Path) -> None:
-    folder = tiny.write_model(tmp_path / "m", "bert")
+def test_tokenizer_that_cannot_be_used_is_told_in_one_line(tmp_path):
+    def refused():
+        with pytest.raises(DataError) as caught:
+            tokens(folder, TEXTS)
+        message = str(caught.value)
+        assert "\n" not in message
+        return message
+
+    folder = tiny.write_model(tmp_path / "model")
+    path = folder / "tokenizer_config.json"
+    text = path.read_text(encoding="utf-8")
+    for name, value in (
+        ("model_max_length", "many"), ("model_max_length", [1]), ("padding_side", 3)
+    ):  # fmt: skip
+        path.write_text(json.dumps(json.loads(text) | {name: value}), encoding="utf-8")
+        assert "cannot be loaded" in refused()
+    path.write_text(text, encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+    refused()
     for path in folder.iterdir():
-        if path.name == missing or (missing != "tokenizer.json" and path.name != "config.json"):
+        if path.name != "config.json":
             path.unlink()
-    with pytest.raises(DataError) as caught:
-        tokens(folder, TEXTS)
-    assert "\n" not in str(caught.value)
+    refused()
 
 
 PIECES = {
@@ -204,24 +180,8 @@ PIECES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("model_max_length", "many"), ("model_max_length", [1]), ("padding_side", 3)],
-)
-def test_settings_of_a_tokenizer_that_cannot_be_used_are_told_in_one_line(
-    name: str, value: Any, tmp_path: Path
-) -> None:
-    folder = tiny.write_model(tmp_path / "model")
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(config | {name: value}), encoding="utf-8")
-    with pytest.raises(DataError, match="cannot be loaded") as caught:
-        tokens(folder, TEXTS)
-    assert len(str(caught.value).splitlines()) == 1
-
-
 @pytest.mark.parametrize("family", list(PIECES))
-def test_sentencepiece_files_are_tokenizers(family: str, tmp_path: Path) -> None:
+def test_sentencepiece_files_are_tokenizers(family, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
     write_pieces(tmp_path / PIECES[family], bpe=family == "llama")
     if find_spec("sentencepiece") is None:
@@ -237,10 +197,10 @@ def test_sentencepiece_files_are_tokenizers(family: str, tmp_path: Path) -> None
     assert tokens(tmp_path, ["the film"]) == ([expected("the film")["input_ids"]], 0)
 
 
-def write_pieces(path: Path, *, bpe: bool) -> None:
+def write_pieces(path, *, bpe):
     """A file of SentencePiece, made by hand: fields of its format are (number, type, bytes)."""
 
-    def field(number: int, content: bytes | int | float) -> bytes:
+    def field(number, content):
         if isinstance(content, bytes):
             return bytes([number << 3 | 2, len(content)]) + content
         if isinstance(content, float):
@@ -259,30 +219,19 @@ def write_pieces(path: Path, *, bpe: bool) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    "family", ["bert", "deberta-v2", "gpt2", "llama", "mistral", "qwen2", "t5", "xlnet"]
-)
-def test_a_class_without_its_files_is_no_tokenizer(family: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
-    with pytest.raises(DataError) as caught:
-        tokens(tmp_path, ["the film"])
-    assert str(caught.value).startswith(f"model {tmp_path}: found no tokenizer, expected one of ")
-
-
-def test_a_tokenizer_that_needs_no_file_is_one(tmp_path: Path) -> None:
+def test_a_class_without_its_files_is_no_tokenizer_unless_it_needs_none(tmp_path, subtests):
+    for family in ("bert", "deberta-v2", "gpt2", "llama", "mistral", "qwen2", "t5", "xlnet"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+        with subtests.test(family=family):
+            with pytest.raises(DataError) as caught:
+                tokens(tmp_path, ["the film"])
+            told = f"model {tmp_path}: found no tokenizer, expected one of "
+            assert str(caught.value).startswith(told)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "canine"}))
     assert tokens(tmp_path, ["the film"])[0][0][1:-1] == [ord(letter) for letter in "the film"]
 
 
-def test_a_tokenizer_of_its_file_says_nothing(
-    models: dict[str, Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    for folder in models.values():
-        tokens(folder, TEXTS)
-    assert not caplog.messages
-
-
-def write_bert(folder: Path) -> None:
+def write_bert(folder):
     """A BERT of cased words, as a tokenizer.json alone."""
     words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Film", "film", "the")
     file = Tokenizer(WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -295,37 +244,27 @@ def write_bert(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
 
 
-@pytest.mark.parametrize(
-    ("settings", "differ"),
-    [
-        (None, 1),
-        ({}, 1),
-        ({"tokenizer_class": "BertTokenizer"}, 1),
-        ({"do_lower_case": False}, 0),
-        ({"tokenizer_class": "PreTrainedTokenizerFast"}, 0),
-    ],
-)
-def test_a_cased_file_that_its_class_lower_cases_is_told(
-    settings: dict[str, Any] | None,
-    differ: int,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_cased_file_that_its_class_lower_cases_is_told(tmp_path, caplog):
     write_bert(tmp_path)
-    if settings is not None:
-        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokens(tmp_path, ["the film", "the Film"])
     told = (
         f"model {tmp_path}: 1 of 2 texts get other token ids than its tokenizer.json gives, as "
         f"'the Film'; what tokenizer_config.json does not set is a default of BertTokenizer (as "
         f"do_lower_case)"
     )
-    assert caplog.messages == [told][:differ]
-
-
-def test_a_file_whose_own_words_its_class_does_not_cut_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    for settings, differ in (
+        (None, 1),
+        ({}, 1),
+        ({"tokenizer_class": "BertTokenizer"}, 1),
+        ({"do_lower_case": False}, 0),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, 0),
+    ):
+        caplog.clear()
+        if settings is not None:
+            (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+        tokens(tmp_path, ["the film", "the Film"])
+        assert caplog.messages == [told][:differ], settings
+    # and a file whose own words its class does not cut
+    caplog.clear()
     path = tiny.write_model(tmp_path / "m", "qwen2") / "tokenizer.json"
     file = Tokenizer.from_file(str(path))
     file.pre_tokenizer = ByteLevel(add_prefix_space=True, use_regex=False)

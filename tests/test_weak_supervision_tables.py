@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,29 +16,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from outcomes import drawn, lacking, make_outcome
 from reference.bootstrap import draws as loop_draws
+from test_figures import words
+from test_steps import changed, files, of, renamed, run_stage, shuffled
 
-from w2s.config import parse_as
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, digest, load
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.outcome import Outcome
 from w2s.tracks import KINDS
-from w2s.weak_supervision.figures import COLORS, lf_figure, mixes_figure, weak_supervision_figures
+from w2s.weak_supervision.figures import COLORS, lf_figure, mixes_figure
 from w2s.weak_supervision.tables import (
     PUBLISHED,
     lf_rows,
     published_rows,
     restart_sd,
     weak_supervision_rows,
-    weak_supervision_tables,
 )
-from w2s.weak_supervision.track import WeakSupervisionFiguresSettings, WeakSupervisionTablesSettings
 
 LEVEL = 0.95
 CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matched", "random",
             "true_labels")  # fmt: skip
 PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, 0.5, np.nan, np.nan)
-MODELS = ["label_model", "w2s", "ceiling"]  # rows that every dataset has
+MODELS = ["label_model", "w2s", "ceiling"]  # first come the rows that every dataset has
 BEGINNING = {
     "lf_analysis": ["dataset", "lf", "coverage", "lf_overlaps", "conflicts", "accuracy", "reason"],
     "weak_supervision": ["dataset", "label_model", "strong", "control", "proportion", "accuracy",
@@ -97,38 +96,30 @@ def rows_of(found: Outcome, **options: Any) -> dict[tuple[str, float | None], di
 # --- labeling functions ---------------------------------------------------------------------------
 
 
-def test_lf_rows_by_hand() -> None:
-    votes = np.array(
-        [
-            # a   b   c   d
-            [1, 1, -1, -1],
-            [1, 0, -1, -1],
-            [0, -1, -1, -1],
-            [-1, 1, 1, -1],
-            [1, 1, 0, -1],
-        ],
-        dtype=np.int8,
-    )
-    rows = lf_rows("films", ["a", "b", "c", "d"], votes, np.array([1, 1, 1, 0, 1]))
-    nan = math.nan
-    expected = [
-        ("films", "a", 0.8, 0.6, 0.4, 0.75),
-        ("films", "b", 0.8, 0.8, 0.4, 0.5),
-        ("films", "c", 0.4, 0.4, 0.2, 0.0),
-        ("films", "d", 0.0, 0.0, 0.0, nan),
-    ]
+def test_lf_rows_by_hand():
+    votes = [  # of a, b, c and d
+        [1, 1, -1, -1], [1, 0, -1, -1], [0, -1, -1, -1], [-1, 1, 1, -1], [1, 1, 0, -1],
+    ]  # fmt: skip
+    rows = lf_rows("films", list("abcd"), np.array(votes, np.int8), np.array([1, 1, 1, 0, 1]))
+    expected = {  # coverage, overlaps, conflicts, accuracy
+        ("films", "a"): (0.8, 0.6, 0.4, 0.75),
+        ("films", "b"): (0.8, 0.8, 0.4, 0.5),
+        ("films", "c"): (0.4, 0.4, 0.2, 0.0),
+        ("films", "d"): (0.0, 0.0, 0.0, math.nan),
+    }
     assert [tuple(row) for row in rows] == [tuple(BEGINNING["lf_analysis"])] * 4
-    for row, values in zip(rows, expected, strict=True):
-        assert tuple(row.values())[:2] == values[:2]
-        np.testing.assert_allclose(tuple(row.values())[2:-1], values[2:])
+    for row, (names, values) in zip(rows, expected.items(), strict=True):
+        assert tuple(row.values())[:2] == names
+        np.testing.assert_allclose(tuple(row.values())[2:-1], values)
     assert [row["reason"] for row in rows] == ["", "", "", "it never votes"]
 
 
 # --- label models and students --------------------------------------------------------------------
 
 
-def test_weak_supervision_rows_by_hand() -> None:
+def test_weak_supervision_rows_by_hand():
     found = rows_of(by_hand())
+    assert [control for control, _ in found] == [*MODELS, *CONTROLS[3:]]
     expected = {
         # accuracy on test, accuracy of labels, training points
         ("label_model", None): (0.375, 0.625, 60),  # its labels on strong_train: those of w2s
@@ -155,14 +146,8 @@ def test_weak_supervision_rows_by_hand() -> None:
         assert (row["n_seeds"], row["reason"]) == (2, "")
 
 
-def test_label_model_w2s_and_ceiling_come_first_then_the_mixes_in_order() -> None:
-    rows = weak_supervision_rows(by_hand(), drawn(by_hand(), 300), LEVEL)
-    assert [row["control"] for row in rows] == [*MODELS, *CONTROLS[3:]]
-    assert "floor" not in {row["control"] for row in rows}  # it was trained on no true label
-
-
 @pytest.mark.parametrize(("seed", "restarts"), [(0, 1), (1, 1), (2, 1), (3, 2)])
-def test_values_and_intervals_are_those_of_the_correctness(seed: int, restarts: int) -> None:
+def test_values_and_intervals_are_those_of_the_correctness(seed, restarts):
     found = random_outcome(seed, restarts=restarts)
     bootstrap = drawn(found, 300)
     shown = weak_supervision_rows(found, bootstrap, LEVEL)
@@ -181,7 +166,7 @@ def test_values_and_intervals_are_those_of_the_correctness(seed: int, restarts: 
         assert row["n_seeds"] == 3
 
 
-def test_restart_sd_by_hand() -> None:
+def test_restart_sd_by_hand_and_of_seeds_that_have_the_row():
     # accuracies of w2s over the restarts: 0, .5 and 1, then .25 twice and 1; of the others one
     share = [[0, 0.5, 1], [0.25, 0.25, 1]]
     right = np.full((6, 3, 4), 0.5)
@@ -194,9 +179,6 @@ def test_restart_sd_by_hand() -> None:
     assert rows["w2s", None]["restart_sd"] == pytest.approx(expected)
     assert math.isnan(rows["label_model", None]["restart_sd"])
     assert {row["n_seeds"] for row in rows.values()} == {2}
-
-
-def test_restart_sd_of_seeds_that_have_the_row() -> None:
     found = random_outcome(0, restarts=3)
     full = restart_sd(found)
     share = found.correct.astype(float).mean(axis=2).reshape(3, 3, -1)
@@ -218,31 +200,27 @@ def test_restart_sd_of_seeds_that_have_the_row() -> None:
 STUDENTS = ("w2s", "plain", "purity_matched", "random")
 
 
-def test_students_without_a_seed_are_those_of_the_other_with_the_reason() -> None:
+def test_students_without_a_seed_are_those_of_the_other_with_the_reason():
     found = rows_of(lacking(by_hand(), 0, STUDENTS, "only one class"))
-    for (control, proportion), row in found.items():
-        missing = control in STUDENTS
+    places = {
+        (control, None if math.isnan(p) else p): i
+        for i, (control, p) in enumerate(zip(CONTROLS, PROPORTIONS, strict=True))
+    }
+    for key, row in found.items():
+        missing = key[0] in STUDENTS
         assert row["reason"] == ("only one class" if missing else "")
         assert row["n_seeds"] == (1 if missing else 2)
         if missing:
-            i = [*zip(CONTROLS, PROPORTIONS, strict=True)].index(
-                next(key for key in zip(CONTROLS, PROPORTIONS, strict=True)
-                     if key[0] == control and (proportion is None or key[1] == proportion))
-            )  # fmt: skip
-            assert row["accuracy"] == by_hand().correct[1, i].mean()
+            assert row["accuracy"] == by_hand().correct[1, places[key]].mean()
     # the label model has labels whether or not a student learns from them
     assert found["label_model", None]["label_accuracy"] == 0.625
     assert found["plain", 1.0]["label_accuracy"] == 1
     assert found["plain", 1.0]["n_train"] == 6
+    row = found["w2s", None]
+    assert (row["accuracy"], row["label_accuracy"], row["n_train"]) == (0.75, 0.75, 48)
 
 
-def test_label_accuracy_of_w2s_is_that_of_the_seeds_of_its_accuracy() -> None:
-    row = rows_of(lacking(by_hand(), 0, STUDENTS, "only one class"))["w2s", None]
-    assert (row["accuracy"], row["n_seeds"]) == (0.75, 1)
-    assert (row["label_accuracy"], row["n_train"]) == (0.75, 48)
-
-
-def test_students_that_fail_in_every_seed_are_nan_with_the_reason() -> None:
+def test_students_that_fail_in_every_seed_are_nan_with_the_reason():
     found = by_hand()
     for seed in (0, 1):
         found = lacking(found, seed, STUDENTS, "only one class")
@@ -275,12 +253,16 @@ METHOD = """
 """
 
 
-def test_published_numbers_are_those_of_the_page() -> None:
+def test_published_numbers_are_those_of_the_page_and_each_has_its_row():
     expected = {}
     for line in METHOD.split("\n")[1:-1]:
         name, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
         expected[name] = tuple(map(float, numbers))
     assert expected == PUBLISHED
+    for dataset, numbers in expected.items():
+        shown = published(dataset)
+        quantities = ("label_model", "pseudo", "true", "mix_0", "mix_0.5", "mix_1")
+        assert tuple(shown[quantity]["published"] for quantity in quantities) == numbers
 
 
 def published(dataset: str = "census", *, found: Outcome | None = None) -> dict[str, Any]:
@@ -291,7 +273,7 @@ def published(dataset: str = "census", *, found: Outcome | None = None) -> dict[
     return keyed
 
 
-def test_published_numbers_stand_beside_the_rows_they_are_of() -> None:
+def test_published_numbers_stand_beside_the_rows_they_are_of():
     # shares of many repeats: no two rows are equal, so that none can be taken for another
     found = outcome(np.random.default_rng(0).random((3, len(CONTROLS), 25)))
     shown, all_rows = published(found=found), rows_of(found)
@@ -312,23 +294,19 @@ def test_published_numbers_stand_beside_the_rows_they_are_of() -> None:
     assert shown["true"]["published"] == 0.833
 
 
-def test_the_published_accuracy_of_a_label_model_is_that_of_its_labels_on_the_w2s_half() -> None:
+def test_published_label_model_true_labels_and_what_has_no_row():
     row = published()["label_model"]
     assert row["published"] == 0.610
     assert row["ours"] == 0.625  # of its labels on strong_train; 0.375 on test
     assert math.isnan(row["lo"])
     assert math.isnan(row["hi"])
-    assert {name: row[name] for name in ("dataset", "label_model", "strong", "n_seeds")} == {
-        "dataset": "census", "label_model": "snorkel", "strong": "mlp", "n_seeds": 2}  # fmt: skip
-
-
-def test_the_published_true_labels_are_as_many_as_the_pseudo_labels() -> None:
+    names = tuple(row[name] for name in ("dataset", "label_model", "strong", "n_seeds"))
+    assert names == ("census", "snorkel", "mlp", 2)
+    # the published true labels are as many as the pseudo labels
     ours = rows_of(by_hand())
     assert ours["true_labels", None]["accuracy"] != ours["ceiling", None]["accuracy"]
     assert published()["true"]["ours"] == ours["ceiling", None]["accuracy"]
-
-
-def test_datasets_and_shares_that_were_not_published_have_no_row() -> None:
+    # datasets and shares that were not published
     assert published("films") == {}
     fewer = by_hand()
     shares = np.array(fewer.proportion)
@@ -337,96 +315,73 @@ def test_datasets_and_shares_that_were_not_published_have_no_row() -> None:
     assert set(shown) == {"label_model", "pseudo", "true", "mix_0", "mix_1"}
 
 
-def test_every_published_number_has_its_row() -> None:
-    for dataset, numbers in PUBLISHED.items():
-        shown = published(dataset)
-        quantities = ("label_model", "pseudo", "true", "mix_0", "mix_0.5", "mix_1")
-        assert tuple(shown[quantity]["published"] for quantity in quantities) == numbers
-
-
 # --- the steps ------------------------------------------------------------------------------------
 
 
-def inputs_of(chain: Chain) -> tuple[list[Artifact], ...]:
-    return (
-        [load(chain / "examples.parquet")],
-        [load(chain / "label_matrix.safetensors")],
-        [load(chain / f"lf-metrics-{seed}.parquet") for seed in SEEDS],
-        [load(chain / f"lf-correct-{seed}.safetensors") for seed in SEEDS],
-    )
+def inputs_of(chain: Chain) -> list[list[Artifact]]:
+    return [
+        files(chain, "examples.parquet"),
+        files(chain, "label_matrix.safetensors"),
+        files(chain, *(f"lf-metrics-{seed}.parquet" for seed in SEEDS)),
+        files(chain, *(f"lf-correct-{seed}.safetensors" for seed in SEEDS)),
+    ]
 
 
 def tables_of(*inputs: list[Artifact]) -> dict[str, Artifact]:
-    chosen = parse_as(WeakSupervisionTablesSettings, {"evaluation": {"bootstrap": 200}})
-    return weak_supervision_tables(*inputs, settings=chosen)
+    return run_stage("weak_supervision_tables", *inputs, evaluation={"bootstrap": 200})
 
 
-def shuffled(artifact: Artifact, seed: int = 0) -> Artifact:
-    return artifact.where(np.random.default_rng(seed).permutation(len(artifact)))
+def all_renamed(items: list[Artifact], **facts: str) -> list[Artifact]:
+    return [renamed(item, **facts) for item in items]
 
 
-@pytest.mark.parametrize("name", ["lf_analysis", "weak_supervision"])
-def test_csv_tables_begin_with_the_promised_columns(chain: Chain, name: str) -> None:
-    table = pd.read_csv(chain / f"table-lf-{name}.csv")
-    assert list(table.columns[: len(BEGINNING[name])]) == BEGINNING[name]
-
-
-def test_lf_table_follows_from_the_label_matrix(chain: Chain) -> None:
+def test_lf_table_follows_from_the_label_matrix(chain):
+    for name, columns in BEGINNING.items():
+        table = pd.read_csv(chain / f"table-lf-{name}.csv")
+        assert list(table.columns[: len(columns)]) == columns
     texts, matrix, *_ = inputs_of(chain)
-    label = dict(zip(texts[0]["id"].tolist(), texts[0]["label"].tolist(), strict=True))
+    votes, label = matrix[0]["votes"], of(texts[0], "label", matrix[0]["id"])
     table = load(chain / "table-lf-lf_analysis.parquet").frame
     assert list(table["lf"]) == ["afinn", "negation", "intensity", "vader"]
     assert set(table["dataset"]) == {"films"}
     for j, row in enumerate(table.itertuples()):
-        votes = dict(zip(matrix[0]["id"].tolist(), matrix[0]["votes"].tolist(), strict=True))
-        mine = {i: v for i, v in votes.items() if v[j] >= 0}
-        others = {i: [u for k, u in enumerate(v) if k != j and u >= 0] for i, v in mine.items()}
-        n = len(votes)
-        assert row.coverage == pytest.approx(len(mine) / n)
-        assert row.lf_overlaps == pytest.approx(sum(map(bool, others.values())) / n)
-        against = [any(u != votes[i][j] for u in found) for i, found in others.items()]
-        assert row.conflicts == pytest.approx(sum(against) / n)
-        if mine:
-            right = [v[j] == label[i] for i, v in mine.items()]
-            assert row.accuracy == pytest.approx(np.mean(right))
-        else:
-            assert math.isnan(row.accuracy)
+        mine, others = votes[:, j] >= 0, np.delete(votes, j, axis=1)
+        beside = mine & (others >= 0).any(axis=1)
+        against = mine & ((others >= 0) & (others != votes[:, [j]])).any(axis=1)
+        shares = [mine.mean(), beside.mean(), against.mean()]
+        assert [row.coverage, row.lf_overlaps, row.conflicts] == pytest.approx(shares)
+        right = (votes[:, j] == label)[mine]
+        accuracy = right.mean() if mine.any() else math.nan
+        assert row.accuracy == pytest.approx(accuracy, nan_ok=True)
 
 
-def test_fault_rows_of_another_order_give_the_same_tables(chain: Chain) -> None:
+def test_fault_rows_of_another_order_give_the_same_tables(chain):
     """The original takes positions of a subset for positions of the whole set."""
     texts, matrix, metrics, correct = inputs_of(chain)
     before = tables_of(texts, matrix, metrics, correct)
     order = np.random.default_rng(0).permutation(len(correct[1]["id"]))
-    turned = {name: correct[1][name][order] for name in ("id", "region", "group")}
-    turned["correct"] = correct[1]["correct"][:, order]
-    other = replace(correct[1], arrays={**correct[1].arrays, **turned})
+    names = ("id", "region", "group", "correct")
+    other = changed(correct[1], **{name: correct[1][name][..., order] for name in names})
     after = tables_of([shuffled(texts[0])], [shuffled(matrix[0], 1)], metrics, [correct[0], other])
     for name, artifact in before.items():
         assert digest(after[name]) == digest(artifact), name
 
 
-def named(items: list[Artifact], **facts: str) -> list[Artifact]:
-    """The same artifacts of another job."""
-    return [replace(item, facts={**item.facts, **facts}) for item in items]
-
-
-def test_a_job_moves_no_number_of_another(chain: Chain) -> None:
+def test_a_job_moves_no_number_of_another(chain):
     texts, matrix, metrics, correct = inputs_of(chain)
     before = tables_of(texts, matrix, metrics, correct)["weak_supervision"]
-    more = [named(side, weak="snorkel", strong="probe") for side in (metrics, correct)]
+    more = [all_renamed(side, weak="snorkel", strong="probe") for side in (metrics, correct)]
     after = tables_of(texts, matrix, more[0] + metrics, more[1] + correct)["weak_supervision"]
-    assert after["label_model"].tolist() == ["snorkel"] * len(before) + ["majority_vote"] * len(
-        before
-    )
+    n = len(before)
+    assert after["label_model"].tolist() == ["snorkel"] * n + ["majority_vote"] * n
     mine = after.where(after["label_model"] == "majority_vote")
     for column, values in before.arrays.items():
         np.testing.assert_array_equal(mine[column], values)
 
 
-def test_published_table_is_of_published_datasets(chain: Chain) -> None:
+def test_published_table_is_of_published_datasets(chain):
     assert len(load(chain / "table-lf-published.parquet")) == 0
-    sides = [named(side, dataset="census") for side in inputs_of(chain)]
+    sides = [all_renamed(side, dataset="census") for side in inputs_of(chain)]
     found = tables_of(*sides)
     shown = found["published"].frame.set_index("quantity")
     assert list(shown["published"]) == [0.610, 0.615, 0.833, 0.602, 0.609, 0.616]
@@ -437,7 +392,7 @@ def test_published_table_is_of_published_datasets(chain: Chain) -> None:
     assert shown.loc["mix_0.5", "ours"] == half["accuracy"]
 
 
-def test_comparisons_are_those_of_the_students(chain: Chain) -> None:
+def test_comparisons_are_those_of_the_students(chain):
     table = load(chain / "table-lf-comparisons.parquet").frame
     overall = table[table["group"] == "overall"].set_index("comparison")
     rows = load(chain / "table-lf-weak_supervision.parquet").frame.set_index("control")
@@ -450,16 +405,17 @@ def test_comparisons_are_those_of_the_students(chain: Chain) -> None:
         assert slope == pytest.approx(curve[1.0] - curve[0.0], abs=1e-6, nan_ok=True)
 
 
-def test_inputs_that_do_not_fit_are_refused(chain: Chain) -> None:
+def test_inputs_that_do_not_fit_are_refused(chain):
     texts, matrix, metrics, correct = inputs_of(chain)
-    with pytest.raises(ArtifactError, match=r"found 2 examples and 1 label matrices"):
-        tables_of(texts * 2, matrix, metrics, correct)
-    with pytest.raises(ArtifactError, match=r"label_matrix: found dataset x, expected films"):
-        tables_of(texts, named(matrix, dataset="x"), metrics, correct)
-    with pytest.raises(ArtifactError, match=r"metrics and correct of different jobs"):
-        tables_of(texts, matrix, metrics, correct[::-1])
-    with pytest.raises(ArtifactError, match=r"seed 0 of a job twice"):
-        tables_of(texts, matrix, metrics[:1] * 2, correct[:1] * 2)
+    for inputs, message in (
+        ((texts * 2, matrix, metrics, correct), "found 2 examples and 1 label matrices"),
+        ((texts, all_renamed(matrix, dataset="x"), metrics, correct),
+         "label_matrix: found dataset x, expected films"),
+        ((texts, matrix, metrics, correct[::-1]), "metrics and correct of different jobs"),
+        ((texts, matrix, metrics[:1] * 2, correct[:1] * 2), "seed 0 of a job twice"),
+    ):  # fmt: skip
+        with pytest.raises(ArtifactError, match=message):
+            tables_of(*inputs)
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -469,24 +425,20 @@ SHARES = (0.0, 0.5, 1.0)
 
 
 def lf_table(**changes: Any) -> dict[str, Any]:
-    rows = [("films", "a", 0.2, 0.7), ("films", "b", 0.8, 0.6), ("films", "never", 0.0, math.nan),
-            ("tweets", "a", 0.5, 0.9)]  # fmt: skip
-    names = ("dataset", "lf", "coverage", "accuracy")
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    text = {name: np.array(columns[name], dtype=object) for name in ("dataset", "lf")}
-    return text | {name: np.array(columns[name]) for name in ("coverage", "accuracy")} | changes
+    return {
+        "dataset": np.array(["films", "films", "films", "tweets"], dtype=object),
+        "lf": np.array(["a", "b", "never", "a"], dtype=object),
+        "coverage": np.array([0.2, 0.8, 0.0, 0.5]),
+        "accuracy": np.array([0.7, 0.6, math.nan, 0.9]),
+    } | changes
 
 
 def mixes_table(models: list[str] | None = None, students: Any = ("mlp", "probe")) -> Any:
     """Rows in an order of their own: plain and purity-matched curves of everything."""
+    controls = ("plain", "purity_matched", "label_balanced")
+    every = itertools.product(TITLES, students, models or list(COLORS), controls)
     rows = []
-    for number, (dataset, strong, model, control) in enumerate(
-        (d, s, m, c)
-        for d in TITLES
-        for s in students
-        for m in models or list(COLORS)
-        for c in ("plain", "purity_matched", "label_balanced")
-    ):
+    for number, (dataset, strong, model, control) in enumerate(every):
         for p in SHARES[::-1]:
             value = 0.4 + 0.01 * number + 0.05 * p
             rows.append((dataset, model, strong, control, p, value, value - 0.02, value + 0.02))
@@ -498,58 +450,57 @@ def mixes_table(models: list[str] | None = None, students: Any = ("mlp", "probe"
     }
 
 
+def shown_of(*options: Any, **where: str) -> dict[str, Axes]:
+    """Panels of the mixes of that table, without values where its columns are so."""
+    table = mixes_table(*options)
+    if where:
+        mask = np.logical_and.reduce([table[name] == value for name, value in where.items()])
+        table |= {name: np.where(mask, np.nan, table[name]) for name in ("accuracy", "lo", "hi")}
+    return panels_of(mixes_figure(table, TITLES))
+
+
 def panels_of(figure: Figure) -> dict[str, Axes]:
     figure.draw_without_rendering()
     return {ax.get_title(): ax for ax in figure.axes}
 
 
-def words_in(ax: Axes) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def test_lf_figure_has_a_point_with_its_name_for_every_lf_that_votes() -> None:
+def test_lf_figure_has_a_point_with_its_name_for_every_lf_that_votes():
     shown = panels_of(lf_figure(lf_table(), TITLES))
     assert list(shown) == ["Films", "Tweets, short"]
-    assert words_in(shown["Films"]) == ["a", "b"]
-    assert words_in(shown["Tweets, short"]) == ["a"]
+    assert words(shown["Films"]) == ["a", "b"]
+    assert words(shown["Tweets, short"]) == ["a"]
     points = shown["Films"].lines[1]
     np.testing.assert_array_equal(points.get_xdata(), [0.2, 0.8, 0])
     np.testing.assert_array_equal(points.get_ydata(), [0.7, 0.6, math.nan])
     assert shown["Films"].get_xlabel() == "coverage"
-
-
-def test_a_dataset_that_no_lf_votes_on_says_so_in_its_panel() -> None:
     silent = lf_table(accuracy=np.array([0.7, 0.6, math.nan, math.nan]),
                       coverage=np.array([0.2, 0.8, 0.0, 0.0]))  # fmt: skip
     shown = panels_of(lf_figure(silent, TITLES))
-    assert words_in(shown["Tweets, short"])
+    assert words(shown["Tweets, short"])
 
 
 def curves_of(ax: Axes) -> dict[str, list[float]]:
     return {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in ax.lines}
 
 
-def test_mixes_figure_has_a_panel_for_every_student_and_dataset() -> None:
+def test_mixes_figure_has_a_panel_for_every_student_and_dataset():
     table = mixes_table()
     shown = panels_of(mixes_figure(table, TITLES))
-    assert list(shown) == ["Films, mlp", "Tweets, short, mlp", "Films, probe",
-                           "Tweets, short, probe"]  # fmt: skip
+    titles = [f"{title}, {strong}" for strong in ("mlp", "probe") for title in TITLES.values()]
+    assert list(shown) == titles
     frame = pd.DataFrame(table).sort_values("proportion")
-    for dataset, title in TITLES.items():
-        for strong in ("mlp", "probe"):
-            curves = curves_of(shown[f"{title}, {strong}"])
-            assert len(curves) == 2 * len(COLORS)
-            for model in COLORS:
-                for control in ("plain", "purity_matched"):
-                    mine = frame[(frame["dataset"] == dataset) & (frame["strong"] == strong)
-                                 & (frame["label_model"] == model)
-                                 & (frame["control"] == control)]  # fmt: skip
-                    label = f"{model}, {control.replace('_', ' ')}"
-                    assert curves[label] == mine["accuracy"].tolist()
-                    assert all(low < high for low, high in pairwise(curves[label]))
+    frame = frame[frame["control"] != "label_balanced"]
+    drawn_ = {title: curves_of(ax) for title, ax in shown.items()}
+    assert {len(curves) for curves in drawn_.values()} == {2 * len(COLORS)}
+    by_curve = frame.groupby(["dataset", "strong", "label_model", "control"])["accuracy"]
+    for (dataset, strong, model, control), accuracy in by_curve:
+        label = f"{model}, {control.replace('_', ' ')}"
+        curve = drawn_[f"{TITLES[dataset]}, {strong}"][label]
+        assert curve == accuracy.tolist()
+        assert all(low < high for low, high in itertools.pairwise(curve))
 
 
-def test_mixes_figure_shows_placebos_dotted_and_label_models_as_lines() -> None:
+def test_mixes_figure_shows_placebos_dotted_and_label_models_as_lines():
     table = mixes_table(["snorkel"], ("probe",))
     table["control"][table["control"] == "label_balanced"] = "placebo"
     here = (table["control"] == "purity_matched") & (table["proportion"] == SHARES[0])
@@ -566,69 +517,50 @@ def test_mixes_figure_shows_placebos_dotted_and_label_models_as_lines() -> None:
         assert set(itself.get_ydata()) == {value}
 
 
-def test_students_of_a_dataset_are_below_one_another() -> None:
+def test_students_of_a_dataset_are_below_one_another_and_the_legend_names_all_once():
     figure = mixes_figure(mixes_table(), TITLES)
     figure.draw_without_rendering()
     boxes = [ax.get_position() for ax in figure.axes]
     assert boxes[0].x0 == pytest.approx(boxes[2].x0, abs=0.02)
     assert boxes[0].y0 > boxes[2].y1
     assert boxes[0].x1 < boxes[1].x0
-
-
-def test_the_legend_names_every_label_model_and_curve_once() -> None:
-    figure = mixes_figure(mixes_table(), TITLES)
     (legend,) = figure.legends
     told = [text.get_text() for text in legend.get_texts()]
     assert sorted(told) == sorted(f"{m}, {c}" for m in COLORS for c in ("plain", "purity matched"))
 
 
-def without(table: Any, **where: str) -> Any:
-    mask = np.logical_and.reduce([table[name] == value for name, value in where.items()])
-    gone = {name: np.where(mask, np.nan, table[name]) for name in ("accuracy", "lo", "hi")}
-    return table | gone
-
-
-def test_a_degenerate_dataset_says_so_in_its_panels() -> None:
+def test_what_is_degenerate_says_so_in_its_panels():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        shown = panels_of(mixes_figure(without(mixes_table(), dataset="tweets"), TITLES))
+        shown = shown_of(dataset="tweets")
     for strong in ("mlp", "probe"):
         silent = shown[f"Tweets, short, {strong}"]
-        (told,) = words_in(silent)
+        (told,) = words(silent)
         assert told.startswith("no mixes of majority_vote")
         assert not silent.lines
-        assert words_in(shown[f"Films, {strong}"]) == []
+        assert words(shown[f"Films, {strong}"]) == []
         assert len(shown[f"Films, {strong}"].lines) == 2 * len(COLORS)
-
-
-def test_a_degenerate_student_says_so_in_its_panels() -> None:
-    shown = panels_of(mixes_figure(without(mixes_table(), strong="mlp"), TITLES))
-    assert [bool(words_in(ax)) for ax in shown.values()] == [True, True, False, False]
-
-
-def test_everything_degenerate_is_drawn_with_an_empty_legend() -> None:
+    student = shown_of(strong="mlp")
+    assert [bool(words(ax)) for ax in student.values()] == [True, True, False, False]
+    model = shown_of(label_model="snorkel")  # beside the others
+    assert any("snorkel" in told for ax in model.values() for told in words(ax))
     table = mixes_table()
-    table = table | {name: np.full(len(table["lo"]), np.nan) for name in ("accuracy", "lo", "hi")}
-    shown = panels_of(mixes_figure(table, TITLES))
-    assert all(words_in(ax) for ax in shown.values())
+    table |= {name: np.full(len(table["lo"]), np.nan) for name in ("accuracy", "lo", "hi")}
+    everything = panels_of(mixes_figure(table, TITLES))
+    assert all(words(ax) for ax in everything.values())
 
 
-def test_a_degenerate_label_model_says_so_beside_the_others() -> None:
-    shown = panels_of(mixes_figure(without(mixes_table(), label_model="snorkel"), TITLES))
-    assert any("snorkel" in words for ax in shown.values() for words in words_in(ax))
-
-
-def test_one_label_model_and_student_make_one_row_of_panels() -> None:
-    shown = panels_of(mixes_figure(mixes_table(["dawid_skene"], ("probe",)), TITLES))
+def test_one_label_model_and_student_make_one_row_of_panels():
+    shown = shown_of(["dawid_skene"], ("probe",))
     assert list(shown) == ["Films, probe", "Tweets, short, probe"]
     assert {len(ax.lines) for ax in shown.values()} == {2}
 
 
-def test_the_stage_draws_from_the_tables(chain: Chain) -> None:
-    chosen = WeakSupervisionFiguresSettings(titles=(("films", "Motion pictures"),))
+def test_the_stage_draws_from_the_tables(chain):
     names = (*BEGINNING, "comparisons")
-    tables = [load(chain / f"table-lf-{name}.parquet") for name in names]
-    figures = weak_supervision_figures(*tables, settings=chosen)
+    tables = files(chain, *(f"table-lf-{name}.parquet" for name in names))
+    titles = [["films", "Motion pictures"]]
+    figures = run_stage("weak_supervision_figures", *tables, titles=titles)
     assert set(figures) == {"lfs", "mixes", "contrasts"}
     for name in ("lfs", "contrasts"):
         assert list(panels_of(figures[name])) == ["Motion pictures"]

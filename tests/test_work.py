@@ -1,14 +1,11 @@
 """The folder of an unfinished job: one process at a time, gone when the output is complete."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +16,7 @@ from w2s.files.work import work_folder
 IDENTITY = {"settings": {"layers": [-1]}}
 
 
-def leave(output: Path, identity: object = IDENTITY, name: str = "a.rows") -> Path:
+def leave(output, identity=IDENTITY, name="a.rows"):
     """The folder of a job that failed with work in it."""
     with pytest.raises(KeyboardInterrupt), work_folder(output, identity) as folder:  # noqa: PT012
         (folder / name).write_text("some")
@@ -27,34 +24,33 @@ def leave(output: Path, identity: object = IDENTITY, name: str = "a.rows") -> Pa
     return folder
 
 
-def folders(output: Path) -> list[str]:
+def folders(output):
     return sorted(path.name for path in output.parent.iterdir() if path.name.startswith(".work"))
 
 
 @pytest.fixture
-def output(tmp_path: Path) -> Path:
+def output(tmp_path):
     return tmp_path / "deep" / "a.safetensors"
 
 
-def test_folder_is_beside_the_output_and_named_for_it_and_the_identity(output: Path) -> None:
+def test_folder_is_beside_the_output_and_named_for_it_and_the_identity(output):
     with work_folder(output, IDENTITY) as folder:
         assert folder.is_dir()
         assert folder.parent == output.parent
         assert re.fullmatch(r"\.work-a\.safetensors-[0-9a-f]{16}", folder.name)
+        (folder / "a.rows").write_text("all")
+    assert list(output.parent.iterdir()) == []  # it goes with success, and if there is no work
     with work_folder(output, {"settings": {"layers": [0]}}) as other:
         assert other != folder
-
-
-def test_folder_goes_with_success_and_with_an_error_before_any_work(output: Path) -> None:
-    with work_folder(output, IDENTITY) as folder:
-        (folder / "a.rows").write_text("all")
-    assert list(output.parent.iterdir()) == []
     with pytest.raises(ArtifactError), work_folder(output, IDENTITY):
         raise ArtifactError("a.safetensors: bad")
+    with work_folder(output, IDENTITY) as folder:  # that somebody removed
+        (folder / "lock").unlink()
+        folder.rmdir()
     assert list(output.parent.iterdir()) == []
 
 
-def test_work_stays_after_an_error_for_the_same_job(output: Path) -> None:
+def test_work_stays_after_an_error_for_the_same_job(output):
     folder = leave(output)
     assert (folder / "a.rows").read_text() == "some"
     with work_folder(output, IDENTITY) as again:
@@ -63,7 +59,7 @@ def test_work_stays_after_an_error_for_the_same_job(output: Path) -> None:
     assert folders(output) == []
 
 
-def test_success_removes_stale_folders_of_the_same_output_only(output: Path) -> None:
+def test_success_removes_stale_folders_of_the_same_output_only(output):
     leave(output, 1)
     leave(output, 2)
     other = leave(output.with_name("a.safetensors-b.safetensors"))
@@ -74,33 +70,29 @@ def test_success_removes_stale_folders_of_the_same_output_only(output: Path) -> 
     assert folders(output) == sorted([other.name, near.name])
 
 
-def test_second_process_is_told_in_one_line_and_harms_nothing(output: Path) -> None:
+def test_second_process_is_told_in_one_line_and_harms_nothing(output):
     program = (
         "import sys; from pathlib import Path; from w2s.files.work import work_folder\n"
         "with work_folder(Path(sys.argv[1]), int(sys.argv[2])): print('in')"
     )
 
-    def second(identity: int) -> subprocess.CompletedProcess[str]:
+    def second(identity):
         line = [sys.executable, "-c", program, str(output), str(identity)]
         return subprocess.run(line, capture_output=True, text=True, check=False)
 
     with work_folder(output, 7) as folder:
         (folder / "a.rows").write_text("some")
-        refused = second(7)
-        assert refused.stderr.splitlines()[-1].endswith(
-            "found another process at work on it, expected none; wait for its end"
-        )
+        said = second(7).stderr.splitlines()[-1]
+        assert said.endswith("found another process at work on it, expected none; wait for its end")
         assert second(8).stdout == "in\n"  # other settings; ours is in use, so it is not stale
         assert (folder / "a.rows").read_text() == "some"
     assert second(7).stdout == "in\n"
 
 
-def test_lock_of_a_folder_that_was_removed_meanwhile_does_not_count(
-    output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_of_a_folder_that_was_removed_meanwhile_does_not_count(output, monkeypatch):
     real, calls = fcntl.flock, []
 
-    def flock(handle: int, how: int) -> None:
+    def flock(handle, how):
         if not calls:  # between open and flock the other process ends, and a third one comes
             calls.append(handle)
             (lock,) = output.parent.glob(".work*/lock")
@@ -117,28 +109,16 @@ def test_lock_of_a_folder_that_was_removed_meanwhile_does_not_count(
         os.close(inside)
 
 
-def test_file_system_without_locks_is_told_and_used(
-    output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def none(*_: object) -> None:
+def test_file_system_without_locks_or_room_is_told(output, monkeypatch, caplog):
+    def none(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(work.fcntl, "flock", none)
     with work_folder(output, IDENTITY) as folder:
         assert folder.is_dir()
     assert "no locks" in caplog.records[0].getMessage()
-
-
-def test_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    output = tmp_path / "file" / "a.safetensors"
+    (output.parent / "file").write_text("not a folder")
+    output = output.parent / "file" / "a.safetensors"
     with pytest.raises(ArtifactError) as caught, work_folder(output, IDENTITY):
         pass
     assert str(caught.value).startswith(f"{output}: cannot be written (")
-
-
-def test_folder_that_somebody_removed_is_no_fault_at_the_end(output: Path) -> None:
-    with work_folder(output, IDENTITY) as folder:
-        (folder / "lock").unlink()
-        folder.rmdir()
-    assert list(output.parent.iterdir()) == []

@@ -34,7 +34,7 @@ def refusal(folder):
     return message.removeprefix(f"{folder}/")
 
 
-def test_texts_by_hand(tmp_path):
+def test_texts_and_features_by_hand(tmp_path):
     train = {"7": row(1, (1, 0, -1), text="ça va"), "3": row(0, (0, 0, -1), text="non")}
     found = read_wrench(write(tmp_path, train=train))
     assert found.train.ids.tolist() == ["7", "3"]  # the order of the file
@@ -44,9 +44,11 @@ def test_texts_by_hand(tmp_path):
     np.testing.assert_array_equal(found.train.label, [1, 0])
     assert found.train.votes.dtype == found.train.label.dtype == np.int8
     assert found.test.ids.tolist() == ["0", "1"]
-
-
-def test_features_by_hand(tmp_path):
+    # texts with more than texts are texts
+    rows = {"a": row(text="one", entity1="x"), "b": row(1, text="two", feature=[1.0])}
+    found = read_wrench(write(tmp_path, train=rows))
+    assert found.train.text.tolist() == ["one", "two"]
+    assert found.train.features is None
     rows = {"a": row(0, feature=[1, 2.5]), "b": row(1, feature=[-3e4, 0])}
     found = read_wrench(write(tmp_path, train=rows, valid=rows, test=rows))
     assert found.valid.text is None
@@ -54,26 +56,13 @@ def test_features_by_hand(tmp_path):
     assert found.valid.features.dtype == np.float32
 
 
-def test_texts_with_more_than_texts_are_texts(tmp_path):
-    rows = {"a": row(text="one", entity1="x"), "b": row(1, text="two", feature=[1.0])}
-    found = read_wrench(write(tmp_path, train=rows))
-    assert found.train.text.tolist() == ["one", "two"]
-    assert found.train.features is None
-
-
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 6), st.booleans())
 def test_what_is_written_is_read(tmp_path_factory, seed, n, m, texts):
     rng = np.random.default_rng(seed)
     votes, label = rng.integers(-1, 2, (n, m)), rng.integers(0, 2, n)
     features = rng.normal(size=(n, 3)).astype(np.float32)
-    rows = {
-        f"id{i}": row(
-            int(label[i]),
-            votes[i].tolist(),
-            **({"text": f"text {i}"} if texts else {"feature": features[i].tolist()}),
-        )
-        for i in rng.permutation(n)
-    }
+    data = [{"text": f"text {i}"} if texts else {"feature": features[i].tolist()} for i in range(n)]
+    rows = {f"id{i}": row(int(label[i]), votes[i].tolist(), **data[i]) for i in rng.permutation(n)}
     folder = write(tmp_path_factory.mktemp("set"), train=rows, valid=rows, test=rows)
     found = read_wrench(folder).test
     order = [int(name[2:]) for name in found.ids]
@@ -90,9 +79,8 @@ def test_planted_accuracies_come_out_of_the_file(tmp_path):
     votes = np.where(right, label[:, None], 1 - label[:, None])
     rows = {str(i): row(int(label[i]), votes[i].tolist()) for i in range(3000)}
     found = read_wrench(write(tmp_path, train=rows, valid=rows, test=rows)).train
-    np.testing.assert_allclose(
-        analyze_lfs(found.votes, found.label).accuracy, [0.9, 0.6], atol=0.03
-    )
+    accuracy = analyze_lfs(found.votes, found.label).accuracy
+    np.testing.assert_allclose(accuracy, [0.9, 0.6], atol=0.03)
 
 
 def test_names_of_two_classes_are_welcome_and_of_three_are_not(tmp_path):
@@ -104,22 +92,23 @@ def test_names_of_two_classes_are_welcome_and_of_three_are_not(tmp_path):
     assert refusal(tmp_path) == "label.json: found 3 classes, expected 2"
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_every_part_is_needed(tmp_path, part):
-    (write(tmp_path) / f"{part}.json").unlink()
-    assert refusal(tmp_path).startswith(f"{part}.json: found no file, expected a part")
-
-
-def test_a_folder_that_is_not_there(tmp_path):
+def test_every_part_is_needed_and_fits_the_others(tmp_path):
+    for part in PARTS:
+        (write(tmp_path) / f"{part}.json").unlink()
+        assert refusal(tmp_path).startswith(f"{part}.json: found no file, expected a part")
     assert "train.json: found no file" in refusal(tmp_path / "nowhere")
+    write(tmp_path, test={"0": row(votes=(0, 1))})
+    told = "test.json: found 2 labeling functions, expected 3 as in train.json"
+    assert refusal(tmp_path) == told
+    write(tmp_path, valid={"0": row(feature=[1.0, 2.0])})
+    assert refusal(tmp_path) == "valid.json: found 2 features, expected 0 as in train.json"
 
 
 TWICE = '{"0": %s, "0": %s}' % (json.dumps(row()), json.dumps(row(1)))  # noqa: UP031
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
+def test_bad_rows_are_refused(tmp_path, subtests):
+    for rows, message in [
         ({"4": row(2)}, "row 4: found label 2, expected 0 or 1 (two classes)"),
         ({"4": row(-1)}, "row 4: found label -1, expected 0 or 1 (two classes)"),
         ({"4": row("1")}, "row 4: found label '1', expected 0 or 1 (two classes)"),
@@ -128,10 +117,7 @@ TWICE = '{"0": %s, "0": %s}' % (json.dumps(row()), json.dumps(row(1)))  # noqa: 
         ({"4": row(votes=(0, 1, 2))}, "row 4: found weak label 2, expected -1 (abstain), 0 or 1"),
         ({"4": row(votes=(0, 1, None))}, "row 4: found weak label None, expected -1"),
         ({"4": row(votes=(0, 1, 0.5))}, "row 4: found weak label 0.5, expected -1"),
-        (
-            {"4": row(), "5": row(votes=(0, 1))},
-            "row 5: found 2 weak_labels, expected 3 as in the first",
-        ),
+        ({"4": row(), "5": row(votes=(0, 1))}, "row 5: found 2 weak_labels, expected 3 as in the "),
         ({"4": row(votes=())}, "row 4: found no list of weak_labels, expected numbers"),
         ({"4": {**row(), "weak_labels": 1}}, "row 4: found no list of weak_labels"),
         ({"4": {"label": 0, "data": {}}}, "row 4: found no weak_labels, expected label, weak_la"),
@@ -150,22 +136,10 @@ TWICE = '{"0": %s, "0": %s}' % (json.dumps(row()), json.dumps(row(1)))  # noqa: 
         ("[1, 2]", ": found [1, 2], expected an object"),
         ("{", ": cannot be read as JSON (Expecting property name"),
         (TWICE, ": found the key '0' twice, expected it once"),
-    ],
-)
-def test_bad_rows_are_refused(tmp_path, rows, message):
-    write(tmp_path, train=rows)
-    separator = ", " if message.startswith("row") else ""
-    assert refusal(tmp_path).startswith(f"train.json{separator}{message}")
-
-
-def test_a_file_that_is_not_utf8_is_refused(tmp_path):
-    (write(tmp_path) / "train.json").write_bytes(b'{"0": "\xff"}')
+    ]:
+        with subtests.test(message, rows=rows):
+            write(tmp_path, train=rows)
+            separator = ", " if message.startswith("row") else ""
+            assert refusal(tmp_path).startswith(f"train.json{separator}{message}")
+    (tmp_path / "train.json").write_bytes(b'{"0": "\xff"}')  # not UTF-8
     assert refusal(tmp_path).startswith("train.json: cannot be read as JSON")
-
-
-def test_parts_that_do_not_fit_together_are_refused(tmp_path):
-    write(tmp_path, test={"0": row(votes=(0, 1))})
-    found = refusal(tmp_path)
-    assert found == "test.json: found 2 labeling functions, expected 3 as in train.json"
-    write(tmp_path, valid={"0": row(feature=[1.0, 2.0])})
-    assert refusal(tmp_path) == "valid.json: found 2 features, expected 0 as in train.json"

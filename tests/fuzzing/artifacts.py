@@ -1,11 +1,8 @@
 """Artifacts: damaged files, files of another kind, and whole files with strange content."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -13,7 +10,6 @@ import yaml
 from fuzzing import mutate
 from fuzzing.case import Case
 from fuzzing.configurations import own
-from fuzzing.shared import Shared
 from w2s.config import parse
 from w2s.dag import jobs
 from w2s.files import artifacts
@@ -22,7 +18,7 @@ from w2s.files.formats import TEXTS, WRITERS
 from w2s.tracks import KINDS
 
 
-def artifact(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def artifact(shared, rng, folder):
     """A damaged or strange artifact, by what reads it."""
     name = mutate.pick(rng, list(shared.chain.jobs))
     job = shared.chain.jobs[name]
@@ -48,25 +44,24 @@ def artifact(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     return Case(about, changed.line(**outputs), folder, list(outputs.values()))
 
 
-def _damage(shared: Shared, rng: np.random.Generator, path: Path) -> str:
+def _damage(shared, rng, path):
     content, told = mutate.data(path.read_bytes(), rng)
     path.write_bytes(content)
     return told
 
 
-def _swap(shared: Shared, rng: np.random.Generator, path: Path) -> str:
+def _swap(shared, rng, path):
     """Another artifact of the same ending, or of another with the name of this."""
     others = sorted(shared.chain.folder.glob("*.*"))
-    others = [other for other in others if other.suffix in WRITERS]
-    other = mutate.pick(rng, others)
+    other = mutate.pick(rng, [other for other in others if other.suffix in WRITERS])
     shutil.copyfile(other, path)
     return f"is {other.name}"
 
 
-def _strange(shared: Shared, rng: np.random.Generator, path: Path) -> str:
+def _strange(shared, rng, path):
     """A file with a right checksum and other metadata, facts, or provenance."""
     old = artifacts.load(path)
-    meta: dict[str, Any] = {
+    meta = {
         "kind": old.kind, "format": artifacts.FORMAT, "facts": dict(old.facts),
         "provenance": dict(old.provenance),
     }  # fmt: skip
@@ -102,7 +97,7 @@ def _strange(shared: Shared, rng: np.random.Generator, path: Path) -> str:
     return f"{part}, {told}"
 
 
-def results(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def results(shared, rng, folder):
     """Results of an experiment with files of others among them, for `verify --config`."""
     config = own(shared)
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -122,7 +117,7 @@ def results(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     return Case("; ".join(told), line, folder, several=True)
 
 
-def folder_of(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def folder_of(shared, rng, folder):
     """A folder of artifacts, some of them damaged, for `verify`."""
     if rng.random() < 0.4:
         return results(shared, rng, folder)
@@ -133,8 +128,6 @@ def folder_of(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
         shutil.copyfile(path, copied)
         way = mutate.pick(rng, (_damage, _swap, _strange, None))
         told.append("as it was" if way is None else way(shared, rng, copied))
-    (folder / "manifest.json").write_text(
-        json.dumps(mutate.tree({"files": {"a": "0" * 64}, "package": "x"}, rng)[0]),
-        encoding="utf-8",
-    )
+    tree, _ = mutate.tree({"files": {"a": "0" * 64}, "package": "x"}, rng)
+    (folder / "manifest.json").write_text(json.dumps(tree), encoding="utf-8")
     return Case("; ".join(told), ["verify", str(folder)], folder, several=True)

@@ -1,7 +1,5 @@
 """One mutated input: what is run on it, and whether it ended as it should."""
 
-from __future__ import annotations
-
 import os
 import resource
 import subprocess
@@ -9,12 +7,9 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from w2s.cli import main
 from w2s.errors import W2SError
@@ -56,28 +51,13 @@ class Result:
     told: str
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of input.
-
-    Attributes:
-        about: Words of the table.
-        cases: How many of a thousand inputs are of this kind.
-        make: Writes a mutated input in a folder, from the shared files and a generator.
-    """
-
-    about: str
-    cases: int
-    make: Callable[[Any, np.random.Generator, Path], Case]
-
-
-def limit_memory() -> None:
+def limit_memory():
     """Have a request for too much memory fail instead of the machine."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
 
 
-def files_below(folder: Path) -> dict[Path, tuple[int, int]]:
+def files_below(folder):
     """Size and time of every file below a folder, hidden ones too; folders have neither."""
     found = {}
     for place, folders, names in os.walk(folder):
@@ -88,7 +68,7 @@ def files_below(folder: Path) -> dict[Path, tuple[int, int]]:
     return found
 
 
-def perform(case: Case, shared: Path, stderr: Path, *, alone: bool) -> Result:
+def perform(case, shared, stderr, *, alone):
     """Run a case and look at all that it may not do.
 
     Args:
@@ -116,7 +96,7 @@ def perform(case: Case, shared: Path, stderr: Path, *, alone: bool) -> Result:
     return Result("taken" if code in (0, MAIN) else "refused", told)
 
 
-def _process(line: Sequence[str]) -> tuple[int | str, str]:
+def _process(line):
     try:
         done = subprocess.run(
             [sys.executable, "-m", "w2s", *line],
@@ -127,7 +107,7 @@ def _process(line: Sequence[str]) -> tuple[int | str, str]:
     return (done.returncode if done.returncode >= 0 else f"signal {-done.returncode}"), done.stderr
 
 
-def _here(case: Case) -> tuple[int | str, str]:
+def _here(case):
     """Exit code, or what was raised; and the message, where it is not on standard error."""
     try:
         with warnings.catch_warnings():
@@ -145,7 +125,7 @@ def _here(case: Case) -> tuple[int | str, str]:
     return 0, ""
 
 
-def _shown(error: BaseException) -> str:
+def _shown(error):
     """An error and the last line of the project's own that it went through."""
     steps = traceback.extract_tb(error.__traceback__)
     own = [step for step in steps if f"{os.sep}w2s{os.sep}" in step.filename]
@@ -157,7 +137,7 @@ def _shown(error: BaseException) -> str:
     return f"raised {type(error).__name__}{place} ({reason})"
 
 
-def _of_message(case: Case, code: int | str, told: str) -> list[str]:
+def _of_message(case, code, told):
     """What is wrong with the exit code and the message."""
     if isinstance(code, str):
         return [code]
@@ -180,11 +160,11 @@ def _of_message(case: Case, code: int | str, told: str) -> list[str]:
 
 
 def _of_files(
-    case: Case,
-    code: int | str,
-    before: Mapping[Path, tuple[int, int]],
-    after: Mapping[Path, tuple[int, int]],
-) -> list[str]:
+    case,
+    code,
+    before,
+    after,
+):
     """What is wrong with the files."""
     changed = [path for path in before if after.get(path) != before[path]]
     outputs = {path for output in case.outputs for path in _written(output)}
@@ -200,5 +180,5 @@ def _of_files(
     ]
 
 
-def _written(output: Path) -> list[Path]:
+def _written(output):
     return [output, *(output.with_suffix(ending) for ending in BESIDE)]

@@ -1,20 +1,14 @@
 """Configurations, settings of stages, and command lines."""
 
-from __future__ import annotations
-
 import io
 import json
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import yaml
 
 from fuzzing import mutate
 from fuzzing.case import Case
-from fuzzing.shared import Shared
 from w2s import dag, dag_checks
 from w2s.cli import parser
 from w2s.commands import _read
@@ -28,7 +22,7 @@ QUICK = ("examples", "task_examples", "split", "label_matrix", "weak_labels", "o
 SLOW = ("repeats", "rounds", "epochs", "restarts", "bootstrap", "repetitions")  # more take longer
 
 
-def configuration(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def configuration(shared, rng, folder):
     """A configuration, as the commands and the workflow read it."""
     name = mutate.pick(rng, NAMES)
     text = yaml.safe_dump(own(shared), sort_keys=False)
@@ -46,7 +40,7 @@ def configuration(shared: Shared, rng: np.random.Generator, folder: Path) -> Cas
         content, told = mutate.data(content, rng)
     path = folder / "config.yaml"
     path.write_bytes(content)
-    runs: tuple[Any, ...] = (
+    runs = (
         ["estimate", "--config", "config.yaml"],
         ["preflight", "--config", "config.yaml"],
         ["verify", str(shared.chain / "examples.parquet"), "--config", "config.yaml"],
@@ -57,7 +51,7 @@ def configuration(shared: Shared, rng: np.random.Generator, folder: Path) -> Cas
     return Case(f"{name}.yaml: {told}", run, folder, several=True, errors=(ConfigError, DataError))
 
 
-def workflow(path: str) -> None:
+def workflow(path):
     """What the workflow asks of a configuration before any job."""
     config = _read(path)
     dag.packages(config)
@@ -71,7 +65,7 @@ def workflow(path: str) -> None:
             dag.settings(config, job.stage, **job.of)
 
 
-def own(shared: Shared) -> dict[str, Any]:
+def own(shared):
     """A configuration of local files with every track."""
     models = {"small": {"pooling": "mean"}, "large": {"layers": [0, -1], "num_layers": 2}}
     return {
@@ -108,7 +102,7 @@ def own(shared: Shared) -> dict[str, Any]:
     }
 
 
-def settings(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def settings(shared, rng, folder):
     """The settings of a stage, on whole inputs."""
     names = [name for name, job in shared.chain.jobs.items() if job.stage != "finetune_strong"]
     names = [*names, *(name for name in names if shared.chain.jobs[name].stage in QUICK)]
@@ -124,7 +118,7 @@ def settings(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     return Case(f"settings of {name}: {told}", line, folder, outputs, several=True)
 
 
-def _bounded(tree: Any) -> Any:
+def _bounded(tree):
     """The tree without whole numbers that only make work."""
     for holder, key in mutate.places(tree):
         value = holder[key]
@@ -133,25 +127,19 @@ def _bounded(tree: Any) -> Any:
     return tree
 
 
-def command_line(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def command_line(shared, rng, folder):
     """A command line with arguments dropped, doubled, swapped or replaced."""
-    lines: list[Callable[[], list[str]]] = [
+    lines = [
         lambda: ["inspect", str(shared.chain / "examples.parquet"), "--rows", "2"],
         lambda: ["verify", str(shared.chain / "examples.parquet")],
         lambda: ["tasks"],
         lambda: ["estimate", "--config", str(CONFIG / "config.yaml")],
         lambda: ["preflight", "movies", "--config", str(CONFIG / "config.yaml")],
     ]
-    for name in (
-        "examples",
-        "split-0",
-        "overlap-0",
-        "tokenize-small",
-        "tables",
-        "activations-large",
-    ):
+    names = "examples split-0 overlap-0 tokenize-small tables activations-large"
+    for name in names.split():
         job = shared.chain.jobs[name]
-        lines.append(lambda job=job: job.line(**job.elsewhere(Path("out"))))  # type: ignore[misc]
+        lines.append(lambda job=job: job.line(**job.elsewhere(Path("out"))))
     line = mutate.pick(rng, lines)()
     (folder / "folder.parquet").mkdir()
     (folder / "empty.parquet").write_bytes(b"")
@@ -183,7 +171,7 @@ def command_line(shared: Shared, rng: np.random.Generator, folder: Path) -> Case
     return Case(about, line, folder, _outputs(line, folder), several=True)
 
 
-def _outputs(line: list[str], folder: Path) -> list[Path]:
+def _outputs(line, folder):
     """What a command line asks to be written."""
     try:
         with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):

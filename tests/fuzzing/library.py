@@ -3,12 +3,7 @@
 Arrays may be anything; options have the type that they are declared with, and any value.
 """
 
-from __future__ import annotations
-
 import inspect
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +11,6 @@ import torch
 import w2s
 from fuzzing import mutate
 from fuzzing.case import Case
-from fuzzing.shared import Shared
 from w2s.overlap.change_point import change_point
 from w2s.overlap.detect import detect_overlap, fit_detector
 from w2s.probes.knn import fit_neighbors
@@ -29,7 +23,7 @@ from w2s.weak_supervision.lf_analysis import analyze_lfs
 N, D = 40, 5
 
 
-def _arrays() -> dict[str, Any]:
+def _arrays():
     """Good values of every argument."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, D)).astype(np.float32)
@@ -45,12 +39,12 @@ def _arrays() -> dict[str, Any]:
     }  # fmt: skip
 
 
-FUNCTIONS: tuple[Callable[..., Any], ...] = (
+FUNCTIONS = (
     change_point, detect_overlap, fit_detector, fit_probes, fit_columns, accuracy, brier, auroc,
     calibration_error, fit_neighbors, fit_majority_vote, fit_dawid_skene,
     analyze_lfs, label_matrix, w2s.pgr, w2s.load, fit_snorkel,
 )  # fmt: skip
-OPTIONS: dict[str, tuple[Any, ...]] = {
+OPTIONS = {
     "similarity": ("cosine", "dot", "euclid", ""),
     "absolute": (True, False),
     "tau_hard": ("change_point", 0.5, {"quantile": 0.2}, {"quantile": 2}, {}, "x", -1.0,
@@ -67,11 +61,11 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-def function(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def function(shared, rng, folder):
     """A public function with one or two arguments spoilt."""
     call = mutate.pick(rng, FUNCTIONS)
     good = _arrays()
-    given: dict[str, Any] = {}
+    given = {}
     for name, parameter in inspect.signature(call).parameters.items():
         if name in good and (parameter.default is parameter.empty or rng.random() < 0.3):
             given[name] = good[name]
@@ -94,7 +88,7 @@ def function(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     return Case(about, lambda: call(*first, **given), folder)
 
 
-def array(value: Any, rng: np.random.Generator) -> tuple[Any, str]:
+def array(value, rng):
     """Another shape, type or other values."""
     if isinstance(value, list):
         return [mutate.pick(rng, mutate.WORDS) for _ in range(int(rng.integers(4)))], "odd words"
@@ -102,7 +96,7 @@ def array(value: Any, rng: np.random.Generator) -> tuple[Any, str]:
         return mutate.pick(rng, mutate.WORDS), "an odd path"
     if not isinstance(value, np.ndarray):
         return mutate.odd(rng), "odd"
-    ways: dict[str, Callable[[], Any]] = {
+    ways = {
         "empty": lambda: value[:0],
         "one row": lambda: value[:1],
         "two rows": lambda: value[:2],
@@ -144,13 +138,13 @@ def array(value: Any, rng: np.random.Generator) -> tuple[Any, str]:
         return ways[way](), way
 
 
-def _locked(value: Any) -> Any:
+def _locked(value):
     value = value.copy()
     value.setflags(write=False)
     return value
 
 
-def _with(value: Any, rng: np.random.Generator, what: float) -> Any:
+def _with(value, rng, what):
     value = value.astype(np.float64)
     value.ravel()[int(rng.integers(value.size))] = what
     return value

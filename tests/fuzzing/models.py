@@ -1,23 +1,18 @@
 """Folders of models."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from pathlib import Path
-
-import numpy as np
 
 from fuzzing import mutate
 from fuzzing.case import Case
-from fuzzing.shared import FAMILIES, Shared
+from fuzzing.shared import FAMILIES
 from w2s.files.artifacts import load, save
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 TEXTS = 12
 
 
-def model(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def model(shared, rng, folder):
     """A folder of a model, by the stages that read it."""
     family = mutate.pick(rng, FAMILIES)
     place = folder / "model"
@@ -43,21 +38,14 @@ def model(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
         line = ["tokenize", "--examples", str(examples), "--tokens", str(out)]
         settings = {"max_length": 16}
     else:
-        line = [
-            "activations",
-            "--tokens",
-            str(tokens),
-            "--activations",
-            str(out),
-            "--device",
-            "cpu",
-        ]
+        line = ["activations", "--tokens", str(tokens), "--activations", str(out)]
+        line += ["--device", "cpu"]
         settings = {"pooling": "mean"}
     line += ["--model", str(place), "--settings", json.dumps(settings)]
     return Case(about, line, folder, [out])
 
 
-def _header(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
+def _header(content, rng):
     """Weights with a changed header."""
     end = 8 + int.from_bytes(content[:8], "little")
     tree, told = mutate.tree(json.loads(content[8:end]), rng)
@@ -65,7 +53,7 @@ def _header(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     return len(line).to_bytes(8, "little") + line + content[end:], f"header, {told}"
 
 
-def few(shared: Shared) -> tuple[Path, Path]:
+def few(shared):
     """A few examples and tokens; made once."""
     from w2s.cli import main
 

@@ -1,13 +1,7 @@
 """Ways to spoil bytes, texts and trees of values; each draws from the generator alone."""
 
-from __future__ import annotations
-
 import copy
 import datetime
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 WORDS = (
     "", " ", "no", "null", "1", "-1", "nan", "inf", "1e400", "0x10", "ünïcödé 漢字 🙂", "e\u0301",
@@ -20,39 +14,39 @@ NUMBERS = (
     1e308, -1e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 SMALL = tuple(number for number in NUMBERS if not abs(number) > 10)  # and NaN
-OTHERS: tuple[Any, ...] = (
+OTHERS = (
     None, True, False, [], {}, [[]], [None], {"": None}, [1, "1", None], {"a": {"b": {"c": []}}},
 )  # fmt: skip
-YAML_ONLY: tuple[Any, ...] = (
+YAML_ONLY = (
     datetime.date(2020, 2, 30 - 1), datetime.datetime(1, 1, 1), b"\xff\xfe", {1: 2}, {None: 1},
     {True: 1}, {1.5: 2}, {"a", "b"},
 )  # fmt: skip
 
 
-def pick(rng: np.random.Generator, choices: Any) -> Any:
+def pick(rng, choices):
     """One of some choices, as it is."""
     return choices[int(rng.integers(len(choices)))]
 
 
-def odd(rng: np.random.Generator, *, yaml: bool = False, numbers: Any = NUMBERS) -> Any:
+def odd(rng, *, yaml=False, numbers=NUMBERS):
     """An unusual value."""
-    pools: list[Any] = [WORDS, numbers, OTHERS, *([YAML_ONLY] if yaml else [])]
+    pools = [WORDS, numbers, OTHERS, *([YAML_ONLY] if yaml else [])]
     if rng.random() < 0.05:
         return deep(int(rng.integers(5, 80)))
     return copy.deepcopy(pick(rng, pick(rng, pools)))
 
 
-def deep(levels: int) -> Any:
+def deep(levels):
     """A list in a list in a list."""
-    value: Any = "x"
+    value = "x"
     for _ in range(levels):
         value = [value]
     return value
 
 
-def places(tree: Any) -> Iterator[tuple[Any, Any]]:
+def places(tree):
     """Every container of a tree with each of its keys."""
-    items: Any = ()
+    items = ()
     if isinstance(tree, dict):
         items = list(tree.items())
     elif isinstance(tree, list):
@@ -62,9 +56,7 @@ def places(tree: Any) -> Iterator[tuple[Any, Any]]:
         yield from places(value)
 
 
-def tree(
-    value: Any, rng: np.random.Generator, *, yaml: bool = False, numbers: Any = NUMBERS
-) -> tuple[Any, str]:
+def tree(value, rng, *, yaml=False, numbers=NUMBERS):
     """A tree with one to three of its places changed, and what was done."""
     value = copy.deepcopy(value)
     told = []
@@ -76,7 +68,7 @@ def tree(
     return value, "; ".join(told)
 
 
-def _change(found: Any, rng: np.random.Generator, *, yaml: bool, numbers: Any) -> str:
+def _change(found, rng, *, yaml, numbers):
     holder, key = pick(rng, found)
     value = holder[key]
     way = pick(rng, ("odd", "odd", "odd", "drop", "double", "misspell", "wrap", "text", "other"))
@@ -99,18 +91,18 @@ def _change(found: Any, rng: np.random.Generator, *, yaml: bool, numbers: Any) -
     return f"{way} at {str(key)[:40]!r}"
 
 
-def _holds(holder: Any, key: Any) -> bool:
+def _holds(holder, key):
     return isinstance(holder, list) and isinstance(key, int) and key < len(holder)
 
 
-def misspelt(word: str, rng: np.random.Generator) -> str:
+def misspelt(word, rng):
     """A word with a letter dropped, doubled or changed."""
     at = int(rng.integers(max(len(word), 1)))
     return pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at : at + 1] + word[at:],
                       word[:at] + "ß" + word[at + 1 :], word.upper()))  # fmt: skip
 
 
-def data(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
+def data(content, rng):
     """Bytes that are cut, flipped, repeated, overwritten or followed by others."""
     way = pick(rng, ("cut", "cut", "flip", "flip", "flips", "repeat", "zeros", "more", "noise"))
     n = len(content)
@@ -133,7 +125,7 @@ def data(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     return content[:at] + noise + content[at:], f"{length} bytes put in at {at}"
 
 
-def text(content: str, rng: np.random.Generator) -> tuple[str, str]:
+def text(content, rng):
     """A text with lines dropped, doubled or swapped, or an unusual word put in."""
     lines = content.splitlines(keepends=True) or [""]
     at = int(rng.integers(len(lines)))

@@ -1,7 +1,5 @@
 """The files that mutated inputs are made of: a whole tiny experiment, run once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,23 +22,23 @@ class Shared:
     chain: Chain
 
     @property
-    def inputs(self) -> Path:
+    def inputs(self):
         """Texts, models, a WRENCH dataset and a local copy of a task."""
         return self.chain.inputs
 
     @property
-    def models(self) -> Path:
+    def models(self):
         """A folder of each family."""
         return self.folder / "models"
 
 
-def find(folder: Path) -> Shared:
+def find(folder):
     """Those that `write` has written."""
     inputs, made = folder / "inputs", folder / "chain"
     return Shared(folder, Chain(inputs, made, chain_jobs(inputs, made)))
 
 
-def write(folder: Path) -> Shared:
+def write(folder):
     """Write them, which takes some minutes at most."""
     shared = find(folder)
     inputs = shared.inputs

@@ -1,15 +1,11 @@
 """Tables of texts: CSV, JSON lines and Parquet, and folders of the WRENCH benchmark."""
 
-from __future__ import annotations
-
 import csv
 import datetime
 import decimal
 import io
 import json
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +13,15 @@ import pyarrow.parquet as pq
 
 from fuzzing import mutate
 from fuzzing.case import Case
-from fuzzing.shared import Shared
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252", "utf-7", "cp037")
 SPLITS = ("train", "train", "val", "test")
 
 
-def table(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def table(shared, rng, folder):
     """A table of texts, read by the stage `examples`."""
     n = int(mutate.pick(rng, (24, 24, 24, 4, 2, 1, 0)))
-    rows: list[dict[str, Any]] = [
+    rows = [
         {"text": f"Film {i}: ünusual, “quoted” words", "label": i // 4 % 2, "group": f"d{i // 8}",
          "split": SPLITS[i % 4]} for i in range(n)
     ]  # fmt: skip
@@ -38,29 +33,27 @@ def table(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
         told = f"{told}; {more}"
     path = folder / f"texts.{ending}"
     path.write_bytes(content)
-    data: dict[str, Any] = {"source": "file", "path": path.name, "val": 2, "test": 4}
+    data = {"source": "file", "path": path.name, "val": 2, "test": 4}
     for name in ("group", "split"):
         if rng.random() < 0.3:
             data[name] = name
     if rng.random() < 0.1:
-        data[mutate.pick(rng, ("text", "label", "group", "split"))] = mutate.pick(
-            rng, ("text", "label", "split", *mutate.WORDS)
-        )
+        odd = ("text", "label", "split", *mutate.WORDS)
+        chosen = mutate.pick(rng, odd)
+        data[mutate.pick(rng, ("text", "label", "group", "split"))] = chosen
     out = folder / "out" / "examples.parquet"
     settings = json.dumps({"dataset": "m", "data": data})
     line = ["examples", "--source", str(path), "--examples", str(out), "--settings", settings]
     return Case(f"{path.name}: {told}", line, folder, [out])
 
 
-def _spoilt(rows: list[dict[str, Any]], rng: np.random.Generator) -> str:
+def _spoilt(rows, rng):
     """Change some values in place."""
     told = []
     for _ in range(int(rng.integers(3))):
         if rows:
-            row, name = (
-                mutate.pick(rng, rows),
-                mutate.pick(rng, ("text", "label", "group", "split")),
-            )
+            row = mutate.pick(rng, rows)
+            name = mutate.pick(rng, ("text", "label", "group", "split"))
             row[name] = mutate.odd(rng)
             told.append(f"odd {name}")
     if rng.random() < 0.2:
@@ -77,7 +70,7 @@ def _spoilt(rows: list[dict[str, Any]], rng: np.random.Generator) -> str:
     return ", ".join(told) or "values as they were"
 
 
-def _csv(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[bytes, str]:
+def _csv(rows, rng):
     told = _spoilt(rows, rng)
     file = io.StringIO()
     delimiter = mutate.pick(rng, (",", ",", ",", ";", "\t"))
@@ -97,9 +90,9 @@ def _csv(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[bytes, s
     return file.getvalue().encode(encoding, errors="replace"), f"{told}, {encoding}"
 
 
-def _jsonl(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[bytes, str]:
+def _jsonl(rows, rng):
     told = _spoilt(rows, rng)
-    lines: list[Any] = list(rows)
+    lines = list(rows)
     if lines and rng.random() < 0.2:
         lines[int(rng.integers(len(lines)))] = mutate.odd(rng)
         told += ", odd row"
@@ -116,7 +109,7 @@ def _jsonl(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[bytes,
     return text.encode(encoding, errors="replace"), f"{told}, {encoding}"
 
 
-def _columns(n: int) -> list[Any]:
+def _columns(n):
     """Columns of many types with n values."""
     k = range(n)
     return [
@@ -146,7 +139,7 @@ def _columns(n: int) -> list[Any]:
     ]
 
 
-def _parquet(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[bytes, str]:
+def _parquet(rows, rng):
     columns = {
         name: pa.array([row[name] for row in rows]) for name in ("text", "label", "group", "split")
     }
@@ -177,7 +170,7 @@ def _parquet(rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[byte
     return file.getvalue().to_pybytes(), told
 
 
-def wrench(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def wrench(shared, rng, folder):
     """A folder of votes, by the stages that read it."""
     holds = mutate.pick(rng, ("text", "features"))
     source = shared.folder / "votes" if holds == "text" else shared.inputs / "wrench"

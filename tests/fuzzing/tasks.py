@@ -1,16 +1,9 @@
 """Files with tasks of one's own, and local copies of datasets of the hub."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from fuzzing import mutate
 from fuzzing.case import Case
-from fuzzing.shared import Shared
 
 FILE = '''"""Tasks of my own."""
 from w2s.data.task import Task
@@ -54,7 +47,7 @@ FORMS = (
 )  # fmt: skip
 
 
-def tasks_file(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def tasks_file(shared, rng, folder):
     """A file of tasks, listed or used."""
     text = FILE.replace("from w2s.data.task_rows import is_true\n", "")
     way = mutate.pick(rng, ("field", "field", "form", "form", "text", "data"))
@@ -87,24 +80,23 @@ def tasks_file(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     return Case(f"tasks.py: {told}", line, folder, [out])
 
 
-def _python(value: Any) -> str:
+def _python(value):
     return repr(value).replace("nan", "float('nan')").replace("inf", "float('inf')")
 
 
-def rows_of_mine(shared: Shared) -> Path:
+def rows_of_mine(shared):
     """The fetched rows under the name of the task; made once."""
     from w2s.files.artifacts import Artifact, load, save
 
     path = shared.folder / "rows-of-mine.parquet"
     if not path.is_file():
         rows = load(shared.chain / "task-rows.parquet")
-        save(
-            Artifact(rows.kind, rows.arrays, {**rows.facts, "task": "mine"}, rows.provenance), path
-        )
+        facts = {**rows.facts, "task": "mine"}
+        save(Artifact(rows.kind, rows.arrays, facts, rows.provenance), path)
     return path
 
 
-def local_copy(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
+def local_copy(shared, rng, folder):
     """A local copy of a dataset of the hub."""
     copy = folder / "boolq"
     copy.mkdir()
