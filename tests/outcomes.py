@@ -1,10 +1,6 @@
 """Outcomes for tests of tables, from correctness alone."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +8,7 @@ from w2s.results.intervals import Bootstrap
 from w2s.results.outcome import COLUMNS, Outcome
 
 
-def make_outcome(
-    correct: Any, control: Sequence[str], proportion: Any = None, *, region: Any = None,
-    restarts: int = 1, **changes: Any,
-) -> Outcome:  # fmt: skip
+def make_outcome(correct, control, proportion=None, *, region=None, restarts=1, **changes):
     """The outcome of correctness (units, rows, n).
 
     Args:
@@ -52,7 +45,7 @@ def make_outcome(
     return replace(made, **changes)
 
 
-def lacking(found: Outcome, unit: int, controls: Sequence[str], why: str) -> Outcome:
+def lacking(found, unit, controls, why):
     """The outcome where some rows of a unit could not be trained."""
     correct = found.correct.copy()
     reasons = [list(of_unit) for of_unit in found.row_reason]
@@ -63,7 +56,7 @@ def lacking(found: Outcome, unit: int, controls: Sequence[str], why: str) -> Out
     return replace(found, correct=correct, row_reason=reasons)
 
 
-def drawn(found: Outcome, draws: int = 400, seed: int = 0) -> Bootstrap:
+def drawn(found, draws=400, seed=0):
     """Draws for the units and test points of an outcome, whatever its name and groups."""
     rng = np.random.default_rng(seed)
     n = found.correct.shape[2]

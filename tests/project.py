@@ -3,8 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from functools import cache
 from pathlib import Path
 
 import tiny
@@ -13,6 +16,22 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 BEGINNING = "the same words again and again before anything differs at all in this text"
+SCRIPT = "<script>alert('w2s')</script>"
+TITLE = f'</script>{SCRIPT} | "quoted" & <b>bold</b> [link](javascript:alert(1))'
+SECRETS = {
+    name: f"telltale-{number}-of-{name.lower()}"
+    for number, name in enumerate(("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PIP_PASSWORD"))
+}
+SELECTION = {
+    "paths": {"rounds": 5, "batch": 4, "repeats": 1},
+    "experiments": {
+        "cut": {"title": "Plain, cut", "sources": "partition", "dataset": "plain"},
+        "nothing": {"sources": "partition", "dataset": "flat"},
+        "both": {"sources": "corpora", "datasets": ["plain", "flat"], "targets": ["plain"]},
+    },
+}
+RECIPE = {"epochs": 4, "looks": 4, "rank": 4, "batch_size": 8, "learning_rate": 0.01}
+FINETUNING = {"losses": ["xent", "logconf"], "self_training": 1, "recipe": RECIPE}
 
 
 def make_project(folder, *, seeds=(0, 1), **changes):
@@ -40,6 +59,35 @@ def make_project(folder, *, seeds=(0, 1), **changes):
     }  # fmt: skip
     config.update(changes)
     write_config(folder, config)
+    return folder
+
+
+def make_hostile(folder, **changes):
+    """The same experiment with a title and texts that would be run as code where they could."""
+    plain = {"title": TITLE, "source": "file", "path": "plain.csv"}
+    make_project(
+        folder, datasets={"plain": plain, "flat": {"source": "file", "path": "flat.csv"}}, **changes
+    )
+    head, *lines = (folder / "plain.csv").read_text(encoding="utf-8").splitlines()
+    lines = [f'"{line[:-2]} | {SCRIPT}",{line[-1]}' for line in lines]
+    (folder / "plain.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+def finished_project(factory):
+    """A project of pairs, selection and fine-tuning that has run once: to be copied, not changed.
+
+    All tests of a process share it: those that use it are of the group `workflow` of xdist.
+    """
+    return _finished(factory.getbasetemp() / "finished")
+
+
+@cache
+def _finished(folder):
+    make_hostile(folder, selection=SELECTION, finetuning=FINETUNING)
+    done = snakemake(folder, secrets=SECRETS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said").write_text(done.stdout + done.stderr, encoding="utf-8")
     return folder
 
 
@@ -78,7 +126,7 @@ def command(folder, *arguments, cores=2, repository=REPOSITORY):
     ]
 
 
-def snakemake(folder, *arguments, cores=2, repository=REPOSITORY, library=None):
+def snakemake(folder, *arguments, cores=2, repository=REPOSITORY, library=None, secrets=None):
     """Run snakemake on a project and return the finished process, both streams as text."""
     return subprocess.run(
         command(folder, *arguments, cores=cores, repository=repository),
@@ -86,8 +134,24 @@ def snakemake(folder, *arguments, cores=2, repository=REPOSITORY, library=None):
         text=True,
         check=False,
         cwd=folder,
-        env=environment(library),
+        env=environment(library) | (secrets or {}),
     )
+
+
+def kill_run(folder, target, reached, *, cores=2, seconds=300):
+    """Run snakemake on a target and kill it with all its jobs as soon as a point is reached."""
+    running = subprocess.Popen(
+        command(folder, target, cores=cores), cwd=folder, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "the point was not reached"
+        assert running.poll() is None, "snakemake ended before it was killed"
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (folder / target).exists()
 
 
 def planned(folder, **options):
@@ -110,6 +174,13 @@ def contents(folder, results=None):
         for path in sorted(results.rglob("*"))
         if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
     }
+
+
+def change(folder, edit):
+    """Edit the configuration of a project."""
+    config = read_config(folder)
+    edit(config)
+    write_config(folder, config)
 
 
 def copy_project(source, target):

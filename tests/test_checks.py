@@ -28,31 +28,22 @@ def test_finite_returns_the_values_in_the_wanted_dtype():
     assert finite([], "x", ndim=1).shape == (0,)
     assert finite(np.empty((0, 5)), "x", ndim=2).shape == (0, 5)
     assert finite([1e308, -1e308, 5e-324], "x", ndim=1).max() == 1e308
+    fitting = np.arange(4.0)
+    assert finite(fitting, "x", ndim=1, dtype=np.float64) is fitting
 
 
-def test_finite_does_not_copy_or_change_what_fits():
-    values = np.arange(4.0)
-    assert finite(values, "x", ndim=1, dtype=np.float64) is values
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_finite_counts_what_is_not(bad):
+def test_finite_counts_what_is_not_and_wants_its_dimensions():
     message = "^weights: found 2 values that are NaN or infinite, expected none$"
-    with pytest.raises(W2SError, match=message):
-        finite([1, bad, 3, bad], "weights", ndim=1)
-
-
-def test_values_too_large_for_the_wanted_dtype_are_not_finite():
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(W2SError, match=message):
+            finite([1, bad, 3, bad], "weights", ndim=1)
     with pytest.raises(W2SError, match="found 1 values"), np.errstate(over="ignore"):
-        finite([1.0, 1e300], "x", ndim=1, dtype=np.float32)
-
-
-@pytest.mark.parametrize(("values", "ndim"), [(3.0, 1), ([1.0], 2), ([[1.0]], 1), ([[1.0]], 3)])
-def test_finite_wants_its_dimensions(values, ndim):
-    shape = np.shape(values)
-    with pytest.raises(W2SError) as caught:
-        finite(values, "x", ndim=ndim)
-    assert str(caught.value) == f"x: found {len(shape)} dimensions {shape}, expected {ndim}"
+        finite([1.0, 1e300], "x", ndim=1, dtype=np.float32)  # too large for the wanted dtype
+    for values, ndim in ((3.0, 1), ([1.0], 2), ([[1.0]], 1), ([[1.0]], 3)):
+        shape = np.shape(values)
+        with pytest.raises(W2SError) as caught:
+            finite(values, "x", ndim=ndim)
+        assert str(caught.value) == f"x: found {len(shape)} dimensions {shape}, expected {ndim}"
 
 
 @given(st.lists(st.floats(0, 1), max_size=20))
@@ -63,20 +54,17 @@ def test_probabilities_pass_as_float64(values):
     assert probabilities(np.float32(values), "p").dtype == np.float64
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
+def test_values_that_are_not_probabilities_are_refused():
+    for values, message in (
         ([0.5, 1.25], r"p: found values in \[0.5, 1.25\], expected \[0, 1\]"),
         ([-0.5, 0.5], r"p: found values in \[-0.5, 0.5\], expected \[0, 1\]"),
         ([0.5, np.nan], "p: found 1 values that are NaN or infinite"),
         ([[0.5]], "p: found 2 dimensions"),
         ([0.5, 1.00001], r"p: found values in \[0.5, 1.00001\], expected"),
         ([-0.0000011], r"p: found values in \[-1.1e-06, -1.1e-06\], expected"),
-    ],
-)
-def test_values_that_are_not_probabilities_are_refused(values, message):
-    with pytest.raises(W2SError, match=message):
-        probabilities(values, "p")
+    ):
+        with pytest.raises(W2SError, match=message):
+            probabilities(values, "p")
 
 
 def test_probabilities_that_rounding_moved_outside_are_moved_back():
@@ -94,14 +82,6 @@ TENSORS = {
 }
 
 
-@pytest.mark.parametrize("tensor", TENSORS.values(), ids=TENSORS)
-def test_tensors_of_torch_are_taken(tensor):
-    values = [[0.5, 0.25], [1.0, 0.0], [0.75, 0.5]]
-    found = array_of(tensor(values), "x")
-    assert found.dtype == np.float32
-    assert found.tolist() == values
-
-
 def test_a_tensor_keeps_the_digits_that_numpy_can_hold():
     third = torch.tensor([1 / 3], dtype=torch.float64, requires_grad=True)
     assert array_of(third, "x").tolist() == [1 / 3]
@@ -110,6 +90,10 @@ def test_a_tensor_keeps_the_digits_that_numpy_can_hold():
 
 @pytest.mark.parametrize("tensor", TENSORS.values(), ids=TENSORS)
 def test_public_functions_take_tensors(tensor):
+    values = [[0.5, 0.25], [1.0, 0.0], [0.75, 0.5]]
+    found = array_of(tensor(values), "x")
+    assert found.dtype == np.float32
+    assert found.tolist() == values
     rng = np.random.default_rng(0)
     x = (rng.integers(-8, 9, (40, 3)) / 4).astype(np.float32)  # exact in bfloat16
     proba = ((x[:, 0] + 2.5 + rng.integers(0, 3, 40) / 8) / 8).astype(np.float32)
@@ -117,47 +101,42 @@ def test_public_functions_take_tensors(tensor):
     shown = w2s.detect_overlap(tensor(proba), tensor(x))
     assert shown.region.tolist() == w2s.detect_overlap(proba, x).region.tolist()
     fitted = w2s.fit_probes(tensor(x), tensor(proba), weights=tensor(label + 1))
-    np.testing.assert_array_equal(
-        fitted.predict_proba(tensor(x)),
-        w2s.fit_probes(x, proba, weights=label + 1).predict_proba(x),
-    )
+    expected = w2s.fit_probes(x, proba, weights=label + 1).predict_proba(x)
+    np.testing.assert_array_equal(fitted.predict_proba(tensor(x)), expected)
     assert w2s.change_point(tensor(proba)) == w2s.change_point(proba)
     assert w2s.pgr(*tensor([0.5, 0.625, 0.75])) == 0.5
     for metric in METRICS.values():
         assert metric(tensor(proba), tensor(label)) == pytest.approx(metric(proba, label), abs=1e-7)
 
 
-@pytest.mark.parametrize("bad", ["text", ["a", "b"], [[1, 2], [3]], [1 + 2j], {"a": 1}, [[None]]])
-def test_what_is_no_number_is_refused_in_one_line(bad):
-    with pytest.raises(W2SError, match=r"^x: found .*, expected .*$") as caught:
-        finite(bad, "x", ndim=1)
-    assert "\n" not in str(caught.value)
-
-
-def test_tensors_without_values_are_refused_in_one_line():
-    torch = pytest.importorskip("torch")
-    for bad in (
-        torch.ones(3, device="meta"),
-        torch.ones(3).to_sparse(),
-        [torch.ones(2).to_sparse()],
-    ):
+def test_what_is_no_number_is_refused_in_one_line():
+    for bad in ("text", ["a", "b"], [[1, 2], [3]], [1 + 2j], {"a": 1}, [[None]]):
+        with pytest.raises(W2SError, match=r"^x: found .*, expected .*$") as caught:
+            finite(bad, "x", ndim=1)
+        assert "\n" not in str(caught.value)
+    sparse = torch.ones(3).to_sparse()
+    for bad in (torch.ones(3, device="meta"), sparse, [sparse]):
         with pytest.raises(W2SError, match=r"^x: found no numbers .*, expected .*$"):
             finite(bad, "x", ndim=1)
 
 
-@pytest.mark.parametrize("n", [0, 2, 4])
-def test_same_length(n):
+def test_same_length():
     same_length("targets", np.ones((3, 2)), "activations", 3)
     same_length("targets", [], "activations", 0)
-    with pytest.raises(W2SError) as caught:
-        same_length("targets", [1] * n, "activations", 3)
-    assert str(caught.value) == f"targets: found {n} rows, expected 3 as in activations"
+    for n in (0, 2, 4):
+        with pytest.raises(W2SError) as caught:
+            same_length("targets", [1] * n, "activations", 3)
+        assert str(caught.value) == f"targets: found {n} rows, expected 3 as in activations"
 
 
 def test_rows_of_by_hand():
-    available = np.array([30, 10, 20])
+    available, nothing = np.array([30, 10, 20]), np.empty(0, dtype=np.int64)
     np.testing.assert_array_equal(rows_of(np.array([20, 30, 20]), available, what="x"), [2, 0, 2])
     assert rows_of(np.array([10]), available, what="x").dtype == np.int64
+    for rows in (available, nothing):
+        assert rows_of(nothing, rows, what="x").shape == (0,)
+    with pytest.raises(ArtifactError, match="found no row for 2 of 2 example ids"):
+        rows_of(np.array([1, 2]), nothing, what="x")
 
 
 @given(ids, st.data())
@@ -176,11 +155,3 @@ def test_an_id_without_a_row_is_refused(available, missing):
         rows_of(wanted, np.array(available, dtype=np.int64), what="regions")
     expected = f"regions: found no row for 1 of {len(wanted)} example ids (first: {missing}), "
     assert str(caught.value).startswith(expected)
-
-
-def test_rows_of_nothing():
-    nothing = np.empty(0, dtype=np.int64)
-    assert rows_of(nothing, np.array([1, 2]), what="x").shape == (0,)
-    assert rows_of(nothing, nothing, what="x").shape == (0,)
-    with pytest.raises(ArtifactError, match="found no row for 2 of 2 example ids"):
-        rows_of(np.array([1, 2]), nothing, what="x")

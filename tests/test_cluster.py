@@ -23,20 +23,18 @@ def sources():
     return "\n".join(path.read_text(encoding="utf-8") for path in paths) + "\n"
 
 
-def local_rules():
-    blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", sources(), flags=re.MULTILINE)
-    return {name for block in blocks for name in re.findall(r"\w+", block)}
-
-
 def resources():
     """Resources of every rule that can be a cluster job, as written: rule -> name -> value."""
-    found = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", sources(), flags=re.MULTILINE | re.DOTALL)
+    text = sources()
+    blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, flags=re.M)
+    here = {name for block in blocks for name in re.findall(r"\w+", block)}
+    found = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, flags=re.M | re.S)
     needs = {
-        rule: dict(re.findall(r"^        (mem|runtime|gpu)=(.+),$", body, flags=re.MULTILINE))
+        rule: dict(re.findall(r"^        (mem|runtime|gpu)=(.+),$", body, flags=re.M))
         for rule, body in found
-        if rule not in local_rules()
+        if rule not in here
     }
-    same = re.findall(r"^use rule (\w+) as (\w+) with:", sources(), flags=re.MULTILINE)
+    same = re.findall(r"^use rule (\w+) as (\w+) with:", text, flags=re.M)
     return needs | {rule: needs[of] for of, rule in same}
 
 
@@ -48,14 +46,11 @@ def megabytes(text):
     return int(re.fullmatch(r'"(\d+)GB"', text)[1]) * 1000
 
 
-def test_every_rule_says_what_it_needs():
+def test_every_rule_says_what_it_needs_and_those_named_in_the_profile_exist(profile):
     assert len(resources()) > 20
     for rule, needs in resources().items():
         assert {"mem", "runtime"} <= set(needs), f"rule {rule} lacks mem or runtime"
         assert int(needs["runtime"]) > 0
-
-
-def test_rules_named_in_the_profile_exist(profile):
     named = {*profile["groups"], *profile["set-resources"], *arrays(profile)}
     assert named <= set(resources())
     assert set(profile["group-components"]) <= set(profile["groups"].values())

@@ -1,7 +1,5 @@
 """The commands beside the stages: tasks, estimate, and configurations that cannot be read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,23 @@ TASKS = {"mine": Task(summary="Is it good?", hub="me/mine", columns=("words",), 
 """
 
 
-def test_tasks_are_listed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capsys, *line):
+    """The one line of a refused command, without its own name."""
+    assert main(list(line)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (message,) = shown.err.splitlines()
+    start = f"w2s {line[0]}: error: "
+    assert message.startswith(start)
+    return message.removeprefix(start)
+
+
+def test_tasks_are_listed_in_columns(capsys):
     assert main(["tasks"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(TASKS)
@@ -32,31 +46,18 @@ def test_tasks_are_listed_in_columns(capsys: pytest.CaptureFixture[str]) -> None
         assert all(line[column - 1] == " " for column in columns)
 
 
-def test_tasks_of_a_file_come_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
-    assert main(["tasks", "--file", str(tmp_path / "own.py")]) == 0
+def test_tasks_of_a_file_come_too_and_one_that_cannot_be_used_is_one_line(capsys):
+    assert refused(capsys, "tasks", "--file", "own.py").startswith("own.py")
+    for content in ("TASKS = 1", "this is not Python"):
+        Path("own.py").write_text(content, encoding="utf-8")
+        assert refused(capsys, "tasks", "--file", "own.py").startswith("own.py")
+    Path("own.py").write_text(OWN, encoding="utf-8")
+    assert main(["tasks", "--file", "own.py"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     assert last.split() == ["mine", "me/mine", "-", "good", "Is", "it", "good?"]
 
 
-@pytest.mark.parametrize("content", [None, "TASKS = 1", "this is not Python"])
-def test_a_file_of_tasks_that_cannot_be_used_is_one_line(
-    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "own.py"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
-    assert main(["tasks", "--file", str(path)]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
-    assert line.startswith(f"w2s tasks: error: {path}")
-
-
-def test_estimate_tells_what_the_library_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_estimate_tells_what_the_library_says(capsys):
     model = {"source": "hub", "id": "a/b", "revision": "main"}
     data = {
         "results": "results", "seeds": [0], "models": {"a": model, "b": model},
@@ -68,35 +69,20 @@ def test_estimate_tells_what_the_library_says(
     assert capsys.readouterr().out.splitlines() == list(estimate(parse(data)))
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
+def test_a_configuration_that_cannot_be_read_is_one_line(capsys, subtests):
+    # without a name it is that of the workflow
+    assert refused(capsys, "estimate").startswith("config/config.yaml: cannot be read")
+    for content, expected in (
         (None, "config.yaml: cannot be read (["),
         (b"\xff\xfe\x00", "config.yaml: cannot be read ("),
         (b"a: [", "config.yaml: cannot be read (while parsing"),
         (b"- a", "config.yaml: found list, expected settings by name"),
         (b"", "config.yaml: found NoneType, expected settings by name"),
         (b"results: r\ndatsets: {}", "datsets is not a setting; did you mean 'datasets'?"),
-    ],
-)
-@pytest.mark.parametrize("command", ["estimate", "preflight"])
-def test_a_configuration_that_cannot_be_read_is_one_line(
-    command: str, content: bytes | None, expected: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    if content is not None:
-        Path("config.yaml").write_bytes(content)
-    assert main([command, "--config", "config.yaml"]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
-    assert line.startswith(f"w2s {command}: error: {expected}")
-
-
-def test_without_a_name_the_configuration_of_the_workflow_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["estimate"]) == 2
-    assert "config/config.yaml: cannot be read" in capsys.readouterr().err
+    ):
+        if content is not None:
+            Path("config.yaml").write_bytes(content)
+        for command in ("estimate", "preflight"):
+            with subtests.test(f"{command} {content}"):
+                message = refused(capsys, command, "--config", "config.yaml")
+                assert message.startswith(expected)

@@ -46,11 +46,16 @@ def test_losses_are_those_of_fits_one_by_one():
         assert penalty[j] == CANDIDATES[tried[np.argmin(expected)]]
 
 
-def test_all_candidates_are_tried():
-    noise = np.random.default_rng(0).integers(0, 2, 90)  # the largest penalty is best
+def test_noise_gets_the_largest_penalty_after_all_are_tried_and_a_clear_column_a_smaller_one():
+    noise = np.random.default_rng(0).integers(0, 2, 90)
     penalty, losses = chosen(noise)
     assert penalty[0] == CANDIDATES[0]
     assert not np.isnan(losses).any()
+    clear = expit(6 * X @ np.ones(8))
+    assert chosen(clear)[0][0] < chosen(np.random.default_rng(0).random(90))[0][0]
+    both = chosen(SOFT, WEIGHTS)[0]
+    for j in range(2):  # and columns do not influence each other
+        assert chosen(SOFT[:, j], WEIGHTS[:, j])[0][0] == both[j]
 
 
 def small_clean_direction(seed, n=200):
@@ -80,17 +85,6 @@ def test_fault_others_decided_where_the_search_of_a_column_ends(seed):
         assert list(found.l2) == [alone[j] for j in together]
 
 
-def test_much_signal_gets_a_smaller_penalty_than_noise():
-    clear = expit(6 * X @ np.ones(8))
-    assert chosen(clear)[0][0] < chosen(np.random.default_rng(0).random(90))[0][0]
-
-
-def test_columns_do_not_influence_each_other():
-    both = chosen(SOFT, WEIGHTS)[0]
-    for j in range(2):
-        assert chosen(SOFT[:, j], WEIGHTS[:, j])[0][0] == both[j]
-
-
 @pytest.mark.parametrize(("seed", "column"), [(58, 16), (113, 16), (142, 12), (276, 16)])
 def test_fault_looser_fits_alone_than_together_decided_between_near_losses(seed, column):
     """Best losses .3 to .4 % apart: fits with a gap of 1e-4 chose one alone, another together."""
@@ -117,9 +111,11 @@ def test_each_probe_is_fitted_with_its_own_penalty():
         assert probes.l2[j] == chosen(targets[:, j])[0][0]
 
 
-def test_folds_at_random_are_the_same_each_time():
+def test_folds_at_random_are_the_same_each_time_and_a_fixed_penalty_is_reported():
     first, second = (fit_probes(X, SOFT, l2="cv") for _ in range(2))
     np.testing.assert_array_equal(first.coef, second.coef)
+    probes = fit_columns(X, SOFT, weights=[[1, 0]] * 90, l2=0.5)
+    np.testing.assert_array_equal(probes.l2, [0.5, np.nan])
 
 
 def test_rows_that_belong_together_share_a_fold():
@@ -130,11 +126,6 @@ def test_rows_that_belong_together_share_a_fold():
     torn = fit_probes(x, y, l2="cv", folds=np.tile(np.arange(5), 40))
     kept = fit_probes(x, y, l2="cv", folds=np.repeat(np.arange(40) % 5, 5))
     assert torn.l2[0] < kept.l2[0]
-
-
-def test_a_fixed_penalty_is_reported():
-    probes = fit_columns(X, SOFT, weights=[[1, 0]] * 90, l2=0.5)
-    np.testing.assert_array_equal(probes.l2, [0.5, np.nan])
 
 
 def test_columns_without_folds_to_score_are_nan_with_the_reason():

@@ -1,7 +1,5 @@
 """Every `snakemake` command line that pages and configurations name is one that works."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -33,7 +31,7 @@ for line in json.load(sys.stdin):
 """
 
 
-def commands() -> list[str]:
+def commands():
     """Arguments of every command line, without comments, each once and sorted."""
     texts = []
     for page in PAGES:
@@ -50,14 +48,7 @@ def commands() -> list[str]:
     return sorted({" ".join((match[1] or "").split()) for match in found if match} - {""})
 
 
-def test_the_pages_name_commands() -> None:
-    found = commands()
-    assert len(found) > 12
-    assert any("texts" in line for line in found)
-    assert any("slurm_account" in line for line in found)
-
-
-def mistakes(line: str) -> set[str]:
+def mistakes(line):
     """Configurations and profiles that are no files, and targets that are no rules."""
     known = re.sub(r"--(slurm|storage)-\S+ \S+", "", line)  # options of plugins
     asked, _ = get_argument_parser().parse_known_args(shlex.split(known))
@@ -67,19 +58,21 @@ def mistakes(line: str) -> set[str]:
     return {path for path in files if not (ROOT / path).is_file()} | {*asked.targets} - {*rules}
 
 
-@pytest.mark.parametrize("line", commands())
-def test_configurations_are_files_and_targets_are_rules(line: str) -> None:
-    assert mistakes(line) == set()
-
-
-def test_a_target_after_the_configuration_is_taken_for_another() -> None:
+def test_configurations_are_files_and_targets_are_rules(subtests):
+    found = commands()
+    assert len(found) > 12
+    assert any("texts" in line for line in found)
+    assert any("slurm_account" in line for line in found)
+    for line in found:
+        with subtests.test(line):
+            assert mistakes(line) == set()
+    # a target after the configuration is taken for another one
     assert mistakes("--cores all --configfile config/paper.yaml texts") == {"texts"}
-    assert mistakes("--cores all text --configfile config/papers.yaml") == {
-        "text", "config/papers.yaml"
-    }  # fmt: skip
+    wrong = {"text", "config/papers.yaml"}
+    assert mistakes("--cores all text --configfile config/papers.yaml") == wrong
 
 
-def planned(line: str) -> tuple[str, ...] | None:
+def planned(line):
     """The command as a dry run; None where its plugin is not here, or it plans nothing."""
     words = shlex.split(line)
     slurm, s3 = "workflow/profiles/slurm" in words, "s3" in words
@@ -90,7 +83,7 @@ def planned(line: str) -> tuple[str, ...] | None:
 
 
 @pytest.mark.slow
-def test_every_command_plans_its_experiment(tmp_path: Path) -> None:
+def test_every_command_plans_its_experiment(tmp_path):
     """In a folder without configurations; lines that differ in a profile alone once."""
     for name in yaml.safe_load((ROOT / "config/wrench.yaml").read_text("utf-8"))["datasets"]:
         for part in ("train", "valid", "test"):
@@ -99,7 +92,7 @@ def test_every_command_plans_its_experiment(tmp_path: Path) -> None:
             path.write_text("{}", encoding="utf-8")
     mine = tmp_path / "mine.yaml"
     mine.write_bytes((ROOT / "config/config.yaml").read_bytes())
-    different: dict[tuple[object, ...], list[str]] = {}
+    different = {}
     for words in filter(None, map(planned, commands())):
         asked, _ = get_argument_parser().parse_known_args(list(words))
         key = (*(asked.configfile or ()), *(asked.targets or ()))

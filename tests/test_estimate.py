@@ -1,10 +1,7 @@
 """What an experiment will take, reckoned by hand on small configurations."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +12,18 @@ from w2s.data.tasks import SIZES, TASKS, TYPICAL
 from w2s.estimate import estimate
 from w2s.files.artifacts import Artifact, save
 
-MODEL: dict[str, Any] = {"source": "hub", "id": "a/b", "revision": "main"}
+MODEL = {"source": "hub", "id": "a/b", "revision": "main"}
+LOCAL = {"source": "local", "path": "model"}
+BOOLQ = {"source": "hub", "task": "boolq"}
+TRAIN, TEST, TOKENS = SIZES["boolq"]
 
 
-def configuration(**changes: Any) -> dict[str, Any]:
+def configuration(**changes):
     """A dataset of the hub with all sizes in rows, and two models."""
-    data = {"source": "hub", "task": "boolq", "pool": 1000, "val": 200, "test": 500}
     return {
         "results": "results",
         "seeds": [0],
-        "datasets": {"boolq": data},
+        "datasets": {"boolq": {**BOOLQ, "pool": 1000, "val": 200, "test": 500}},
         "models": {"small": MODEL, "large": MODEL},
         "pairs": [{"weak": "small", "strong": "large"}],
         **changes,
@@ -32,33 +31,28 @@ def configuration(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def told(data: dict[str, Any]) -> tuple[str, dict[str, str], str]:
+def told(**changes):
     """The first line, that of each model by its name, and the last."""
-    first, *models, last = estimate(parse(data))
+    first, *models, last = estimate(parse(configuration(**changes)))
     return first, {line.split(":")[0]: line for line in models}, last
 
 
-def of_boolq(**changes: Any) -> str:
-    data = {"source": "hub", "task": "boolq", **changes}
-    return told(configuration(datasets={"boolq": data}))[0]
+def of_small(small=MODEL, **changes):
+    return told(models={"small": small, "large": MODEL}, **changes)[1]["small"]
 
 
-def texts(**changes: Any) -> int:
+def texts(**changes):
     """Texts that are reckoned with for a dataset of one task."""
-    words = of_boolq(**changes).removesuffix(" texts").split()
+    words = told(datasets={"boolq": {**BOOLQ, **changes}})[0].removesuffix(" texts").split()
     return int(words[-1].replace(",", ""))
 
 
-TRAIN, TEST, TOKENS = SIZES["boolq"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
+def test_texts_are_the_most_that_the_sizes_allow(subtests):
+    for changes, expected in (
         ({"pool": 1000, "val": 200, "test": 500}, 1700),
         ({"pool": 10**6, "val": 200, "test": 500}, TRAIN + 500),
         ({"pool": 1000, "val": 200, "test": 10**6}, 1200 + TEST),
@@ -71,22 +65,21 @@ TRAIN, TEST, TOKENS = SIZES["boolq"]
         ({"val": 10, "test": 20, "max_rows": 50}, 50 + 20),
         ({"val": 10, "test": 2000, "max_rows": 50}, 50 + 50),
         ({"val": 0.5, "test": 0.5, "pool": 1000, "max_rows": 100}, 100 + 50),
-    ],
-)
-def test_texts_are_the_most_that_the_sizes_allow(changes: dict[str, Any], expected: int) -> None:
-    assert texts(**changes) == expected
+    ):
+        with subtests.test(str(changes)):
+            assert texts(**changes) == expected
 
 
-def test_every_task_has_its_size() -> None:
+def test_every_task_has_its_size():
     assert set(SIZES) == set(TASKS)
     assert all(min(size) > 0 for size in SIZES.values())
 
 
-def test_first_line_counts_datasets_and_those_not_known_yet() -> None:
+def test_first_line_counts_datasets_and_those_not_known_yet():
     file = {"source": "file", "path": "a.csv"}
     rows = {**file, "pool": 100, "val": 10, "test": 20}
     data = configuration()["datasets"] | {"mine": file, "rows": rows}
-    first, models, _ = told(configuration(datasets=data))
+    first, models, _ = told(datasets=data)
     assert first == (
         "2 datasets with at most 1,830 texts, and 1 more datasets that must be read first"
     )
@@ -94,33 +87,37 @@ def test_first_line_counts_datasets_and_those_not_known_yet() -> None:
     assert f" {tokens / 1e6:.1f} M tokens (0 of 3 datasets counted)" in models["small"]
 
 
-def test_tokens_are_cut_at_the_longest_text() -> None:
+def test_tokens_are_cut_at_the_longest_text():
+    sizes = {"pool": 9000, "val": 1000, "test": 1000}
     models = {"small": {**MODEL, "max_length": 20}, "large": MODEL}
-    data = {"source": "hub", "task": "boolq", "pool": 9000, "val": 1000, "test": 1000}
-    _, lines, _ = told(configuration(models=models, datasets={"boolq": data}))
-    n = texts(pool=9000, val=1000, test=1000)
+    _, lines, _ = told(models=models, datasets={"boolq": {**BOOLQ, **sizes}})
+    n = texts(**sizes)
     assert f" {n * 20 / 1e6:.1f} M tokens" in lines["small"]
     assert f" {n * TOKENS / 1e6:.1f} M tokens" in lines["large"]
 
 
-def test_nothing_is_known_of_a_model_that_says_nothing() -> None:
-    _, lines, last = told(configuration())
+def test_nothing_is_known_of_a_model_that_says_nothing():
+    _, lines, last = told()
     for name, line in lines.items():
         assert f"unknown time (set models.{name}.estimate.tokens_per_second)" in line
         assert "vectors of unknown width" in line
         assert "download" not in line
     assert "without the models of unknown speed" in last
+    for line in estimate(parse(configuration())):
+        assert "\n" not in line
+        assert "None" not in line
+        assert json.dumps(line)
+    assert list(estimate(parse({"results": "results", "synthetic": {"studies": ["first"]}}))) == []
 
 
-def test_given_speed_width_and_size_are_used() -> None:
+def test_given_speed_width_and_size_are_used():
     given = {"tokens_per_second": 10, "width": 1000, "gigabytes": 1.5}
     models = {
         "small": {**MODEL, "estimate": given, "storage": "bfloat16", "layers": [0, -1]},
         "large": {**MODEL, "estimate": {**given, "tokens_per_second": 20, "gigabytes": 3}},
     }
-    _, lines, last = told(configuration(models=models))
-    tokens = 1700 * TOKENS
-    hours = [tokens / speed / 3600 for speed in (10, 20)]
+    _, lines, last = told(models=models)
+    hours = [1700 * TOKENS / speed / 3600 for speed in (10, 20)]
     rooms = [1700 * 1000 * 2 * 2 / 1e9, 1700 * 1000 * 4 / 1e9]
     for name, time, speed, room, size in zip(
         ("small", "large"), hours, (10, 20), rooms, (1.5, 3), strict=True
@@ -136,100 +133,69 @@ def test_given_speed_width_and_size_are_used() -> None:
     )
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_width_of_a_local_model_is_in_its_configuration(family: str, tmp_path: Path) -> None:
-    tiny.write_model(tmp_path / "model", family)
-    models = {"small": {"source": "local", "path": "model"}, "large": MODEL}
-    _, lines, _ = told(configuration(models=models))
-    assert f"vectors {1700 * tiny.HIDDEN * 4 / 1e9:.2g} GB" in lines["small"]
-    assert "vectors of unknown width" in lines["large"]
-
-
-@pytest.mark.parametrize("content", [None, "", "no JSON", "[1]", "{}", '{"hidden_size": "x"}'])
-def test_configuration_of_a_model_that_cannot_be_read_leaves_the_width_unknown(
-    content: str | None, tmp_path: Path
-) -> None:
+def test_width_of_a_local_model_is_in_its_configuration(tmp_path):
+    for family in ("llama", "gpt2"):
+        tiny.write_model(tmp_path / family, family)
+        expected = f"vectors {1700 * tiny.HIDDEN * 4 / 1e9:.2g} GB"
+        assert expected in of_small({**LOCAL, "path": family})
     (tmp_path / "model").mkdir()
-    if content is not None:
+    assert "vectors of unknown width" in of_small(LOCAL)
+    for content in ("", "no JSON", "[1]", "{}", '{"hidden_size": "x"}'):
         (tmp_path / "model" / "config.json").write_text(content)
-    models = {"small": {"source": "local", "path": "model"}, "large": MODEL}
-    _, lines, _ = told(configuration(models=models))
-    assert "vectors of unknown width" in lines["small"]
+        assert "vectors of unknown width" in of_small(LOCAL)
 
 
-def write_tokens(model: str, n: int, each: int) -> None:
+def write_tokens(model, n, each):
     arrays = {"id": np.arange(n), "start": np.arange(n + 1) * each,
               "token": np.zeros(n * each, dtype=np.int32)}  # fmt: skip
     facts = {"dataset": "boolq", "truncated": 0, "side": "left"}
     save(Artifact("tokens", arrays, facts), f"results/boolq/tokens/{model}.safetensors")
 
 
-def write_seconds(name: str, *seconds: float) -> None:
+def write_seconds(name, *seconds):
     path = Path("results/benchmarks/boolq") / f"{name}.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [f"{s}\t0:00:01\t1.0" for s in seconds]
     path.write_text("\n".join(["s\th:m:s\tmax_rss", *rows]) + "\n")
+    return path
 
 
-def test_tokens_that_are_there_are_counted() -> None:
+def test_tokens_that_are_there_are_counted_and_a_measured_speed_goes_before_the_given_one():
     write_tokens("small", 300, 4000)
-    first, lines, _ = told(configuration())
+    first, lines, _ = told()
     assert "1.2 M tokens (1 of 1 datasets counted)" in lines["small"]
     assert "(0 of 1 datasets counted)" in lines["large"]
     assert first.startswith("1 datasets with at most ")
+    path = write_seconds("activations-small", 600.0)
+    line = of_small({**MODEL, "estimate": {"tokens_per_second": 9}})
+    assert "0.17 hours of one device at 2,000 tokens/s (measured, with loading)" in line
+    for content in ("", "s\n", "other\n1\n", "s\n-\n", "\0\n"):  # no measurement
+        path.write_text(content)
+        assert "unknown time" in of_small()
 
 
-def test_measured_speed_goes_before_the_given_one() -> None:
-    write_tokens("small", 300, 4000)
-    write_seconds("activations-small", 600.0)
-    models = {"small": {**MODEL, "estimate": {"tokens_per_second": 9}}, "large": MODEL}
-    _, lines, _ = told(configuration(models=models))
-    assert "0.17 hours of one device at 2,000 tokens/s (measured, with loading)" in lines["small"]
-
-
-def test_speed_of_shards_is_that_of_all_of_them() -> None:
+def test_speed_of_shards_is_that_of_all_of_them():
     write_tokens("small", 300, 4000)
     write_seconds("activations-small", 1.0)  # of a run without shards
-    data = configuration(extraction={"shards": 2})
     write_seconds("activations-small-1-of-2", 200.0)
-    assert "unknown time" in told(data)[1]["small"]
+    assert "unknown time" in of_small(extraction={"shards": 2})
     write_seconds("activations-small-2-of-2", 400.0)
-    assert "at 2,000 tokens/s (measured" in told(data)[1]["small"]
+    assert "at 2,000 tokens/s (measured" in of_small(extraction={"shards": 2})
 
 
-@pytest.mark.parametrize("content", ["", "s\n", "other\n1\n", "s\n-\n", "\0\n"])
-def test_seconds_that_cannot_be_read_are_no_measurement(content: str) -> None:
-    write_tokens("small", 300, 4000)
-    write_seconds("activations-small")
-    Path("results/benchmarks/boolq/activations-small.tsv").write_text(content)
-    assert "unknown time" in told(configuration())[1]["small"]
-
-
-def test_width_is_that_of_activations_that_are_there() -> None:
+def test_width_is_that_of_activations_that_are_there():
     values = np.ones((5, 48), dtype=np.float32)
     facts = {"dataset": "boolq", "model": {}, "storage": "float32", "loss": {}}
     path = "results/boolq/activations/small.safetensors"
     save(Artifact("activations", {"id": np.arange(5), "layer_-1": values}, facts), path)
-    assert f"vectors {1700 * 48 * 4 / 1e9:.2g} GB" in told(configuration())[1]["small"]
+    assert f"vectors {1700 * 48 * 4 / 1e9:.2g} GB" in of_small()
 
 
-@pytest.mark.parametrize("content", [b"", b"\x08", b"\xff" * 9, b"\x02\0\0\0\0\0\0\0{}"])
-def test_a_damaged_file_is_as_good_as_none(content: bytes) -> None:
-    expected = list(estimate(parse(configuration())))
-    for path in ("activations/small.safetensors", "tokens/small.safetensors"):
-        file = Path("results/boolq") / path
-        file.parent.mkdir(parents=True)
-        file.write_bytes(content)
-    assert list(estimate(parse(configuration()))) == expected
-
-
-def test_without_models_there_is_nothing_to_tell() -> None:
-    data = {"results": "results", "synthetic": {"studies": ["first"]}}
-    assert list(estimate(parse(data))) == []
-
-
-def test_lines_can_be_shown_as_they_are() -> None:
-    for line in estimate(parse(configuration())):
-        assert "\n" not in line
-        assert "None" not in line
-        assert json.dumps(line)
+def test_a_damaged_file_is_as_good_as_none():
+    expected = told()
+    for content in (b"", b"\x08", b"\xff" * 9, b"\x02\0\0\0\0\0\0\0{}"):
+        for path in ("activations/small.safetensors", "tokens/small.safetensors"):
+            file = Path("results/boolq") / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        assert told() == expected

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from project import REPOSITORY, make_project, planned, read_config, snakemake, write_config
+from project import REPOSITORY, change, make_project, planned, snakemake
 
 PROFILE = REPOSITORY / "workflow" / "profiles" / "gpu"
 USE = ("--workflow-profile", str(PROFILE))
@@ -53,9 +53,7 @@ def test_what_the_profile_made_is_up_to_date_without_it_and_with_a_device_map(tm
     target = "results/plain/activations/small.safetensors"
     done = snakemake(folder, *USE, "--resources", "gpu=2", "--", target)
     assert done.returncode == 0, done.stdout + done.stderr
-    config = read_config(folder)
-    config["models"]["small"]["device_map"] = "auto"
-    write_config(folder, config)
+    change(folder, lambda config: config["models"]["small"].update(device_map="auto"))
     jobs_left = planned(folder)
     assert jobs_left["tokenize"] == jobs_left["activations"] == 3  # of four
     (folder / target).unlink()

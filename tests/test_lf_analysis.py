@@ -10,7 +10,6 @@ from w2s.errors import W2SError
 from w2s.weak_supervision.lf_analysis import analyze_lfs
 
 VOTES = np.array([[1, 1, -1, -1], [0, 1, 0, -1], [-1, -1, 1, -1], [-1, -1, -1, -1]])
-LABEL = [1, 1, 0, 0]
 
 
 def matrix(seed, n, m):
@@ -18,16 +17,15 @@ def matrix(seed, n, m):
 
 
 def test_by_hand():
-    found = analyze_lfs(VOTES, LABEL)
+    found = analyze_lfs(VOTES, [1, 1, 0, 0])
     np.testing.assert_allclose(found.coverage, [0.5, 0.5, 0.5, 0])
     np.testing.assert_allclose(found.lf_overlaps, [0.5, 0.5, 0.25, 0])  # the third row: one vote
     np.testing.assert_allclose(found.conflicts, [0.25, 0.25, 0.25, 0])
-    np.testing.assert_allclose(found.accuracy, [0.5, 1, 0, np.nan])
-
-
-def test_an_lf_without_votes_has_no_accuracy_and_neither_have_lfs_without_labels():
-    assert np.isnan(analyze_lfs(VOTES, LABEL).accuracy).tolist() == [False, False, False, True]
+    np.testing.assert_allclose(found.accuracy, [0.5, 1, 0, np.nan])  # the last has no vote
     assert np.isnan(analyze_lfs(VOTES).accuracy).all()
+    found = analyze_lfs([[1], [0], [-1]], [1, 1, 1])  # a single LF overlaps with none
+    assert (found.coverage[0], found.lf_overlaps[0], found.conflicts[0]) == (2 / 3, 0, 0)
+    assert found.accuracy[0] == 0.5
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 6))
@@ -43,11 +41,6 @@ def test_it_is_snorkels_where_an_lf_votes(seed, n, m):
         theirs = peer.lf_empirical_accuracies(label)
     np.testing.assert_allclose(found.accuracy[voting], theirs[voting])
     assert np.isnan(found.accuracy[~voting]).all()
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 6))
-def test_conflicts_are_overlaps_and_overlaps_are_covered(seed, n, m):
-    found = analyze_lfs(matrix(seed, n, m))
     assert (found.conflicts <= found.lf_overlaps).all()
     assert (found.lf_overlaps <= found.coverage).all()
     assert (found.coverage <= 1).all()
@@ -75,31 +68,21 @@ def test_planted_coverage_and_accuracy_are_found():
     np.testing.assert_allclose(found.lf_overlaps, 0.24, atol=0.02)
 
 
-def test_a_single_lf_overlaps_with_none():
-    found = analyze_lfs([[1], [0], [-1]], [1, 1, 1])
-    assert (found.coverage[0], found.lf_overlaps[0], found.conflicts[0]) == (2 / 3, 0, 0)
-    assert found.accuracy[0] == 0.5
+REFUSED = [
+    ([[2, 0]], None, "label matrix: found the value 2, expected -1"),
+    ([[0.5, 0]], None, "label matrix: found the value 0.5, expected -1"),
+    ([[np.nan, 0]], None, "label matrix: found the value nan, expected -1"),
+    ([0, 1], None, "label matrix: found shape \\(2,\\), expected rows and"),
+    (np.zeros((0, 3)), None, "label matrix: found shape \\(0, 3\\), expected rows and"),
+    (np.zeros((3, 0)), None, "label matrix: found shape \\(3, 0\\), expected rows and"),
+    ([[0, 1]], [0, 1], "label: found 2 rows, expected 1 as in label matrix"),
+    ([[0, 1]], [-1], "label: found values other than 0 and 1"),
+    ([[0, 1], [1, -1]], 1, "label: found 0 dimensions .*, expected 1"),
+    ([[0, 1], [1, -1]], [[0], [1]], "label: found 2 dimensions .*, expected 1"),
+]
 
 
-@pytest.mark.parametrize(
-    ("votes", "label", "message"),
-    [
-        ([[2, 0]], None, "label matrix: found the value 2, expected -1"),
-        ([[0.5, 0]], None, "label matrix: found the value 0.5, expected -1"),
-        ([[np.nan, 0]], None, "label matrix: found the value nan, expected -1"),
-        ([0, 1], None, "label matrix: found shape \\(2,\\), expected rows and"),
-        (np.zeros((0, 3)), None, "label matrix: found shape \\(0, 3\\), expected rows and"),
-        (np.zeros((3, 0)), None, "label matrix: found shape \\(3, 0\\), expected rows and"),
-        ([[0, 1]], [0, 1], "label: found 2 rows, expected 1 as in label matrix"),
-        ([[0, 1]], [-1], "label: found values other than 0 and 1"),
-    ],
-)
-def test_bad_input_is_refused(votes, label, message):
-    with pytest.raises(W2SError, match=message):
-        analyze_lfs(votes, label)
-
-
-@pytest.mark.parametrize("label", [1, [[0], [1]]])
-def test_labels_that_are_no_column_are_refused(label):
-    with pytest.raises(W2SError, match=r"label: found . dimensions .*, expected 1"):
-        analyze_lfs([[0, 1], [1, -1]], label)
+def test_bad_input_is_refused(subtests):
+    for votes, label, message in REFUSED:
+        with subtests.test(message), pytest.raises(W2SError, match=message):
+            analyze_lfs(votes, label)

@@ -105,44 +105,35 @@ def test_nearest_by_hand():
     assert int(nearest(0.29 * 100)) == 29  # int() says 28
 
 
-@pytest.mark.parametrize(
-    ("n_overlap", "n_other", "size"), [(30, 70, 30), (70, 30, 30), (0, 9, 0), (9, 0, 0), (5, 5, 5)]
-)
-def test_size_by_hand_is_the_smaller_kind(n_overlap, n_other, size):
-    assert size_of(pool(n_overlap, n_other), no_strata(n_overlap + n_other)) == size
-
-
-def test_size_by_hand_with_a_share_to_hold():
-    # overlap: 8 right, 2 wrong; others: 4 right, 6 wrong; 60 % right in each kind of a mix
+def test_size_by_hand():
+    for n_overlap, n_other, size in ((30, 70, 30), (70, 30, 30), (0, 9, 0), (9, 0, 0), (5, 5, 5)):
+        assert size_of(pool(n_overlap, n_other), no_strata(n_overlap + n_other)) == size
+    # overlap: 8 right, 2 wrong; others: 4 right, 6 wrong
     overlap = np.repeat([True, False], 10)
     right = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
-    # 4 right others are 60 % of 6 or 7 (4.2), 2 wrong overlap points are 40 % of 5 or 6 (2.4)
-    assert size_of(overlap, Strata(right, both(0.6), "right weak labels")) == 6
-    assert size_of(overlap, Strata(right, both(1.0), "right weak labels")) == 4
-    assert size_of(overlap, Strata(right, both(0.0), "right weak labels")) == 2
+    for shares, size in (
+        (both(0.6), 6),  # 4 right others of 6 or 7 (4.2), 2 wrong overlap points of 5 or 6 (2.4)
+        (both(1.0), 4),
+        (both(0.0), 2),
+        ((0.8, 0.4), 10),
+        ((0.9, 0.8), 5),  # 80 % of 5 others are 4, 90 % of all 10 overlap points 9: not there
+    ):
+        assert size_of(overlap, Strata(right, shares, "right weak labels")) == size, shares
 
 
-def test_size_by_hand_with_a_share_for_each_kind():
-    # overlap: 8 inside, 2 outside; others: 4 inside, 6 outside
-    overlap = np.repeat([True, False], 10)
-    inside = np.array([True] * 8 + [False] * 2 + [True] * 4 + [False] * 6)
-    assert size_of(overlap, Strata(inside, (0.8, 0.4), "points inside")) == 10
-    # 80 % of 5 others are 4, 90 % of all 10 overlap points 9: not there
-    assert size_of(overlap, Strata(inside, (0.9, 0.8), "points inside")) == 5
+def three_kinds(*counts):
+    return np.eye(3, dtype=bool)[np.repeat([0, 1, 2], counts)].T
 
 
 def test_size_by_hand_with_constant_points():
-    # 20 overlap, 30 others, 10 constant
-    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (20, 30, 10))].T
-    anything = no_strata(60)
-    assert mix_size(Trade(overlap, other, constant), anything) == 20
-    assert mix_size(Trade(overlap, other, constant, 0.2), anything) == 25  # 5 and 20
-    assert mix_size(Trade(overlap, other, constant, 0.5), anything) == 20  # 10 and 10
-    assert mix_size(Trade(overlap, other, constant, 0.75), anything) == 13  # 9.75 and 3.25
-    assert mix_size(Trade(overlap, other, np.zeros(60, bool), 0.2), anything) == 2  # 0.4 of 2
+    overlap, other, constant = three_kinds(20, 30, 10)
+    assert mix_size(Trade(overlap, other, constant), no_strata(60)) == 20
+    for share, size in ((0.2, 25), (0.5, 20), (0.75, 13)):  # 9.75 and 3.25 at the end
+        assert mix_size(Trade(overlap, other, constant, share), no_strata(60)) == size
+    none = np.zeros(60, bool)
+    assert mix_size(Trade(overlap, other, none, 0.2), no_strata(60)) == 2  # 0.4 of 2
     # rounding helps: 94.5 of 105 are 95, which leaves 10 to trade
-    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (10, 10, 200))].T
-    assert mix_size(Trade(overlap, other, constant, 0.9), no_strata(220)) == 105
+    assert mix_size(Trade(*three_kinds(10, 10, 200), 0.9), no_strata(220)) == 105
 
 
 @given(pools, st.integers(0, 10), st.integers(0, 10))
@@ -182,79 +173,54 @@ def test_every_mix_has_its_size_its_overlap_points_and_no_point_twice(sides, p, 
     assert member[mix.rows].sum() == math.floor(member.mean() * size + 0.5)
 
 
-@pytest.mark.parametrize("n_overlap", [10, 11, 13, 17, 29, 37, 50, 99, 100])
-def test_fault_no_row_lost_to_truncation(n_overlap):
+def test_fault_no_row_lost_to_truncation():
     # int(p m) + int((1 - p) m) is m - 1 for most p
-    overlap = pool(n_overlap, 120)
     proportions = [i / 100 for i in range(101)]
-    mixes = drawn(overlap, no_strata(len(overlap)), proportions=proportions, rng=streams(0))
-    assert {len(mix.rows) for mix in mixes} == {n_overlap}
-    shares = np.array([overlap[mix.rows].mean() for mix in mixes])
-    assert np.abs(shares - proportions).max() <= 0.5 / n_overlap + 1e-12
+    for n_overlap in (10, 11, 13, 17, 29, 37, 50, 99, 100):
+        overlap = pool(n_overlap, 120)
+        mixes = drawn(overlap, no_strata(len(overlap)), proportions=proportions, rng=streams(0))
+        assert {len(mix.rows) for mix in mixes} == {n_overlap}
+        shares = np.array([overlap[mix.rows].mean() for mix in mixes])
+        assert np.abs(shares - proportions).max() <= 0.5 / n_overlap + 1e-12
 
 
 def test_fault_draws_do_not_share_randomness_between_seeds():
-    overlap = pool(100, 400)
-    options = {"proportions": [0.5], "repeats": 2}
-    mixes = [
-        set(mix.rows.tolist())
-        for seed in range(4)
-        for mix in drawn(overlap, no_strata(500), rng=streams(seed), **options)
-    ]
+    overlap, options = pool(100, 400), {"proportions": [0.5], "repeats": 2}
+    drawings = (drawn(overlap, no_strata(500), rng=streams(seed), **options) for seed in range(4))
+    mixes = [set(mix.rows.tolist()) for drawing in drawings for mix in drawing]
     # two independent mixes of 50 of 100 and 50 of 400 points share 25 + 6.25 points on average
     shared = [len(a & b) for i, a in enumerate(mixes) for b in mixes[:i]]
     assert max(shared) < 50
     assert 26 < np.mean(shared) < 37
 
 
-def test_fault_draws_are_seeded():
-    overlap = pool(40, 60)
-    first, second = (
-        drawn(overlap, no_strata(100), proportions=TENTHS, repeats=2, rng=streams(3))
-        for _ in range(2)
-    )
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a.rows, b.rows)
-
-
-def test_fault_rows_are_positions_in_the_whole_pool():
-    overlap = np.zeros(60, dtype=bool)
-    overlap[40:] = True
-    all_overlap, none = drawn(overlap, no_strata(60), proportions=[1, 0], rng=streams(0))
-    assert sorted(all_overlap.rows) == list(range(40, 60))
-    assert max(none.rows) < 40
-
-
-def test_mixes_come_by_repeat_and_proportion():
-    mixes = drawn(pool(20, 30), no_strata(50), proportions=(0, 0.5, 1), repeats=2, rng=streams(0))
-    assert [(mix.repeat, mix.proportion) for mix in mixes] == [
-        (repeat, p) for repeat in (0, 1) for p in (0, 0.5, 1)
-    ]
-
-
-def test_more_repeats_or_proportions_leave_the_other_mixes_as_they_are():
-    overlap = pool(30, 70)
-    few = drawn(overlap, no_strata(100), proportions=[0.5], rng=streams(0))
-    many = drawn(overlap, no_strata(100), proportions=TENTHS, repeats=3, rng=streams(0))
-    np.testing.assert_array_equal(few[0].rows, many[TENTHS.index(0.5)].rows)
-
-
-def test_neighbouring_mixes_differ_as_little_as_possible():
+def test_mixes_are_seeded_come_by_repeat_and_proportion_and_depend_on_no_others():
     overlap = pool(50, 80)
-    mixes = drawn(overlap, no_strata(130), proportions=TENTHS, repeats=2, rng=streams(0))
-    for a, b in pairwise(mixes[:11]):
+    options = {"proportions": TENTHS, "repeats": 2}
+    mixes, again = (drawn(overlap, no_strata(130), rng=streams(3), **options) for _ in range(2))
+    for a, b in zip(mixes, again, strict=True):
+        np.testing.assert_array_equal(a.rows, b.rows)
+    order = [(repeat, p) for repeat in (0, 1) for p in TENTHS]
+    assert [(mix.repeat, mix.proportion) for mix in mixes] == order
+    for a, b in pairwise(mixes[:11]):  # neighbours differ as little as possible
         assert len(set(a.rows.tolist()) & set(b.rows.tolist())) == 45
     assert set(mixes[0].rows.tolist()) != set(mixes[11].rows.tolist())
+    few = drawn(overlap, no_strata(130), proportions=[0.5], rng=streams(3))
+    np.testing.assert_array_equal(few[0].rows, mixes[TENTHS.index(0.5)].rows)
 
 
-def test_every_point_is_drawn_as_often_as_every_other():
+def test_every_point_is_drawn_as_often_as_every_other_from_the_whole_pool():
     overlap = pool(20, 60)
-    mixes = drawn(
-        overlap, no_strata(80), proportions=[0.5], repeats=2000, rng=streams(0, "uniform")
+    options = {"proportions": [0.5, 1, 0], "repeats": 2000, "rng": streams(0, "uniform")}
+    mixes = drawn(overlap, no_strata(80), **options)
+    half, every, none = (
+        np.bincount(np.concatenate([mix.rows for mix in mixes[i::3]]), minlength=80) / 2000
+        for i in range(3)
     )
-    counts = np.bincount(np.concatenate([mix.rows for mix in mixes]), minlength=80) / 2000
-    np.testing.assert_allclose(counts[overlap], 10 / 20, atol=0.06)
-    np.testing.assert_allclose(counts[~overlap], 10 / 60, atol=0.05)
+    np.testing.assert_allclose(half[overlap], 10 / 20, atol=0.06)
+    np.testing.assert_allclose(half[~overlap], 10 / 60, atol=0.05)
+    np.testing.assert_array_equal(every, overlap)  # rows are positions in it
+    assert not none[overlap].any()
 
 
 def test_planted_purity_is_matched_at_every_proportion():
@@ -290,72 +256,58 @@ def test_too_few_points_give_mixes_without_rows_that_say_why():
     assert len(exactly[0].rows) == MIN_MIX
 
 
-@pytest.mark.parametrize("overlap", [np.zeros(50, bool), np.ones(50, bool), np.zeros(0, bool)])
-def test_one_kind_of_points_gives_mixes_without_rows(overlap):
-    (mix,) = drawn(overlap, no_strata(len(overlap)), proportions=[0.5], rng=streams(0))
-    assert len(mix.rows) == 0
-    assert mix.reason.startswith("found 0 points that a mix can trade")
+def test_one_kind_of_points_and_a_class_that_holds_every_point():
+    for overlap in (np.zeros(50, bool), np.ones(50, bool), np.zeros(0, bool)):
+        (mix,) = drawn(overlap, no_strata(len(overlap)), proportions=[0.5], rng=streams(0))
+        assert len(mix.rows) == 0
+        assert mix.reason.startswith("found 0 points that a mix can trade")
+    for share, size in ((0.0, 0), (0.5, 1), (1.0, 40)):
+        strata = Strata(np.ones(100, bool), both(share), "positive weak labels")
+        assert size_of(pool(40, 60), strata) == size
+        (mix,) = drawn(pool(40, 60), strata, proportions=[0.3], rng=streams(0))
+        assert len(mix.rows) == (size if size >= MIN_MIX else 0)
+        assert ("positive weak labels" in mix.reason) == (size < MIN_MIX)
 
 
-@pytest.mark.parametrize(("share", "size"), [(0.0, 0), (0.5, 1), (1.0, 40)])
-def test_a_class_that_holds_every_point(share, size):
-    strata = Strata(np.ones(100, bool), both(share), "positive weak labels")
-    assert size_of(pool(40, 60), strata) == size
-    (mix,) = drawn(pool(40, 60), strata, proportions=[0.3], rng=streams(0))
-    assert len(mix.rows) == (size if size >= MIN_MIX else 0)
-    assert ("positive weak labels" in mix.reason) == (size < MIN_MIX)
-
-
-def test_random_draws_are_subsets_of_the_whole_pool():
+def test_random_draws_are_subsets_of_the_eligible_points():
     draws = draw_random(ALL, 40, repeats=200, rng=streams(0, "random"))
     assert all(len(set(mix.rows.tolist())) == 40 for mix in draws)
     assert [mix.repeat for mix in draws] == list(range(200))
     assert all(math.isnan(mix.proportion) and not mix.reason for mix in draws)
     counts = np.bincount(np.concatenate([mix.rows for mix in draws]), minlength=100) / 200
     np.testing.assert_allclose(counts, 0.4, atol=0.15)
-
-
-def test_random_draws_differ_between_seeds_and_repeats_and_are_repeatable():
+    eligible = np.arange(100) % 3 != 0
+    draws = draw_random(eligible, 40, repeats=5, rng=streams(0))
+    assert all(eligible[mix.rows].all() and len(mix.rows) == 40 for mix in draws)
     draws = [draw_random(ALL, 40, repeats=2, rng=streams(seed)) for seed in (0, 0, 1)]
     rows = [[tuple(mix.rows) for mix in draw] for draw in draws]
     assert rows[0] == rows[1]
     assert len({*rows[0], *rows[2]}) == 4
-
-
-def test_random_draws_of_too_few_points_say_why():
     draws = draw_random(ALL, MIN_MIX - 1, repeats=2, rng=streams(0))
     assert [len(mix.rows) for mix in draws] == [0, 0]
     assert {mix.reason for mix in draws} == {"found 9 points of a plain mix, expected 10 or more"}
 
 
-def test_random_draws_come_from_the_eligible_points_only():
-    eligible = np.arange(100) % 3 != 0
-    draws = draw_random(eligible, 40, repeats=5, rng=streams(0))
-    assert all(eligible[mix.rows].all() and len(mix.rows) == 40 for mix in draws)
-
-
 @pytest.mark.parametrize("share", [0.1, 0.25, 1 / 3, 0.55])
 def test_every_mix_has_the_same_number_of_constant_points(share):
-    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (40, 70, 60))].T
-    trade = Trade(overlap, other, constant, share)
-    size = mix_size(trade, no_strata(170))
+    overlap, other, constant = three_kinds(40, 70, 60)
+    trade, strata = Trade(overlap, other, constant, share), no_strata(170)
+    size = mix_size(trade, strata)
     assert size > 40
-    mixes = draw_mixes(
-        [trade] * 2, [no_strata(170)] * 2, proportions=TENTHS, rng=streams(0, "constant")
-    )
+    rng = streams(0, "constant")
+    mixes = draw_mixes([trade] * 2, [strata] * 2, proportions=TENTHS, rng=rng)
     held = math.floor(share * size + 0.5)
     for mix in mixes:
         assert len(mix.rows) == len(set(mix.rows.tolist())) == size
         assert constant[mix.rows].sum() == held
         assert overlap[mix.rows].sum() == math.floor(mix.proportion * (size - held) + 0.5)
-    one, other_one = (set(mix.rows[constant[mix.rows]].tolist()) for mix in mixes[9:11])
-    assert one == other_one  # the same points within a repeat
-    assert one != set(mixes[11].rows[constant[mixes[11].rows]].tolist())
+    kept = [set(mix.rows[constant[mix.rows]].tolist()) for mix in mixes[9:12]]
+    assert kept[0] == kept[1] != kept[2]  # the same points within a repeat
 
 
 def test_points_that_are_hardly_traded_give_no_mix():
     # 180 constant points beside 9 that are traded: their tenths cannot be told apart
-    overlap, other, constant = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], (9, 100, 200))].T
+    overlap, other, constant = three_kinds(9, 100, 200)
     trade = Trade(overlap, other, constant, 0.95)
     (mix,) = draw_mixes([trade], [no_strata(309)], proportions=[1.0], rng=streams(0))
     assert len(mix.rows) == 0
@@ -373,16 +325,16 @@ def test_all_repeats_have_the_size_that_is_possible_in_each():
         assert overlaps[mix.repeat][mix.rows].all() == (mix.proportion == 1)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.35, 0.55, 0.7, 7 / 9])
-def test_fault_a_constant_share_varies_at_no_proportion(share):
+def test_fault_a_constant_share_varies_at_no_proportion():
     # s k + s (m - k) is not s m in floating point, and falls on the other side of a half
     overlap = pool(300, 300)
-    member = np.random.default_rng(1).random(600) < share
-    for n in (35, 45, 50, 55, 150):
-        few = overlap & (np.cumsum(overlap) <= n)
-        mixes = drawn(few, Strata(member, both(share), "members"), proportions=TENTHS,
-                      rng=streams(0))  # fmt: skip
-        assert len({int(member[mix.rows].sum()) for mix in mixes}) == 1
+    for share in (0.1, 0.3, 0.35, 0.55, 0.7, 7 / 9):
+        member = np.random.default_rng(1).random(600) < share
+        strata = Strata(member, both(share), "members")
+        for n in (35, 45, 50, 55, 150):
+            few = overlap & (np.cumsum(overlap) <= n)
+            mixes = drawn(few, strata, proportions=TENTHS, rng=streams(0))
+            assert len({int(member[mix.rows].sum()) for mix in mixes}) == 1, (share, n)
 
 
 # --- placebo --------------------------------------------------------------------------------------
@@ -391,14 +343,16 @@ def test_fault_a_constant_share_varies_at_no_proportion(share):
 def test_placebo_by_hand():
     overlap = np.array([True, True, False, False, False])
     hard = np.array([False, False, True, True, False])
-    chosen = placebo(overlap, hard, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    chosen = placebo(overlap, hard, rng)
     assert chosen.dtype == bool
     assert chosen.sum() == 2
     assert not chosen[[2, 3]].any()
-    everything = placebo(~hard, hard, np.random.default_rng(0))
-    np.testing.assert_array_equal(everything, ~hard)
-    nothing = placebo(np.zeros(5, bool), hard, np.random.default_rng(0))
-    assert not nothing.any()
+    np.testing.assert_array_equal(placebo(~hard, hard, rng), ~hard)  # all that there are
+    assert not placebo(np.zeros(5, bool), hard, rng).any()
+    overlap, hard = np.arange(30) < 8, np.arange(30) >= 18  # each as often as every other
+    share = np.mean([placebo(overlap, hard, rng) for _ in range(3000)], axis=0)
+    np.testing.assert_allclose(share[~hard], 8 / 18, atol=0.04)
 
 
 @given(pools, st.integers(0, 9))
@@ -408,13 +362,6 @@ def test_placebo_has_as_many_points_as_there_are_overlap_points_and_none_is_hard
     chosen = placebo(overlap, hard, np.random.default_rng(seed))
     assert chosen.sum() == overlap.sum()
     assert not (chosen & hard).any()
-
-
-def test_every_point_that_is_not_hard_is_a_placebo_as_often_as_every_other():
-    overlap, hard = np.arange(30) < 8, np.arange(30) >= 18
-    rng = np.random.default_rng(0)
-    share = np.mean([placebo(overlap, hard, rng) for _ in range(3000)], axis=0)
-    np.testing.assert_allclose(share[~hard], 8 / 18, atol=0.04)
 
 
 # --- scores held constant -------------------------------------------------------------------------
@@ -428,6 +375,8 @@ def test_equal_score_by_hand():
     np.testing.assert_array_equal(found.member, [True, False, True, True, False])
     np.testing.assert_allclose(found.shares, (5 / 8, 1 / 2))
     assert found.what == "low scores"
+    none = np.zeros(5, bool)
+    assert np.isnan(equal_score(np.ones(5), (none, none), "low").shares).all()
 
 
 scores = st.lists(
@@ -484,14 +433,12 @@ def test_scores_are_equal_in_expectation_at_every_proportion():
 
 
 @pytest.mark.parametrize(
-    ("overlap_scores", "other_scores"),
+    ("inside", "others"),
     [([0.1] * 20, [0.2, 0.9] * 20), ([0.1, 0.9] * 20, [0.95] * 20), ([0.0] * 20, [1.0] * 20)],
 )
-def test_scores_on_one_side_of_the_mean_give_mixes_without_rows_that_say_why(
-    overlap_scores, other_scores
-):
-    score = np.array(overlap_scores + other_scores)
-    overlap = np.arange(len(score)) < len(overlap_scores)
+def test_scores_on_one_side_of_the_mean_give_mixes_without_rows_that_say_why(inside, others):
+    score = np.array(inside + others)
+    overlap = np.arange(len(score)) < len(inside)
     strata = equal_score(score, (overlap, ~overlap), "low scores")
     assert size_of(overlap, strata) == 0
     (mix,) = drawn(overlap, strata, proportions=[0.5], rng=streams(0))
@@ -500,11 +447,6 @@ def test_scores_on_one_side_of_the_mean_give_mixes_without_rows_that_say_why(
     kept = mix.reason.partition(" others, and every mix keeps a share of ")[2]
     assert "undefined" in kept
     assert kept.endswith(" low scores")
-
-
-def test_equal_score_of_no_points_is_nan():
-    none = np.zeros(5, bool)
-    assert np.isnan(equal_score(np.ones(5), (none, none), "low").shares).all()
 
 
 # --- learning curve of true labels ----------------------------------------------------------------
@@ -526,6 +468,9 @@ def test_few_labels_are_nested_balanced_and_of_their_sizes():
             assert label[rows].sum() == len(rows) / 2
     firsts = [tuple(mix.rows) for mix in mixes if mix.proportion == 1 / 2]
     assert len(set(firsts)) == 3
+    alone = draw_few(label, repeats=1, rng=streams(0, "few_labels"))
+    for a, b in zip(alone, mixes[: len(FEW)], strict=True):
+        np.testing.assert_array_equal(a.rows, b.rows)
 
 
 @given(st.integers(0, 400), st.floats(0, 1), st.integers(0, 5))
@@ -544,10 +489,3 @@ def test_few_labels_hold_both_classes_as_far_as_they_go(n, share, seed):
         for got, there in ((ones, label.sum()), (size - ones, n - label.sum())):
             assert got in (min(there, size // 2), min(there, size - size // 2)) or got > size / 2
         assert abs(2 * ones - size) <= 1 or min(label.sum(), n - label.sum()) in (ones, size - ones)
-
-
-def test_few_labels_of_more_repeats_leave_the_others_as_they_are():
-    label = np.arange(100) % 2
-    one, two = (draw_few(label, repeats=r, rng=streams(0)) for r in (1, 2))
-    for a, b in zip(one, two, strict=False):
-        np.testing.assert_array_equal(a.rows, b.rows)

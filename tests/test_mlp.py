@@ -115,10 +115,6 @@ def test_equal_sets_give_equal_networks_and_names_and_seeds_give_others():
     assert np.abs(named[:, 0] - named[:, 1]).max() > 0.01
     other = fit_mlps(x, label, twice, seed=1).predict_proba(points)
     assert np.abs(other - proba).max() > 0.01
-
-
-def test_the_same_twice_has_the_same_bytes():
-    x, label, used, *_ = problem()
     first, second = (fit_mlps(x, label, used, seed=0) for _ in range(2))
     for one, two in zip(first.layers, second.layers, strict=True):
         assert one.tobytes() == two.tobytes()
@@ -162,41 +158,24 @@ def test_a_row_of_exactly_one_half_is_left_out():
     assert np.abs(every.predict_proba(points) - first.predict_proba(points)).max() > 0.01
 
 
-def test_a_column_of_halves_or_of_halves_and_one_class_is_nan_with_the_reason():
-    x, label, _, points, _ = problem()
-    targets = np.column_stack([np.full(N, 0.5), np.where(label == 1, 1, 0.5), label])
-    found = fit_mlps(x, targets, seed=0)
-    assert found.reason == (
-        "found no row with a weight above 0",
-        "found only targets equal to 1, expected both classes",
-        "",
-    )
-    gone = np.isnan(found.predict_proba(points)).all(axis=0)
-    np.testing.assert_array_equal(gone, [True, True, False])
-
-
 def test_each_restart_is_another_network_and_restart_0_the_one_without_a_number():
     x, label, used, points, _ = problem()
-    proba = [
-        fit_mlps(x, label, used[:, :2], seed=0, restart=number).predict_proba(points)
-        for number in range(4)
-    ]
-    plain = fit_mlps(x, label, used[:, :2], seed=0).predict_proba(points)
-    np.testing.assert_array_equal(proba[0], plain)
+
+    def fitted(**options):
+        return fit_mlps(x, label, used[:, :2], seed=7, names=["set", "b"], **options)
+
+    found = [fitted(restart=number) for number in range(4)]
+    proba = [each.predict_proba(points) for each in found]
+    np.testing.assert_array_equal(proba[0], fitted().predict_proba(points))
+    np.testing.assert_array_equal(proba[3], fitted(restart=3).predict_proba(points))
     for number, one in enumerate(proba):
         for other in proba[:number]:
             assert (np.abs(one - other).max(axis=0) > 0.01).all()
-    again = fit_mlps(x, label, used[:, :2], seed=0, restart=3).predict_proba(points)
-    np.testing.assert_array_equal(proba[3], again)
-
-
-def test_a_restart_is_what_a_plain_loop_gives_with_its_draws():
-    x, label, used, points, _ = problem()
-    found = fit_mlps(x, label, used[:, :1], seed=7, restart=2, names=["set"])
+    # each is what a plain loop gives with its draws
     alone = torch_loop(x, label, np.flatnonzero(used[:, 0]), seed=7, name="set, restart 2")
     expected, hidden = alone(points)
-    np.testing.assert_allclose(found.predict_proba(points)[:, 0], expected, atol=1e-4)
-    np.testing.assert_allclose(found.hidden(points), hidden, atol=1e-3)
+    np.testing.assert_allclose(proba[2][:, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(found[2].hidden(points), hidden, atol=1e-3)
 
 
 def test_fault_training_amplifies_rounding_and_a_mean_over_restarts_hardly_notices():
@@ -274,38 +253,40 @@ def test_the_last_hidden_layer_has_scores_even_where_it_is_all_zeros():
 
 def test_a_column_that_cannot_be_trained_is_nan_with_the_reason():
     x, label, used, points, _ = problem()
-    targets = np.column_stack([label, label, np.ones(N), np.zeros(N), label])
-    used[:, 1] = 0
-    found = fit_mlps(x, targets, used, seed=0)
-    assert found.reason == (
-        "",
-        "found no row with a weight above 0",
-        "found only targets equal to 1, expected both classes",
-        "found only targets equal to 0, expected both classes",
-        "",
+    found = fit_mlps(
+        x,
+        np.column_stack([label, label, np.ones(N), np.zeros(N), label]),
+        used * (np.arange(5) != 1),
+        seed=0,
     )
+    none, one_class = "found no row with a weight above 0", "found only targets equal to {}, {}"
+    both = "expected both classes"
+    assert found.reason == ("", none, one_class.format(1, both), one_class.format(0, both), "")
     gone = np.isnan(found.predict_proba(points)).all(axis=0)
     np.testing.assert_array_equal(gone, [False, True, True, True, False])
+    halves = np.column_stack([np.full(N, 0.5), np.where(label == 1, 1, 0.5), label])
+    found = fit_mlps(x, halves, seed=0)
+    assert found.reason == (none, one_class.format(1, both), "")
+    gone = np.isnan(found.predict_proba(points)).all(axis=0)
+    np.testing.assert_array_equal(gone, [True, True, False])
     nothing = fit_mlps(x, np.ones(N), seed=0)
     assert np.isnan(nothing.predict_proba(points)).all()
 
 
-def test_two_rows_and_a_constant_feature_are_enough():
+def test_two_rows_a_constant_feature_and_large_activations():
     x = np.array([[0.1, -1], [0.1, 1]], dtype=np.float32)
     fitted = fit_mlps(x, [0, 1], seed=0)
     assert np.isfinite(fitted.predict_proba(x + 5)).all()
     np.testing.assert_array_equal(fitted.scale, [1, 1])
-
-
-def test_large_activations_do_not_overflow():
     x, label, _, points, _ = problem()
     proba = fit_mlps(x, label, seed=0).predict_proba(points * 1e30)
     assert set(np.unique(proba)) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_bad_input_is_refused():
+    x = np.arange(6.0)[:, None]
+    good = {"x": x, "targets": np.arange(6) % 2, "seed": 0}
+    for changes, message in (
         ({"targets": np.zeros(5)}, "targets: found 5 rows, expected 6 as in activations"),
         ({"targets": np.full(6, 1.5)}, "targets: found values in"),
         ({"targets": np.full(6, np.nan)}, "targets: found 6 values that are NaN"),
@@ -313,16 +294,10 @@ def test_large_activations_do_not_overflow():
         ({"weights": np.ones(5)}, "weights: found 5 rows, expected 6"),
         ({"targets": np.ones((6, 2)), "weights": np.ones((6, 3))}, "weights: found 3 columns"),
         ({"names": ["a", "b"]}, "names: found 2 rows, expected 1 as in targets"),
-    ],
-)
-def test_bad_input_is_refused(arguments, message):
-    x = np.arange(6.0)[:, None]
-    with pytest.raises(W2SError, match=message):
-        fit_mlps(**{"x": x, "targets": np.arange(6) % 2, "seed": 0, **arguments})
-
-
-def test_points_of_another_width_are_refused():
-    fitted = fit_mlps(np.arange(6.0)[:, None], np.arange(6) % 2, seed=0)
+    ):
+        with pytest.raises(W2SError, match=message):
+            fit_mlps(**good | changes)
+    fitted = fit_mlps(**good)
     for apply in (fitted.predict_proba, fitted.hidden):
         with pytest.raises(W2SError, match="found width 2, expected 1"):
             apply(np.zeros((2, 2)))

@@ -1,11 +1,8 @@
 """What tables are made from: seeds and restarts side by side, divided test points, references."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +16,7 @@ from w2s.overlap.evaluate import evaluate
 from w2s.overlap.track import EvaluateSettings
 from w2s.results.intervals import Bootstrap, estimate
 from w2s.results.metrics import LABEL_SCORES, REFERENCES, REGIONS
-from w2s.results.outcome import COLUMNS, Outcome, with_references
+from w2s.results.outcome import COLUMNS, with_references
 from w2s.results.rows import comparison_rows
 from w2s.results.seeds import outcome_of
 from w2s.rng import stream
@@ -31,42 +28,35 @@ NAMES = {"dataset": "films", "weak": "small", "strong": "large"}
 # --- how test points are divided ------------------------------------------------------------------
 
 
-def divided(region: Any, **changes: Any) -> dict[str, np.ndarray]:
+def divided(region, **changes):
     """Weights of the regions of some seeds, with one row of correctness."""
     units = len(region) * changes.get("restarts", 1)
     correct = np.zeros((units, 1, len(region[0])))
     return make_outcome(correct, ("floor",), region=region, **changes).groups()
 
 
-def test_points_of_a_seed_are_divided_by_the_other_seeds_by_hand() -> None:
+def test_points_of_a_seed_are_divided_by_the_other_seeds_by_hand():
     found = divided([[0, 1, 2, 1], [0, 0, 2, 2], [1, 0, 2, 0]])
     assert list(found) == ["overall", *REGIONS]
-    np.testing.assert_array_equal(found["overall"], np.ones((3, 4)))
-    np.testing.assert_array_equal(
-        found["easy"], [[0.5, 1, 0, 0.5], [0.5, 0.5, 0, 0.5], [1, 0.5, 0, 0]]
-    )
-    np.testing.assert_array_equal(
-        found["hard"], [[0.5, 0, 0, 0], [0.5, 0.5, 0, 0.5], [0, 0.5, 0, 0.5]]
-    )
-    np.testing.assert_array_equal(found["overlap"], [[0, 0, 1, 0.5], [0, 0, 1, 0], [0, 0, 1, 0.5]])
-    assert {weight.dtype for weight in found.values()} == {np.dtype(np.float32)}
-
-
-def test_a_degenerate_seed_divides_no_points_and_has_its_own_divided() -> None:
-    found = divided([[0, 1], [-1, -1], [1, 1]])
+    expected = {
+        "overall": np.ones((3, 4)),
+        "easy": [[0.5, 1, 0, 0.5], [0.5, 0.5, 0, 0.5], [1, 0.5, 0, 0]],
+        "hard": [[0.5, 0, 0, 0], [0.5, 0.5, 0, 0.5], [0, 0.5, 0, 0.5]],
+        "overlap": [[0, 0, 1, 0.5], [0, 0, 1, 0], [0, 0, 1, 0.5]],
+    }
+    for name, weight in expected.items():
+        np.testing.assert_array_equal(found[name], weight)
+        assert found[name].dtype == np.float32
+    found = divided([[0, 1], [-1, -1], [1, 1]])  # a degenerate seed divides no points
     np.testing.assert_array_equal(found["easy"], [[0, 0], [0.5, 0], [1, 0]])
     np.testing.assert_array_equal(found["hard"], [[1, 1], [0.5, 1], [0, 1]])
-
-
-def test_restarts_of_a_seed_are_divided_alike() -> None:
     once, thrice = divided([[0, 1], [2, 0]]), divided([[0, 1], [2, 0]], restarts=3)
     for name, weight in once.items():
         np.testing.assert_array_equal(thrice[name], np.repeat(weight, 3, axis=0))
+    np.testing.assert_array_equal(divided([[0, 2], [-1, -1]])["easy"], [[0, 0], [1, 0]])
 
 
-def test_points_of_one_seed_are_not_divided() -> None:
-    one = make_outcome([[[1, 0]], [[1, 1]]], ("floor",), region=[[0, 2], [-1, -1]])
-    np.testing.assert_array_equal(one.groups()["easy"], [[0, 0], [1, 0]])
+def test_why_a_group_lacks_seeds():
     alone = make_outcome([[[1, 0]]], ("floor",), region=[[0, 2]])
     assert not any(alone.groups()[name].any() for name in REGIONS)
     assert alone.why_group(0, "easy") == (
@@ -74,9 +64,6 @@ def test_points_of_one_seed_are_not_divided() -> None:
         "models of other seeds"
     )
     assert alone.why_group(1, "overall") == ""
-
-
-def test_why_a_group_lacks_seeds() -> None:
     found = make_outcome(np.zeros((3, 1, 2)), ("floor",), region=[[0, 0]] * 3)
     assert found.why_group(0, "hard") == "seeds without hard test points"
     assert found.why_group(3, "easy") == ""
@@ -86,9 +73,7 @@ def test_why_a_group_lacks_seeds() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 3))
-def test_weights_of_the_regions_add_up_and_are_of_other_seeds(
-    seed: int, seeds: int, restarts: int
-) -> None:
+def test_weights_of_the_regions_add_up_and_are_of_other_seeds(seed, seeds, restarts):
     rng = np.random.default_rng(seed)
     region = rng.integers(0, 3, (seeds, 7))
     region[rng.random(seeds) < 0.3] = -1
@@ -114,7 +99,7 @@ def test_weights_of_the_regions_add_up_and_are_of_other_seeds(
 # --- regression to the mean -----------------------------------------------------------------------
 
 
-def planted(*, family: float = 0.0, imitation: float = 0.0, seed: int = 0) -> Outcome:
+def planted(*, family=0.0, imitation=0.0, seed=0):
     """Five seeds of floor and w2s of one accuracy, and a learning curve; no region matters.
 
     A model is right where its score is above 0: how easy the point is for all models, plus an error
@@ -131,7 +116,7 @@ def planted(*, family: float = 0.0, imitation: float = 0.0, seed: int = 0) -> Ou
     ease = 0.8 + rng.standard_normal(shape[1])
     shared = {name: rng.standard_normal(shape[1]) for name in ("weak", "strong")}
 
-    def errors(name: str) -> np.ndarray:
+    def errors(name):
         own = rng.standard_normal(shape)
         return math.sqrt(family) * shared[name] + math.sqrt(1 - family) * own
 
@@ -152,58 +137,52 @@ def planted(*, family: float = 0.0, imitation: float = 0.0, seed: int = 0) -> Ou
     return with_references(made)
 
 
-def differences(found: Outcome, group: str) -> dict[str, dict[str, Any]]:
+def differences(found, group):
     rows = comparison_rows(found, drawn(found, 200), 0.95)
     return {row["comparison"]: row for row in rows if row["group"] == group}
 
 
-def cut_by_its_own_weak_model(found: Outcome, other: str, region: str) -> float:
+def assert_none(row):
+    assert abs(row["difference"]) < 0.01
+    assert row["lo"] < 0 < row["hi"]
+
+
+def cut_by_its_own_weak_model(found, other, region):
     """w2s minus another row on a region by each seed's own floor."""
     difference = found.correct[:, found.row("w2s")] - found.correct[:, found.row(other)]
     mask = found.region == REGIONS.index(region)
     return float(estimate(difference[:, None], mask, drawn(found, 1)).mean[0])
 
 
-def test_planted_models_are_equally_accurate() -> None:
+def test_planted_models_are_equally_accurate():
     for found in (planted(), planted(family=0.5), planted(imitation=0.5)):
-        row = differences(found, "overall")["w2s - floor"]
-        assert abs(row["difference"]) < 0.01
-        assert row["lo"] < 0 < row["hi"]
+        assert_none(differences(found, "overall")["w2s - floor"])
         share = found.correct.mean(axis=(0, 2), dtype=float)
         assert share[found.row("reference")] == pytest.approx(share[found.row("floor")], abs=1e-6)
 
 
-def test_regression_to_the_mean_is_there_if_a_seeds_own_floor_divides_its_points() -> None:
+def test_floors_of_other_seeds_take_the_seeds_own_regression_to_the_mean_away():
     found = planted()
     assert cut_by_its_own_weak_model(found, "floor", "hard") > 0.07
     assert cut_by_its_own_weak_model(found, "floor", "easy") < -0.03
-
-
-def test_floors_of_other_seeds_take_the_seeds_own_part_of_it_away() -> None:
     for region in REGIONS:
-        row = differences(planted(), region)["w2s - floor"]
-        assert abs(row["difference"]) < 0.01
-        assert row["lo"] < 0 < row["hi"]
+        assert_none(differences(found, region)["w2s - floor"])
 
 
-def test_what_all_floors_share_stays_in_w2s_minus_floor_but_not_minus_reference() -> None:
+def test_what_all_floors_share_stays_in_w2s_minus_floor_but_not_minus_reference():
     found = planted(family=0.5)
     artefact = cut_by_its_own_weak_model(found, "floor", "hard")
-    hard = differences(found, "hard")
-    assert 0.35 < hard["w2s - floor"]["difference"] / artefact < 0.65
-    assert hard["w2s - floor"]["lo"] > 0
+    hard = differences(found, "hard")["w2s - floor"]
+    assert 0.35 < hard["difference"] / artefact < 0.65
+    assert hard["lo"] > 0
     for region in REGIONS:
-        row = differences(found, region)["w2s - reference"]
-        assert abs(row["difference"]) < 0.01
-        assert row["lo"] < 0 < row["hi"]
+        assert_none(differences(found, region)["w2s - reference"])
 
 
-def test_a_student_that_imitates_its_floor_loses_nothing_where_other_floors_divide() -> None:
+def test_a_student_that_imitates_its_floor_loses_nothing_where_other_floors_divide():
     found = planted(imitation=0.5)
     assert cut_by_its_own_weak_model(found, "reference", "hard") < -0.03
-    row = differences(found, "hard")["w2s - reference"]
-    assert abs(row["difference"]) < 0.01
-    assert row["lo"] < 0 < row["hi"]
+    assert_none(differences(found, "hard")["w2s - reference"])
 
 
 # --- references -----------------------------------------------------------------------------------
@@ -212,12 +191,16 @@ CURVED = ("floor", "w2s", "ceiling", "few_labels", "few_labels", "few_labels", "
 SHARES = (np.nan, np.nan, np.nan, 0.5, 0.125, 0.25, 0.0)  # the curve in an order of its own
 
 
-def rows_right(*counts: int, n: int = 8) -> np.ndarray:
+def rows_right(*counts, n=8):
     """Rows (rows, n) that get as many of the first points right."""
     return (np.arange(n) < np.array(counts)[:, None]).astype(float)
 
 
-def curved(*counts: int, seeds: int = 2, **changes: Any) -> Outcome:
+HAND = (5, 6, 7, 6, 2, 4, 3)
+HALFWAY = [1, 1, 1, 1, 0.5, 0.5, 0, 0]  # the reference of HAND: half of the way from 4 to 6
+
+
+def curved(*counts, seeds=2, **changes):
     """Every seed the same: points that floor, w2s, ceiling, then the curve gets right, of 8."""
     right = np.stack([rows_right(*counts)] * seeds)
     size = np.array([100, 80, 80, 40, 10, 20, 30.0])
@@ -226,120 +209,98 @@ def curved(*counts: int, seeds: int = 2, **changes: Any) -> Outcome:
     return make_outcome(right, CURVED, SHARES, columns=columns, **changes)
 
 
-def reference(found: Outcome, name: str = "reference") -> tuple[Any, Any, set[str]]:
+def reference(found, name="reference"):
     """Correctness (units, n) and training points of a reference, and why units lack it."""
     i = found.row(name)
     size = found.columns["n_train"][:, i]
     return found.correct[:, i], size, {why[i] for why in found.row_reason}
 
 
-def test_references_by_hand() -> None:
+def assert_lacking(found, why, name="reference"):
+    right, size, told = reference(found, name)
+    assert np.isnan(right).all()
+    assert np.isnan(size).all()
+    assert told == {why}
+
+
+def test_references_by_hand():
     # the curve: 2, 4 and 6 of 8 with 10, 20 and 40 labels, then the ceiling: 7 with 80
-    found = with_references(curved(5, 6, 7, 6, 2, 4, 3))
+    before = curved(*HAND)
+    found = with_references(before)
     assert found.control == [*CURVED, "reference", "reference_w2s"]
     np.testing.assert_array_equal(found.proportion[-2:], [np.nan, np.nan])
-    right, size, why = reference(found)  # half of the way from 4 to 6
-    np.testing.assert_array_equal(right, [[1, 1, 1, 1, 0.5, 0.5, 0, 0]] * 2)
+    right, size, why = reference(found)
+    np.testing.assert_array_equal(right, [HALFWAY] * 2)
     assert (size.tolist(), why) == ([30, 30], {""})
     right, size, why = reference(found, "reference_w2s")  # 6: all of the way
     np.testing.assert_array_equal(right, [rows_right(6)[0]] * 2)
     assert (size.tolist(), why) == ([40, 40], {""})
     for name in LABEL_SCORES:
         np.testing.assert_allclose(found.columns[name][:, -2:], [[0.03, 0.04]] * 2)
-    for name in ("correct", "region", "group"):  # nothing else changes
-        np.testing.assert_array_equal(
-            getattr(found, name)[:, :7] if name == "correct" else getattr(found, name),
-            getattr(curved(5, 6, 7, 6, 2, 4, 3), name),
+    np.testing.assert_array_equal(found.correct[:, :7], before.correct)  # nothing else changes
+    np.testing.assert_array_equal(found.region, before.region)
+    np.testing.assert_array_equal(found.group, before.group)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected", "labels"),
+    [  # the ceiling is the end of the curve
+        ((7, 6, 8, 6, 2, 4, 3), [1, 1, 1, 1, 1, 1, 0.5, 0.5], 60),
+        # where noise makes several crossings the first counts: 2, 5, 3 and 7
+        ((4, 6, 7, 3, 2, 5, 3), [1, 1, 2 / 3, 2 / 3, 2 / 3, 0, 0, 0], 50 / 3),
+        # equal neighbours give the one with fewer labels
+        ((4, 4, 7, 4, 4, 4, 3), [1, 1, 1, 1, 0, 0, 0, 0], 10),
+    ],
+)
+def test_references_of_other_curves_by_hand(counts, expected, labels):
+    right, size, _ = reference(with_references(curved(*counts)))
+    np.testing.assert_array_equal(right[0], np.float32(expected))
+    np.testing.assert_allclose(size, [labels] * 2)
+
+
+def test_references_that_there_are_not_say_why():
+    for floor in (1, 8):  # an accuracy outside of the curve
+        found = with_references(curved(floor, 5, 7, 6, 2, 4, 3))
+        why = (
+            f"reference: floor has accuracy {floor / 8:.3f}, outside of 0.250 to 0.875, from "
+            f"few_labels to the ceiling"
         )
-
-
-def test_the_ceiling_is_the_end_of_the_curve() -> None:
-    right, size, _ = reference(with_references(curved(7, 6, 8, 6, 2, 4, 3)))
-    np.testing.assert_array_equal(right[0], [1, 1, 1, 1, 1, 1, 0.5, 0.5])
-    assert size.tolist() == [60, 60]
-
-
-def test_where_noise_makes_several_crossings_the_first_counts() -> None:
-    # 2, 5, 3 and 7: 4 is between the first two and between the last two
-    right, size, _ = reference(with_references(curved(4, 6, 7, 3, 2, 5, 3)))
-    np.testing.assert_allclose(right[0], [1, 1, 2 / 3, 2 / 3, 2 / 3, 0, 0, 0], rtol=1e-6)
-    np.testing.assert_allclose(size, [50 / 3] * 2)
-
-
-def test_equal_neighbours_give_the_one_with_fewer_labels() -> None:
-    right, size, _ = reference(with_references(curved(4, 4, 7, 4, 4, 4, 3)))
-    np.testing.assert_array_equal(right[0], rows_right(4)[0])
-    assert size.tolist() == [10, 10]
-
-
-@pytest.mark.parametrize("floor", [1, 8])
-def test_an_accuracy_outside_of_the_curve_has_no_reference(floor: int) -> None:
-    found = with_references(curved(floor, 5, 7, 6, 2, 4, 3))
-    right, size, why = reference(found)
-    assert np.isnan(right).all()
-    assert np.isnan(size).all()
-    assert why == {
-        f"reference: floor has accuracy {floor / 8:.3f}, outside of 0.250 to 0.875, from "
-        f"few_labels to the ceiling"
-    }
+        assert_lacking(found, why)
+        assert reference(found, "reference_w2s")[2] == {""}
+    plain = with_references(make_outcome(np.stack([rows_right(4, 5, 7)] * 2), CURVED))
+    found = with_references(lacking(curved(*HAND), 1, ("few_labels",), WHY))
+    for name in REFERENCES:
+        assert_lacking(plain, "`mixing.controls` has no few_labels", name)
+        assert_lacking(found, WHY, name)  # a seed lacks the curve everywhere
+    found = with_references(lacking(lacking(curved(*HAND), 0, ("floor",), WHY), 1, ("floor",), WHY))
+    assert_lacking(found, WHY)
     assert reference(found, "reference_w2s")[2] == {""}
 
 
-def test_without_a_learning_curve_there_are_no_references() -> None:
-    plain = make_outcome(np.stack([rows_right(4, 5, 7)] * 2), CURVED)
-    for name in REFERENCES:
-        right, _, why = reference(with_references(plain), name)
-        assert np.isnan(right).all()
-        assert why == {"`mixing.controls` has no few_labels"}
-
-
-def test_a_point_of_the_curve_that_a_seed_lacks_is_not_used() -> None:
-    found = curved(5, 6, 7, 6, 2, 4, 3)
+def test_a_point_of_the_curve_that_a_seed_lacks_is_not_used():
+    found = curved(*HAND)
     correct = found.correct.copy()
     correct[1, 5] = np.nan  # the 4 of 8, of 20 labels
     reasons = [list(of_seed) for of_seed in found.row_reason]
     reasons[1][5] = "0.25 of the pool are 1 points, expected 2 or more"
-    right, size, why = reference(
-        with_references(replace(found, correct=correct, row_reason=reasons))
-    )
+    found = with_references(replace(found, correct=correct, row_reason=reasons))
+    right, size, why = reference(found)
     np.testing.assert_allclose(right, [[1, 1, 0.75, 0.75, 0.75, 0.75, 0, 0]] * 2)
     assert size.tolist() == [32.5, 32.5]  # three quarters of the way from 10 to 40
     assert why == {""}
 
 
-def test_a_curve_that_some_seed_lacks_everywhere_tells_its_reason() -> None:
-    found = with_references(lacking(curved(5, 6, 7, 6, 2, 4, 3), 1, ("few_labels",), WHY))
-    for name in REFERENCES:
-        right, _, why = reference(found, name)
-        assert np.isnan(right).all()
-        assert why == {WHY}
-
-
-@pytest.mark.parametrize("control", ["floor", "ceiling"])
-def test_a_seed_without_floor_or_ceiling_has_no_reference_and_the_others_go_on(
-    control: str,
-) -> None:
-    found = with_references(lacking(curved(5, 6, 7, 6, 2, 4, 3, seeds=3), 1, (control,), WHY))
-    i = found.row("reference")
-    np.testing.assert_array_equal(found.correct[[0, 2], i], [[1, 1, 1, 1, 0.5, 0.5, 0, 0]] * 2)
-    assert np.isnan(found.correct[1, i]).all()
-    assert [why[i] for why in found.row_reason] == ["", WHY, ""]
-
-
-def test_without_any_floor_there_is_no_reference() -> None:
-    found = curved(5, 6, 7, 6, 2, 4, 3)
-    for seed in (0, 1):
-        found = lacking(found, seed, ("floor",), WHY)
-    right, _, why = reference(with_references(found), "reference")
-    assert np.isnan(right).all()
-    assert why == {WHY}
-    assert reference(with_references(found), "reference_w2s")[2] == {""}
+def test_a_seed_without_floor_or_ceiling_has_no_reference_and_the_others_go_on():
+    for control in ("floor", "ceiling"):
+        found = with_references(lacking(curved(*HAND, seeds=3), 1, (control,), WHY))
+        i = found.row("reference")
+        np.testing.assert_array_equal(found.correct[[0, 2], i], [HALFWAY] * 2)
+        assert np.isnan(found.correct[1, i]).all()
+        assert [why[i] for why in found.row_reason] == ["", WHY, ""]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 2))
-def test_a_reference_is_as_accurate_as_its_model_and_between_its_neighbours(
-    seed: int, seeds: int, restarts: int
-) -> None:
+def test_a_reference_is_as_accurate_as_its_model_and_between_its_neighbours(seed, seeds, restarts):
     rng = np.random.default_rng(seed)
     share = np.array([0.6, 0.65, 0.9, 0.7, 0.5, 0.6, 0.6])
     right = rng.random((seeds * restarts, 7, 40)) < share[:, None]
@@ -373,24 +334,21 @@ def test_a_reference_is_as_accurate_as_its_model_and_between_its_neighbours(
 # --- draws ----------------------------------------------------------------------------------------
 
 
-def test_without_groups_and_restarts_the_draws_are_those_of_points_and_seeds() -> None:
+def test_groups_and_restarts_are_drawn_as_such():
+    def rng():
+        return stream(0, "bootstrap", *NAMES.values())
+
     found = make_outcome(np.zeros((3, 1, 20)), ("floor",))
-    assert found.n_groups == 20
-    expected = Bootstrap.draw(3, 20, 50, stream(0, "bootstrap", *NAMES.values()))
+    expected = Bootstrap.draw(3, 20, 50, rng())
+    np.testing.assert_array_equal(found.bootstrap(50).examples, expected.examples)
     for made in (found, replace(found, group=np.arange(20)[::-1] * 7)):
-        if made is found:
-            np.testing.assert_array_equal(made.bootstrap(50).examples, expected.examples)
         np.testing.assert_array_equal(made.bootstrap(50).seeds, expected.seeds)
         assert made.n_groups == 20
-
-
-def test_groups_and_restarts_are_drawn_as_such() -> None:
     group = np.repeat(np.arange(5), 4)
     found = make_outcome(np.zeros((6, 1, 20)), ("floor",), restarts=2, group=group)
     assert found.n_groups == 5
     made = found.bootstrap(50)
-    rng = stream(0, "bootstrap", *NAMES.values())
-    expected = Bootstrap.draw(3, 20, 50, rng, restarts=2, groups=group)
+    expected = Bootstrap.draw(3, 20, 50, rng(), restarts=2, groups=group)
     np.testing.assert_array_equal(made.examples, expected.examples)
     np.testing.assert_array_equal(made.seeds, expected.seeds)
     assert made.seeds.shape == (50, 6)
@@ -399,23 +357,13 @@ def test_groups_and_restarts_are_drawn_as_such() -> None:
 
 # --- from the artifacts of the seeds --------------------------------------------------------------
 
-ROWS = (  # control, proportion, restart
-    ("floor", np.nan, 0),
-    ("w2s", np.nan, 0),
-    ("w2s", np.nan, 1),
-    ("ceiling", np.nan, 0),
-    ("ceiling", np.nan, 1),
-    ("plain", 0.5, 0),
-    ("plain", 0.5, 1),
-    ("plain", 1.0, 0),
-    ("plain", 1.0, 1),
-)
+CURVES = (("w2s", np.nan), ("ceiling", np.nan), ("plain", 0.5), ("plain", 1.0))
+# control, proportion, restart
+ROWS = (("floor", np.nan, 0), *((*curve, restart) for curve in CURVES for restart in (0, 1)))
 IDS = (40, 10, 30, 20)
 
 
-def evaluated(
-    seed: int, *, rows: Any = ROWS, order: Any = None, lost: tuple[int, ...] = ()
-) -> tuple[Artifact, Artifact]:
+def evaluated(seed, *, rows=ROWS, order=None, lost=()):
     """What `evaluate` writes, as far as tables read it; a row's numbers tell seed and restart."""
     number = np.array([ROWS.index(row) for row in rows], dtype=float)
     reasons = [WHY if i in lost else "" for i in range(len(rows))]
@@ -439,7 +387,7 @@ def evaluated(
     return Artifact("metrics", {}, told | shares), correct
 
 
-def test_restarts_become_units_and_a_row_without_them_is_the_same_in_all() -> None:
+def test_restarts_become_units_and_a_row_without_them_is_the_same_in_all():
     found = outcome_of([evaluated(0), evaluated(1, lost=(2,))])
     assert found.restarts == 2
     assert found.control == ["floor", "w2s", "ceiling", "plain", "plain"]
@@ -460,7 +408,7 @@ def test_restarts_become_units_and_a_row_without_them_is_the_same_in_all() -> No
     np.testing.assert_array_equal(found.shares, [[0.5, 0.25, 0.25]] * 2)
 
 
-def test_tables_count_seeds_not_units() -> None:
+def test_tables_count_seeds_not_units():
     seeds = [evaluated(0), evaluated(1), evaluated(2, lost=(1, 2))]
     rows = comparison_rows(outcome_of(seeds), drawn(outcome_of(seeds), 50), 0.95)
     overall = {row["comparison"]: row["n_seeds"] for row in rows if row["group"] == "overall"}
@@ -468,7 +416,7 @@ def test_tables_count_seeds_not_units() -> None:
     assert overall["ceiling - floor"] == overall["plain: p=1 - p=0.5"] == 3
 
 
-def test_points_of_another_order_and_rows_of_another_order_give_the_same_outcome() -> None:
+def test_points_of_another_order_and_rows_of_another_order_give_the_same_outcome():
     straight = outcome_of([evaluated(0), evaluated(1)])
     turned = outcome_of([evaluated(0), evaluated(1, order=[2, 0, 3, 1])])
     np.testing.assert_array_equal(turned.correct, straight.correct)
@@ -481,13 +429,10 @@ def test_points_of_another_order_and_rows_of_another_order_give_the_same_outcome
     np.testing.assert_array_equal(other.proportion[back], straight.proportion)
 
 
-def test_seeds_with_other_rows_are_refused() -> None:
+def test_seeds_with_other_rows_and_a_row_twice_are_refused():
     for rows in (ROWS[:-1], ROWS[1:], ROWS[::-1]):
         with pytest.raises(ArtifactError, match="found seeds with different rows"):
             outcome_of([evaluated(0), evaluated(1, rows=rows)])
-
-
-def test_a_row_twice_is_refused() -> None:
     for rows in ((*ROWS, ("plain", 0.5, 1)), (*ROWS, ("w2s", np.nan, 0))):
         with pytest.raises(ArtifactError, match=r"found the row .* of films, small--large twice"):
             outcome_of([evaluated(0, rows=rows)])
@@ -496,7 +441,7 @@ def test_a_row_twice_is_refused() -> None:
 # --- from predictions -----------------------------------------------------------------------------
 
 
-def run_columns(rows: list[tuple[str, float, int, int]]) -> dict[str, np.ndarray]:
+def run_columns(rows):
     """Columns of runs: control, proportion, repeat, restart; label scores tell the row."""
     control, proportion, repeat, restart = zip(*rows, strict=True)
     n = len(rows)
@@ -514,7 +459,7 @@ def run_columns(rows: list[tuple[str, float, int, int]]) -> dict[str, np.ndarray
     }
 
 
-def scored(**changes: Any) -> dict[str, Artifact]:
+def scored(**changes):
     """`evaluate` on four test points, two of one group; changes of the runs' columns."""
     rows = [("w2s", np.nan, 0, 0), ("w2s", np.nan, 0, 1)]
     rows += [("plain", 1.0, repeat, restart) for restart in (0, 1) for repeat in (0, 1)]
@@ -548,12 +493,9 @@ def scored(**changes: Any) -> dict[str, Artifact]:
     return found
 
 
-def test_groups_of_test_points_are_numbers_in_the_order_of_their_names() -> None:
-    assert scored()["correct"]["group"].tolist() == [2, 0, 2, 1]
-
-
-def test_repeats_are_averaged_and_restarts_are_not() -> None:
+def test_repeats_are_averaged_and_restarts_are_not():
     correct = scored()["correct"]
+    assert correct["group"].tolist() == [2, 0, 2, 1]  # numbers in the order of their names
     assert correct.facts["control"] == ["floor", "w2s", "w2s", "plain", "plain"]
     assert correct["restart"].tolist() == [0, 0, 1, 0, 1]
     np.testing.assert_array_equal(correct["proportion"], [np.nan] * 3 + [1, 1])
@@ -566,9 +508,11 @@ def test_repeats_are_averaged_and_restarts_are_not() -> None:
     np.testing.assert_allclose(correct["label_accuracy"], [1, 0, 0.1, 0.25, 0.45])
     np.testing.assert_allclose(correct["label_brier"], [0, 0.1, 0.2, 0.35, 0.55])
     np.testing.assert_allclose(correct["label_calibration"], [0, 0.2, 0.3, 0.45, 0.65])
+    reason = np.array(["", "", "", WHY, "", ""], dtype=object)  # the row of its restart only
+    assert scored(reason=reason)["correct"].facts["row_reason"] == ["", "", "", WHY, ""]
 
 
-def test_metrics_tell_repeats_and_restarts_apart() -> None:
+def test_metrics_tell_repeats_and_restarts_apart():
     frame = scored()["metrics"].frame
     keys = ["control", "repeat", "restart", "group", "metric"]
     assert not frame.duplicated(keys).any()
@@ -579,9 +523,3 @@ def test_metrics_tell_repeats_and_restarts_apart() -> None:
     # regions are the seed's own here
     assert accuracy["w2s", 0, 1, "hard", "accuracy"] == 0.5
     assert accuracy["plain", 0, 0, "overlap", "accuracy"] == 0
-
-
-def test_a_failed_repeat_takes_the_row_of_its_restart_only() -> None:
-    reason = np.array(["", "", "", WHY, "", ""], dtype=object)
-    correct = scored(reason=reason)["correct"]
-    assert correct.facts["row_reason"] == ["", "", "", WHY, ""]

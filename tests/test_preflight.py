@@ -1,10 +1,7 @@
 """Whether a dataset can say something: every check by hand, and the command."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import w2s.preflight
-from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import parse
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, save
-from w2s.preflight import Check, length_rule, preflight
+from w2s.overlap.track import METRICS
+from w2s.preflight import length_rule, preflight
 from w2s.results.intervals import Bootstrap
 from w2s.results.rows import pgr_row
-from w2s.results.track import METRICS
 
 CONFIG = {
     "results": "results",
@@ -36,25 +32,18 @@ CONFIG = {
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
 
 
-def right_of(length: Array, label: Array, cut: float, above: bool) -> int:
-    return sum(int((x > cut) == above) == y for x, y in zip(length, label, strict=True))
-
-
-ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=1, max_size=25)
-
-
-@given(ROWS)
-def test_length_rule_is_the_best_of_all(rows: Any) -> None:
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=1, max_size=25))
+def test_length_rule_is_the_best_of_all(rows):
     length, label = (np.array(column) for column in zip(*rows, strict=True))
     rule = length_rule(length, label.astype(np.int8))
     found = int((rule(length) == label).sum())
     every = {
-        (cut, above): right_of(length, label, cut, above)
+        (cut, above): sum(int((x > cut) == above) == y for x, y in rows)
         for cut, above in itertools.product([-1, *length.tolist()], (True, False))
     }
     assert found == max(every.values())
@@ -63,17 +52,15 @@ def test_length_rule_is_the_best_of_all(rows: Any) -> None:
     assert rule(length).dtype == np.int8
 
 
-def test_length_rule_on_lengths_it_has_not_seen() -> None:
-    rule = length_rule(np.array([3, 4, 9, 10]), np.array([0, 0, 1, 1]))
-    assert rule(np.array([1, 4, 5, 99])).tolist() == [0, 0, 1, 1]
-    turned = length_rule(np.array([3, 4, 9, 10]), np.array([1, 1, 0, 0]))
-    assert turned(np.array([1, 4, 5, 99])).tolist() == [1, 1, 0, 0]
+def test_length_rule_on_lengths_it_has_not_seen():
+    for label in ([0, 0, 1, 1], [1, 1, 0, 0]):
+        rule = length_rule(np.array([3, 4, 9, 10]), np.array(label))
+        assert rule(np.array([1, 4, 5, 99])).tolist() == label
 
 
 def write_examples(
-    name: str = "films", *, pool: int = 600, val: int = 50, test: int = 200, ones: float = 0.5,
-    word: str = "", leaks: int = 0, near: int = 0, torn: int = 0,
-) -> None:  # fmt: skip
+    name="films", *, pool=600, val=50, test=200, ones=0.5, word="", leaks=0, near=0, torn=0
+):
     """Texts of random length; `word` follows those with label 1, `ones` is their share."""
     draw = np.random.default_rng(0)
     n = pool + val + test
@@ -93,31 +80,32 @@ def write_examples(
     save(Artifact("examples", columns, facts), f"results/{name}/examples.parquet")
 
 
-def checks(name: str = "films") -> dict[str, Check]:
-    found = preflight(parse(CONFIG), name)
-    return {check.name: check for check in found}
+def checks(data=CONFIG):
+    """The last check of each name."""
+    return {check.name: check for check in preflight(parse(data), "films")}
 
 
-def test_a_good_dataset_has_nothing_against_it() -> None:
+def against(found):
+    return {name for name, check in found.items() if check.good is False}
+
+
+def test_a_good_dataset_has_nothing_against_it():
     write_examples()
     found = checks()
-    assert list(found) == [
-        "size", "balance", "majority", "length", "form", "groups", "repeats", "probes",
+    assert [(name, check.good) for name, check in found.items()] == [
+        ("size", True), ("balance", True), ("majority", None), ("length", None), ("form", True),
+        ("groups", True), ("repeats", True), ("probes", None),
     ]  # fmt: skip
-    assert {name: check.good for name, check in found.items()} == {
-        "size": True, "balance": True, "majority": None, "length": None, "form": True,
-        "groups": True, "repeats": True, "probes": None,
-    }  # fmt: skip
     assert found["size"].told == "pool 600, val 50, test 200"
     assert found["balance"].told == "label 1 in pool 50.0%, val 50.0%, test 50.0%"
     assert found["majority"].told == "always the same label: 50.0% right on test"
+    assert found["length"].told.startswith("characters of a text: ")
     assert found["groups"].told.startswith("0 of 200 test texts are of a group")
     assert "`grouped: true`" not in found["groups"].told
 
 
-@pytest.mark.parametrize(
-    ("changes", "warned"),
-    [
+def test_each_warning_has_its_reason(subtests):
+    for changes, warned in (
         ({"pool": 500}, set()),
         ({"pool": 498}, {"size"}),
         ({"ones": 0.54}, set()),
@@ -128,59 +116,20 @@ def test_a_good_dataset_has_nothing_against_it() -> None:
         ({"leaks": 3}, {"groups"}),
         ({"near": 300}, set()),
         ({"near": 300, "torn": 1}, {"repeats"}),
-    ],
-    ids=str,
-)
-def test_each_warning_has_its_reason(changes: dict[str, Any], warned: set[str]) -> None:
-    write_examples(**changes)
-    found = checks()
-    assert {name for name, check in found.items() if check.good is False} == warned
-    for name in warned:
-        assert found[name].line.startswith(f"  warn  {name}")
+    ):
+        with subtests.test(str(changes)):
+            write_examples(**changes)
+            found = checks()
+            assert against(found) == warned
+            assert all(found[name].line.startswith(f"  warn  {name}") for name in warned)
 
 
-def test_a_rule_on_length_must_beat_the_larger_class_to_be_told() -> None:
-    write_examples(ones=0.8)
-    found = checks()
-    assert found["form"].good is True
-    assert found["majority"].told.startswith("always the same label: 80.0%")
-
-
-@pytest.mark.parametrize(("ones", "share"), [(0.8, 0.82), (0.2, 0.82), (0.97, 0.973)])
-def test_a_rule_on_length_may_avoid_a_tenth_of_the_errors_of_the_larger_class(
-    ones: float, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Right answers of a rule, planted: just within chance of the share, and one text above."""
-    write_examples(ones=ones)
-    within = int(200 * (share + Z * np.sqrt(share * (1 - share) / 200)))
-    for right, good in ((within, True), (within + 1, False)):
-        rule = rule_with(right, ones)
-        monkeypatch.setattr(w2s.preflight, "length_rule", lambda *_, rule=rule: rule)
-        form = checks()["form"]
-        assert form.told == f"a rule on the length of a text alone: {right / 200:.1%} right on test"
-        assert form.good is good
-
-
-def rule_with(right: int, ones: float) -> Any:
-    """A rule that is right on so many of the 200 test texts that `write_examples` writes."""
-    label = (np.arange(200) < round(ones * 200)).astype(np.int8)
-    return lambda length: np.where(np.arange(200) < right, label, 1 - label)
-
-
-def test_a_rule_on_length_is_not_told_where_there_is_one_label_only() -> None:
-    write_examples(ones=1.0)
-    assert checks()["form"].good is True
-
-
-def test_leaks_say_what_keeps_groups_apart() -> None:
+def test_leaks_and_near_duplicates_are_told_and_what_keeps_them_out():
     write_examples(leaks=1234)
     assert checks()["groups"].told == (
         "1,234 of 200 test texts are of a group (passage, document) of the pool; "
         "`grouped: true` keeps them apart"
     )
-
-
-def test_near_duplicates_are_told_and_what_leaves_them_out() -> None:
     write_examples(near=120, torn=67)
     assert checks()["repeats"].told == (
         "120 of 850 texts differ from another in white space, case, punctuation only; "
@@ -190,49 +139,67 @@ def test_near_duplicates_are_told_and_what_leaves_them_out() -> None:
     assert checks()["repeats"].told.endswith("only; 0 of 200 test texts from one of the pool")
 
 
-def test_length_shows_quantiles_of_characters() -> None:
-    write_examples()
-    assert checks()["length"].told.startswith("characters of a text: ")
+def test_a_rule_on_length_must_beat_the_larger_class_to_be_told():
+    write_examples(ones=0.8)
+    found = checks()
+    assert found["form"].good is True
+    assert found["majority"].told.startswith("always the same label: 80.0%")
+    write_examples(ones=1.0)  # one label only
+    assert checks()["form"].good is True
 
 
-def write_tokens(model: str, truncated: int, n: int = 100, side: str = "right") -> None:
+Z = 1.96
+
+
+def error(share):
+    """Of an accuracy on 200 test texts."""
+    return float(Z * np.sqrt(share * (1 - share) / 200))
+
+
+@pytest.mark.parametrize(("ones", "share"), [(0.8, 0.82), (0.2, 0.82), (0.97, 0.973)])
+def test_a_rule_on_length_may_avoid_a_tenth_of_the_errors_of_the_larger_class(
+    ones, share, monkeypatch
+):
+    """Right answers of a rule, planted: just within chance of the share, and one text above."""
+    write_examples(ones=ones)
+    label = (np.arange(200) < round(ones * 200)).astype(np.int8)  # of the test texts
+    within = int(200 * (share + error(share)))
+    for right, good in ((within, True), (within + 1, False)):
+        said = np.where(np.arange(200) < right, label, 1 - label)
+        monkeypatch.setattr(w2s.preflight, "length_rule", lambda *_, said=said: lambda _: said)
+        form = checks()["form"]
+        assert form.told == f"a rule on the length of a text alone: {right / 200:.1%} right on test"
+        assert form.good is good
+
+
+def write_tokens(model, truncated, n=100, side="right"):
     arrays = {"id": np.arange(n), "start": np.arange(n + 1) * 20,
               "token": np.zeros(20 * n, dtype=np.int32)}  # fmt: skip
     facts = {"dataset": "films", "truncated": truncated, "side": side}
     save(Artifact("tokens", arrays, facts), f"results/films/tokens/{model}.safetensors")
 
 
-@pytest.mark.parametrize(("cut", "good"), [(0, True), (5, True), (6, False)])
-def test_texts_that_are_cut_are_told(cut: int, good: bool) -> None:
-    write_examples()
-    write_tokens("a", cut)
-    found = checks()["tokens"]
-    assert found.good is good
-    assert found.told == f"a cuts the end of {cut} of 100 texts, 2,000 tokens in all"
-
-
-@pytest.mark.parametrize(
-    ("side", "cut", "good", "told"),
-    [
-        ("left", 5, True, "a cuts the beginning of 5 of 100 texts, "),
-        ("left", 6, False, "a cuts the beginning of 6 of 100 texts, "),
-        ("right", 0, True, "a cuts the end, question and answer, of 0 of 100 texts, "),
-        ("right", 1, False, "a cuts the end, question and answer, of 1 of 100 texts, "),
-    ],
-)
-def test_a_text_of_a_task_that_loses_its_question_is_told(
-    side: str, cut: int, good: bool, told: str
-) -> None:
-    write_examples()
-    write_tokens("a", cut, side=side)
+def test_texts_that_are_cut_are_told(subtests):
     films = {"source": "hub", "task": "quail"}
-    config = parse({**CONFIG, "datasets": {**CONFIG["datasets"], "films": films}})
-    found = next(check for check in preflight(config, "films") if check.name == "tokens")
-    assert found.good is good
-    assert found.told == f"{told}2,000 tokens in all"
+    task = {**CONFIG, "datasets": {**CONFIG["datasets"], "films": films}}
+    write_examples()
+    for config, side, cut, good, told in (
+        (CONFIG, "right", 0, True, "the end"),
+        (CONFIG, "right", 5, True, "the end"),
+        (CONFIG, "right", 6, False, "the end"),
+        (task, "left", 5, True, "the beginning"),
+        (task, "left", 6, False, "the beginning"),
+        (task, "right", 0, True, "the end, question and answer,"),
+        (task, "right", 1, False, "the end, question and answer,"),
+    ):
+        with subtests.test(f"{told} {cut}"):
+            write_tokens("a", cut, side=side)
+            found = checks(config)["tokens"]
+            assert found.good is good
+            assert found.told == f"a cuts {told} of {cut} of 100 texts, 2,000 tokens in all"
 
 
-def test_a_coordinate_that_decides_cosines_is_told() -> None:
+def test_a_coordinate_that_decides_cosines_is_told():
     write_examples()
     x = np.random.default_rng(0).normal(size=(50, 100)).astype(np.float32)
     moved = x.copy()
@@ -248,7 +215,7 @@ def test_a_coordinate_that_decides_cosines_is_told() -> None:
     assert told["b, layer_-1"].told.startswith("b, layer_-1: coordinate 7 holds 8")
 
 
-def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
+def write_metrics(pair, seed, floor, ceiling):
     """The ceiling as networks have it: the mean over two starting points."""
     rows = [
         ("floor", "overall", "accuracy", floor), ("floor", "easy", "accuracy", 0.123),
@@ -257,10 +224,7 @@ def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
         ("ceiling", "overall", "accuracy", ceiling + 0.04),
     ]  # fmt: skip
     names = ("control", "group", "metric")
-    columns: dict[str, Any] = {
-        name: np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(names)
-    }
-    weak, strong = pair.split("--")
+    columns = {name: np.array([row[i] for row in rows], object) for i, name in enumerate(names)}
     columns |= {
         "proportion": np.full(6, np.nan), "repeat": np.zeros(6, np.int32),
         "value": np.array([row[3] for row in rows]), "n": np.full(6, 200, np.int32),
@@ -268,6 +232,7 @@ def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
     }  # fmt: skip
     if "restart" in METRICS.arrays:
         columns["restart"] = np.array([0, 0, 0, 0, 0, 1], np.int32)
+    weak, strong = pair.split("--")
     facts = {
         "dataset": "films", "weak": weak, "strong": strong, "seed": seed, "n_pool": 600,
         "density": 0.1, "easy_share": 0.5, "hard_share": 0.4, "status": "ok", "reason": "",
@@ -275,50 +240,37 @@ def write_metrics(pair: str, seed: int, floor: float, ceiling: float) -> None:
     save(Artifact("metrics", columns, facts), f"results/films/{pair}/seed{seed}/metrics.parquet")
 
 
-Z = 1.96
+HALF = error(0.5)
 
 
-def error(share: float) -> float:
-    """Of an accuracy on 200 test texts."""
-    return float(Z * np.sqrt(share * (1 - share) / 200))
-
-
-ERROR = error(0.5)
-
-
-@pytest.mark.parametrize(
-    ("floor", "gap", "warned"),
-    [
-        (0.51 + ERROR, 0.01 + error(0.51 + ERROR), set()),
-        (0.49 + ERROR, 0.01 + ERROR, {"floor"}),
-        (0.51 + ERROR, -0.01 + error(0.51 + ERROR), {"ceiling"}),
+def test_floor_and_ceiling_are_means_over_seeds_and_restarts(subtests):
+    write_examples()
+    for floor, gap, warned in (
+        (0.51 + HALF, 0.01 + error(0.51 + HALF), set()),
+        (0.49 + HALF, 0.01 + HALF, {"floor"}),
+        (0.51 + HALF, -0.01 + error(0.51 + HALF), {"ceiling"}),
         (0.9, 0.01 + error(0.9), set()),  # chance has less room far from one half
         (0.9, -0.01 + error(0.9), {"ceiling"}),
         (0.3, -0.2, {"floor", "ceiling"}),
         (float("nan"), 0.2, {"floor", "ceiling"}),
-    ],
-)
-def test_floor_and_ceiling_are_means_over_seeds_and_restarts(
-    floor: float, gap: float, warned: set[str]
-) -> None:
-    write_examples()
-    for seed, more in ((0, 0.02), (3, -0.02)):
-        write_metrics("a--b", seed, floor + more, floor + gap - more)
-    found = preflight(parse(CONFIG), "films")
-    assert {check.name for check in found if check.good is False} - {"gap"} == warned
-    told = {check.name: check.told for check in found}
-    same = f"always the same label 0.500 ± {ERROR:.3f}"
-    assert told["floor"] == f"a--b: weak floor {floor:.3f}, 2 seeds, {same}"
-    ceiling = f"a--b: strong ceiling {floor + gap:.3f}, "
-    assert told["ceiling"].startswith(ceiling)
-    if floor >= 0.5:
-        assert told["ceiling"].endswith(f"{gap:+.3f} to the floor ± {error(floor):.3f}")
-    assert told["probes"] == (
-        "a--c: not trained yet; with 200 test texts PGR needs a gap of up to 0.196"
-    )
+    ):
+        with subtests.test(f"{floor} {gap}"):
+            for seed, more in ((0, 0.02), (3, -0.02)):
+                write_metrics("a--b", seed, floor + more, floor + gap - more)
+            found = checks()
+            assert against(found) - {"gap"} == warned
+            told = {name: check.told for name, check in found.items()}
+            same = f"always the same label 0.500 ± {HALF:.3f}"
+            assert told["floor"] == f"a--b: weak floor {floor:.3f}, 2 seeds, {same}"
+            assert told["ceiling"].startswith(f"a--b: strong ceiling {floor + gap:.3f}, ")
+            if floor >= 0.5:
+                assert told["ceiling"].endswith(f"{gap:+.3f} to the floor ± {error(floor):.3f}")
+            assert told["probes"] == (
+                "a--c: not trained yet; with 200 test texts PGR needs a gap of up to 0.196"
+            )
 
 
-def test_only_what_the_configuration_names_is_read() -> None:
+def test_only_what_the_configuration_names_is_read():
     """Seeds, models and pairs that it does not name any more have left files."""
     write_examples()
     for pair, seed, floor in (("a--b", 3, 0.7), ("a--b", 7, 0.1), ("b--a", 0, 0.1)):
@@ -333,62 +285,52 @@ def test_only_what_the_configuration_names_is_read() -> None:
 
 
 @pytest.mark.parametrize("ones", [0.8, 0.2])
-@pytest.mark.parametrize(
-    ("floor", "ceiling", "warned"),
-    [
+def test_probes_of_an_unbalanced_dataset_must_beat_the_larger_class(ones, subtests):
+    write_examples(ones=ones)
+    for floor, ceiling, warned in (
         (0.75, 0.9, {"floor"}),  # far above one half, and worse than always the same label
         (0.81 + error(0.8), 0.99, set()),
         (0.79 + error(0.8), 0.99, {"floor"}),
         (0.7, 0.79, {"floor", "ceiling"}),  # far above the floor, and no better than it either
         (0.7, 0.79 + error(0.8), {"floor", "ceiling"}),
         (0.7, 0.81 + error(0.8), {"floor"}),
-    ],
-)
-def test_probes_of_an_unbalanced_dataset_must_beat_the_larger_class(
-    ones: float, floor: float, ceiling: float, warned: set[str]
-) -> None:
-    write_examples(ones=ones)
-    write_metrics("a--b", 0, floor, ceiling)
-    found = {check.name: check for check in preflight(parse(CONFIG), "films")}
-    against = {name for name, check in found.items() if check.good is False} - {"gap"}
-    assert against == warned | {"balance"}
-    assert found["floor"].told.endswith(f"always the same label 0.800 ± {error(0.8):.3f}")
-    if floor < 0.8:
-        best = f"{ceiling - 0.8:+.3f} to always the same label ± {error(0.8):.3f}"
-        assert found["ceiling"].told.endswith(best)
+    ):
+        with subtests.test(f"{floor} {ceiling}"):
+            write_metrics("a--b", 0, floor, ceiling)
+            found = checks()
+            assert against(found) - {"gap"} == warned | {"balance"}
+            same = f"always the same label 0.800 ± {error(0.8):.3f}"
+            assert found["floor"].told.endswith(same)
+            if floor < 0.8:
+                best = f"{ceiling - 0.8:+.3f} to always the same label ± {error(0.8):.3f}"
+                assert found["ceiling"].told.endswith(best)
 
 
-@pytest.mark.parametrize(
-    ("floor", "ceiling", "told"),
-    [
+def test_a_gap_that_is_too_small_for_pgr_is_told(subtests):
+    write_examples()
+    for floor, ceiling, told in (
         (0.7, 0.73, "0.030 ± 0.088, often without an interval; it needs 0.177: more test texts, "),
         (0.7, 0.85, "0.150 ± 0.081, often without an interval; it needs 0.161: "),
         (0.7, 0.87, "0.170 ± 0.079"),
         (0.7, 0.7, "0.000 ± 0.090, undefined; it needs 0.180: "),
         (0.8, 0.7, "-0.100 ± 0.084, undefined; it needs 0.169: "),
-    ],
-)
-def test_a_gap_that_is_too_small_for_pgr_is_told(floor: float, ceiling: float, told: str) -> None:
-    write_examples()
-    write_metrics("a--b", 0, floor, ceiling)
-    gap = next(check for check in preflight(parse(CONFIG), "films") if check.name == "gap")
-    assert gap.told.startswith(f"a--b: PGR is a share of a gap of {told}")
-    assert gap.good is ("needs" not in told)
-
-
-def test_a_gap_of_an_undefined_floor_is_told() -> None:
-    write_examples()
+    ):
+        with subtests.test(f"{floor} {ceiling}"):
+            write_metrics("a--b", 0, floor, ceiling)
+            gap = checks()["gap"]
+            assert gap.told.startswith(f"a--b: PGR is a share of a gap of {told}")
+            assert gap.good is ("needs" not in told)
     write_metrics("a--b", 0, float("nan"), 0.7)
-    gap = next(check for check in preflight(parse(CONFIG), "films") if check.name == "gap")
+    gap = checks()["gap"]
     assert (gap.good, gap.told) == (False, "a--b: PGR is undefined, as floor or ceiling is")
 
 
-def test_a_gap_that_preflight_takes_has_an_interval_and_half_of_it_often_has_none() -> None:
+def test_a_gap_that_preflight_takes_has_an_interval_and_half_of_it_often_has_none():
     """Bootstraps of five seeds on test points whose floor and ceiling err independently."""
     n, floor = 400, 0.7
     rng = np.random.default_rng(0)
 
-    def lacking(gap: float) -> float:
+    def lacking(gap):
         found = []
         for _ in range(40):
             right = rng.random((3, n)) < np.array([[floor], [floor + gap / 2], [floor + gap]])
@@ -403,61 +345,45 @@ def test_a_gap_that_preflight_takes_has_an_interval_and_half_of_it_often_has_non
     assert 0.3 < lacking(margin) < 0.7
 
 
-def test_missing_examples_are_told_with_what_to_do() -> None:
+# The command.
+
+
+def command(capsys, *names):
+    """Exit code, the lines that it shows, and its errors."""
+    code = main(["preflight", *names, "--config", "config.yaml"])
+    shown = capsys.readouterr()
+    return code, shown.out.splitlines(), shown.err.splitlines()
+
+
+def test_command_shows_every_dataset_or_the_one_that_is_named(capsys):
+    write_examples("films", pool=100)
+    write_examples("books")
+    code, lines, errors = command(capsys)
+    assert (code, errors) == (0, [])
+    heads = ["films: look at: size", "books: nothing speaks against it"]
+    assert [line for line in lines if not line.startswith(" ")] == heads
+    assert "  warn  size      pool 100, val 50, test 200" in lines
+    code, lines, _ = command(capsys, "books")
+    assert (code, lines[0]) == (0, heads[1])
+
+
+def test_command_goes_on_after_examples_that_are_missing_or_damaged(capsys):
     with pytest.raises(
         ArtifactError, match=r"found no file, .*snakemake --cores 1 texts"
     ) as caught:
         preflight(parse(CONFIG), "films")
     assert "\n" not in str(caught.value)
-
-
-# The command.
-
-
-def test_command_shows_every_dataset_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
-    write_examples("films", pool=100)
     write_examples("books")
-    assert main(["preflight", "--config", "config.yaml"]) == 0
-    shown = capsys.readouterr()
-    lines = shown.out.splitlines()
-    assert [line for line in lines if not line.startswith(" ")] == [
-        "films: look at: size",
-        "books: nothing speaks against it",
-    ]
-    assert shown.err == ""
-    assert "  warn  size      pool 100, val 50, test 200" in lines
+    path = "results/films/examples.parquet"
+    for why in (f"w2s preflight: error: {path}: found no file", "damaged"):
+        code, lines, (line,) = command(capsys)
+        assert code == 2
+        assert why in line
+        assert lines[0] == "books: nothing speaks against it"
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(b"nothing")
 
 
-def test_command_goes_on_after_a_dataset_without_examples(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    write_examples("books")
-    assert main(["preflight", "--config", "config.yaml"]) == 2
-    shown = capsys.readouterr()
-    (line,) = shown.err.splitlines()
-    assert line.startswith("w2s preflight: error: results/films/examples.parquet: found no file")
-    assert shown.out.startswith("books: nothing speaks against it\n")
-
-
-def test_command_goes_on_after_damaged_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    write_examples("books")
-    Path("results/films").mkdir(parents=True)
-    Path("results/films/examples.parquet").write_bytes(b"nothing")
-    assert main(["preflight", "--config", "config.yaml"]) == 2
-    shown = capsys.readouterr()
-    assert len(shown.err.splitlines()) == 1
-    assert "damaged" in shown.err
-    assert "books: " in shown.out
-
-
-def test_command_shows_the_dataset_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    write_examples("books")
-    assert main(["preflight", "books", "--config", "config.yaml"]) == 0
-    assert capsys.readouterr().out.startswith("books: ")
-
-
-def test_unknown_dataset_is_one_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["preflight", "film", "--config", "config.yaml"]) == 2
-    assert capsys.readouterr().err == (
-        "w2s preflight: error: 'film' is not a dataset of config.yaml; did you mean 'films'?\n"
-    )
+def test_unknown_dataset_is_one_line_with_the_nearest(capsys):
+    told = "w2s preflight: error: 'film' is not a dataset of config.yaml; did you mean 'films'?"
+    assert command(capsys, "film") == (2, [], [told])

@@ -1,5 +1,7 @@
 """Probes: by hand, against Newton, scikit-learn and scipy, certified gaps, and limits."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,7 @@ X = RNG.normal(size=(120, 6)) + 3
 SOFT = expit((X - 3) @ RNG.normal(size=(6, 4)) + RNG.normal(size=(120, 4)))
 HARD = (SOFT > 0.5).astype(float)
 WEIGHTS = RNG.exponential(size=(120, 4)) ** 2
+ONE_CLASS = "found only targets equal to {}, expected both classes"
 
 
 def heavy_tailed(n=400, d=300, seed=0):
@@ -86,55 +89,48 @@ def test_certificates_hold_wherever_the_solver_stops(seed, away):
         assert gap[0] <= 1e-9
 
 
-@pytest.mark.parametrize("away", [-50.0, -2.02, 0.0, 2.02, 2.2, 3.0, 50.0])
-def test_certificates_hold_where_only_the_bias_is_wrong(away):
+def test_certificates_hold_where_only_the_bias_is_wrong():
     x, y, u = np.zeros((10, 2)), np.linspace(0.1, 0.8, 10), np.full(10, 0.1)
-    start = np.array([[0.0], [0.0], [logit(y.mean()) + away]])
-    theta, gap = certify(problem_of(x, y, u, 0.01), start)
-    assert gap[0] >= true_gap(x, y, u, 0.01, theta[:-1, 0], theta[-1, 0]) - ROUNDING
+    for away in (-50.0, -2.02, 0.0, 2.02, 2.2, 3.0, 50.0):
+        start = np.array([[0.0], [0.0], [logit(y.mean()) + away]])
+        theta, gap = certify(problem_of(x, y, u, 0.01), start)
+        assert gap[0] >= true_gap(x, y, u, 0.01, theta[:-1, 0], theta[-1, 0]) - ROUNDING, away
 
 
-def test_by_hand_without_information_the_intercept_is_the_logit_of_the_mean():
+def test_by_hand():
+    # without information: the logit of the mean
     probes = fit_probes(np.zeros((4, 2)), [0.0, 0.5, 1.0, 0.1], weights=[1, 2, 1, 0])
     np.testing.assert_allclose(probes.coef, 0, atol=1e-9)
     assert probes.intercept[0] == pytest.approx(0, abs=1e-6)
     probes = fit_probes(np.ones((4, 1)), [0.0, 1.0, 1.0, 1.0])
     assert probes.intercept[0] + probes.coef[0, 0] == pytest.approx(np.log(3), abs=1e-4)
-
-
-def test_by_hand_two_opposite_points():
     # x = 1 with label 1 and x = -1 with label 0: 1 - sigmoid(w) = 2 l2 w, and b = 0
-    l2 = expit(-1.5) / 3
-    probes = fit_probes([[1.0], [-1.0]], [1.0, 0.0], l2=l2)
+    probes = fit_probes([[1.0], [-1.0]], [1.0, 0.0], l2=expit(-1.5) / 3)
     assert probes.coef[0, 0] == pytest.approx(1.5, abs=1e-3)
     assert probes.intercept[0] == pytest.approx(0, abs=1e-3)
     np.testing.assert_allclose(probes.predict_proba([[0.0], [1.0]]), [0.5, expit(1.5)], atol=1e-3)
-
-
-def test_by_hand_soft_labels_that_a_probe_can_meet_are_met():
+    # soft labels that a probe can meet are met
     x = np.linspace(-2, 2, 41)[:, None]
     probes = fit_probes(x, expit(1.5 * x[:, 0] - 0.5), l2=1e-9)
     assert probes.coef[0, 0] == pytest.approx(1.5, abs=1e-2)
     assert probes.intercept[0] == pytest.approx(-0.5, abs=1e-2)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("targets", [SOFT, HARD])
-@pytest.mark.parametrize("l2", [1e-1, 1e-3, 1e-5])
-def test_solutions_are_those_of_newton(targets, weighted, l2):
-    weights = WEIGHTS if weighted else None
-    probes = assert_solved(X, targets, weights=weights, l2=l2)
-    for j in range(4):
-        coef, intercept = newton(X, targets[:, j], WEIGHTS[:, j] if weighted else None, l2)
-        found = X @ probes.coef[:, j] + probes.intercept[j]
-        expected = X @ coef + intercept
-        np.testing.assert_allclose(expit(found), expit(expected), atol=2e-3)
+def test_solutions_are_those_of_newton(targets, subtests):
+    for l2, weights in product((1e-1, 1e-3, 1e-5), (None, WEIGHTS)):
+        with subtests.test(l2=l2, weighted=weights is not None):
+            probes = assert_solved(X, targets, weights=weights, l2=l2)
+            for j in range(4):
+                u = None if weights is None else weights[:, j]
+                coef, intercept = newton(X, targets[:, j], u, l2)
+                found = X @ probes.coef[:, j] + probes.intercept[j]
+                np.testing.assert_allclose(expit(found), expit(X @ coef + intercept), atol=2e-3)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_hard_labels_are_fitted_as_by_scikit_learn(weighted):
+@pytest.mark.parametrize("weights", [np.ones_like(WEIGHTS), WEIGHTS])
+def test_hard_labels_are_fitted_as_by_scikit_learn(weights):
     l2 = 1e-2
-    weights = WEIGHTS if weighted else np.ones_like(WEIGHTS)
     probes = fit_probes(X, HARD, weights=weights, l2=l2)
     for j in range(4):
         u = weights[:, j] / weights[:, j].sum()
@@ -250,24 +246,16 @@ def test_weights_of_zero_and_one_fit_the_subset(targets):
         )
 
 
-def test_values_in_rows_of_weight_zero_do_not_matter():
+def test_weights_count_rows():
     x, y = X.copy(), SOFT[:, 0].copy()
     x[60:], y[60:] = 1e3, 1.0
-    weights = np.repeat([1.0, 0.0], 60)
-    probes = assert_solved(x, y, weights=weights)
-    alone = fit_probes(X[:60], SOFT[:60, 0])
+    probes = assert_solved(x, y, weights=np.repeat([1.0, 0.0], 60))
+    alone = fit_probes(X[:60], SOFT[:60, 0])  # rows of weight 0 may hold anything
     np.testing.assert_allclose(probes.predict_proba(X), alone.predict_proba(X), atol=5e-3)
-
-
-def test_a_weight_of_two_is_a_repeated_row():
-    weights = np.ones(120)
-    weights[:30] = 2
+    weights = np.repeat([2.0, 1.0], [30, 90])
     weighted = fit_probes(X, SOFT[:, 0], weights=weights)
     repeated = fit_probes(np.vstack([X, X[:30]]), np.append(SOFT[:, 0], SOFT[:30, 0]))
     np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=2e-3)
-
-
-def test_duplicate_rows_change_nothing():
     once, thrice = fit_probes(X, SOFT), assert_solved(np.tile(X, (3, 1)), np.tile(SOFT, (3, 1)))
     np.testing.assert_allclose(thrice.predict_proba(X), once.predict_proba(X), atol=2e-3)
 
@@ -281,30 +269,62 @@ def test_shared_weights_and_shared_targets_are_broadcast():
     assert many.predict_proba(X).shape == (120, 4)
 
 
-def test_the_bias_is_not_penalised():
+def test_the_bias_is_not_penalised_and_coefficients_are():
     shifted = assert_solved(X + 1000.0, SOFT, l2=0.1)
     probes = assert_solved(X, SOFT, l2=0.1)
     np.testing.assert_allclose(shifted.coef, probes.coef, atol=1e-3)
     strong = fit_probes(X, np.full(120, 0.9), l2=1e6)
     np.testing.assert_allclose(strong.predict_proba(X), 0.9, atol=1e-6)
-
-
-def test_a_larger_penalty_gives_smaller_coefficients():
     norms = [np.linalg.norm(fit_probes(X, HARD[:, 0], l2=l2).coef) for l2 in (1e-4, 1e-2, 1.0)]
     assert norms[0] > norms[1] > 5 * norms[2]
 
 
-@pytest.mark.parametrize("l2", [1e-1, 1e-3, 1e-5])
-@pytest.mark.parametrize("hard", [False, True])
-def test_heavy_tailed_activations_with_a_large_mean(l2, hard):
+def hard_problems():
+    """Name, activations, targets and options of problems that solvers fail on."""
     x, labels = heavy_tailed()
-    assert_solved(x, np.round(labels) if hard else labels, l2=l2)
-
-
-def test_heavy_tailed_activations_with_mixes_as_weights():
+    for l2, y in product((1e-1, 1e-3, 1e-5), (labels, np.round(labels))):
+        yield f"heavy tails and a large mean, {l2}", x, y, {"l2": l2}
     x, labels = heavy_tailed(seed=1)
     weights = (np.random.default_rng(0).random(labels.shape) < 0.2).astype(float)
-    assert_solved(x.astype(np.float32), np.round(labels), weights=weights)
+    yield "mixes as weights", x.astype(np.float32), np.round(labels), {"weights": weights}
+    for scale, y in product((1e-6, 1e-3, 1e3, 1e6), (SOFT, HARD)):
+        yield f"scale {scale}", X * scale, y, {}
+    coin = np.random.default_rng(0).integers(0, 2, size=(120, 2)).astype(float)
+    for scale in (1e-6, 1e6):
+        yield f"scale {scale}, not separable", X * scale, coin, {}
+    yield "very different scales", X * np.logspace(-6, 6, 6), SOFT, {}
+    for seed in range(3):  # almost no penalty
+        x = np.random.default_rng(seed).normal(size=(200, 10))
+        y = (x[:, :2] > 0).astype(float)
+        yield f"separable {seed}", x, y, {"l2": 1e-12}
+        yield f"separable and large {seed}", x * 1e6, y, {}
+    for seed in (4, 37, 46, 77, 121):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_t(1, size=(40, 15)) * 1e3
+        yield f"outliers {seed}", x, rng.integers(0, 2, size=(40, 2)).astype(float), {}
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 150))
+    yield "wide, hard", x, rng.integers(0, 2, size=(12, 3)).astype(float), {}
+    yield "wide, soft", x, rng.random((12, 3)), {}
+    yield "two rows", X[:2], [0.0, 1.0], {}
+    rng = np.random.default_rng(0)  # a wide matrix with mixes of all sizes
+    n, d = 300, 1100
+    x = rng.normal(size=(n, d)) * np.sqrt(100 / np.arange(1, d + 1)) + 3 * rng.normal(size=d)
+    labels = expit((x - x.mean(0)) @ rng.normal(size=d) / 10)
+    weights = rng.random((n, 6)) < np.linspace(0.1, 1, 6)
+    targets = np.column_stack([labels, np.round(labels)] * 3)
+    for l2 in (1e-3, 1e-1):
+        yield f"mixes, {l2}", x.astype(np.float32), targets, {"weights": weights, "l2": l2}
+    rare = np.zeros((3000, 2))
+    rare[0, 0], rare[1:, 1] = 1, 1
+    yield "rare classes", np.random.default_rng(0).normal(size=(3000, 4)), rare, {}
+    yield "next to no positive", X, np.full(120, 1e-12), {}
+
+
+def test_hard_problems_are_solved(subtests):
+    for name, x, targets, options in hard_problems():
+        with subtests.test(name):
+            assert_solved(x, targets, **options)
 
 
 def test_planted_direction_is_recovered():
@@ -316,62 +336,25 @@ def test_planted_direction_is_recovered():
     assert probes.intercept[0] == pytest.approx(-0.7, abs=0.15)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtypes_of_the_activations(dtype):
-    probes = assert_solved(X.astype(dtype), SOFT)
-    assert probes.coef.dtype == probes.intercept.dtype == probes.gap.dtype == np.float64
-    assert probes.predict_proba(X.astype(dtype)).dtype == np.float64
-    np.testing.assert_allclose(probes.coef, fit_probes(X, SOFT).coef, atol=2e-2)
-
-
-def test_targets_may_be_integers_booleans_or_float32():
+def test_dtypes_and_that_inputs_are_not_changed():
+    for dtype in (np.float16, np.float32, np.float64):
+        probes = assert_solved(X.astype(dtype), SOFT)
+        assert probes.coef.dtype == probes.intercept.dtype == probes.gap.dtype == np.float64
+        assert probes.predict_proba(X.astype(dtype)).dtype == np.float64
+        np.testing.assert_allclose(probes.coef, fit_probes(X, SOFT).coef, atol=2e-2)
     expected = fit_probes(X, HARD[:, 0]).coef
     for dtype in (np.int64, np.bool_, np.float32):
         np.testing.assert_allclose(fit_probes(X, HARD[:, 0].astype(dtype)).coef, expected)
-
-
-def test_inputs_are_not_changed():
     x, y, weights = X.copy(), SOFT.copy(), WEIGHTS.copy()
     fit_probes(x, y, weights=weights)
     for now, before in ((x, X), (y, SOFT), (weights, WEIGHTS)):
         np.testing.assert_array_equal(now, before)
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
-@pytest.mark.parametrize("targets", [SOFT, HARD])
-def test_any_scale_of_the_activations(scale, targets):
-    assert_solved(X * scale, targets)
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_any_scale_with_labels_that_no_probe_can_separate(scale):
-    labels = np.random.default_rng(0).integers(0, 2, size=(120, 2)).astype(float)
-    assert_solved(X * scale, labels)
-
-
-def test_features_of_very_different_scales():
-    assert_solved(X * np.logspace(-6, 6, 6), SOFT)
-
-
-@pytest.mark.parametrize("l2", [1e-3, 1e-6, 1e-9])
-def test_separable_labels(l2):
-    probes = assert_solved(X, (X[:, :1] > 3).astype(float), l2=l2)
-    assert np.mean((probes.predict_proba(X) >= 0.5) == (X[:, :1] > 3)) == 1
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_separable_labels_with_almost_no_penalty(seed):
-    # the solver promises a "relative optimality gap that every column reaches"
-    x = np.random.default_rng(seed).normal(size=(200, 10))
-    assert_solved(x, (x[:, :2] > 0).astype(float), l2=1e-12)
-    assert_solved(x * 1e6, (x[:, :2] > 0).astype(float))
-
-
-@pytest.mark.parametrize("seed", [4, 37, 46, 77, 121])
-def test_activations_with_outliers(seed):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_t(1, size=(40, 15)) * 1e3
-    assert_solved(x, rng.integers(0, 2, size=(40, 2)).astype(float))
+def test_separable_labels():
+    for l2 in (1e-3, 1e-6, 1e-9):
+        probes = assert_solved(X, (X[:, :1] > 3).astype(float), l2=l2)
+        assert np.mean((probes.predict_proba(X) >= 0.5) == (X[:, :1] > 3)) == 1, l2
 
 
 @pytest.mark.parametrize("seed", [0, 108, 1038, 2645, 5093])
@@ -386,107 +369,75 @@ def test_steps_that_overshoot_do_not_end_in_a_certified_wrong_solution(seed):
     assert found < of_zeros
 
 
-def test_more_features_than_rows():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 150))
-    assert_solved(x, rng.integers(0, 2, size=(12, 3)).astype(float))
-    assert_solved(x, rng.random((12, 3)))
-
-
-def test_one_row_and_two_rows():
+def test_one_row_alone_or_of_weight_above_zero():
     one = assert_solved(X[:1], [0.3])
     np.testing.assert_allclose(one.predict_proba(X[:1]), [0.3], atol=1e-6)
-    assert_solved(X[:2], [0.0, 1.0])
-
-
-def test_one_row_of_weight_above_zero():
-    weights = np.zeros(120)
-    weights[5] = 3
-    probes = assert_solved(X, SOFT[:, 0], weights=weights)
+    probes = assert_solved(X, SOFT[:, 0], weights=3.0 * (np.arange(120) == 5))
     assert probes.predict_proba(X)[5] == pytest.approx(SOFT[5, 0], abs=1e-5)
 
 
-def test_a_constant_feature_gets_no_weight():
+def test_constants_get_no_weight(subtests):
     probes = assert_solved(np.hstack([X, np.full((120, 1), 0.1)]), SOFT)
     np.testing.assert_allclose(probes.coef[-1], 0, atol=1e-9)
+    for value in (0.0, 0.1, 1e6, 1e-6, 3e-6, 1e-20):
+        with subtests.test(value=value):
+            x = np.full((13, 3), value)
+            proba = assert_solved(x, SOFT[:13]).predict_proba(x)
+            np.testing.assert_allclose(proba[0], SOFT[:13].mean(axis=0), atol=1e-6)
+    for scale in (1e-310, 1e-200, 1e-151):  # too small for float64
+        with subtests.test(scale=scale):
+            probes = fit_probes(X * scale, SOFT)
+            np.testing.assert_array_equal(probes.coef, 0)
+            np.testing.assert_allclose(expit(probes.intercept), SOFT.mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e6, 1e-6, 3e-6, 1e-20])
-def test_constant_activations_predict_the_mean(value):
-    x = np.full((13, 3), value)
-    probes = assert_solved(x, SOFT[:13])
-    np.testing.assert_allclose(probes.predict_proba(x)[0], SOFT[:13].mean(axis=0), atol=1e-6)
-
-
-def test_very_rare_classes():
-    y = np.zeros((3000, 2))
-    y[0, 0], y[1:, 1] = 1, 1
-    assert_solved(np.random.default_rng(0).normal(size=(3000, 4)), y)
-    assert_solved(X, np.full(120, 1e-12))
-
-
-@pytest.mark.parametrize("value", [0, 1])
-@pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 10, 49, 100, 120])
-def test_columns_of_one_class_are_nan_with_the_reason(n, value):
+def test_columns_of_one_class_are_nan_with_the_reason(subtests):
     # 1/n summed n times is not always 1
-    x = np.tile(X, (2, 1))[:n]
-    y = np.stack([np.full(n, float(value)), np.linspace(0.2, 0.7, n)], axis=1)
-    probes = fit_probes(x, y)
-    assert probes.reason == (f"found only targets equal to {value}, expected both classes", "")
-    assert np.isnan(probes.coef[:, 0]).all()
-    assert np.isnan([probes.intercept[0], probes.gap[0]]).all()
-    assert np.isnan(probes.predict_proba(x)[:, 0]).all()
-    np.testing.assert_allclose(
-        probes.predict_proba(x)[:, 1], fit_probes(x, y[:, 1]).predict_proba(x), atol=1e-3
-    )
+    for n, value in product((1, 2, 3, 6, 7, 10, 49, 100, 120), (0, 1)):
+        with subtests.test(n=n, value=value):
+            x = np.tile(X, (2, 1))[:n]
+            y = np.stack([np.full(n, float(value)), np.linspace(0.2, 0.7, n)], axis=1)
+            probes = fit_probes(x, y)
+            assert probes.reason == (ONE_CLASS.format(value), "")
+            assert np.isnan(probes.coef[:, 0]).all()
+            assert np.isnan([probes.intercept[0], probes.gap[0]]).all()
+            proba, alone = (fit.predict_proba(x) for fit in (probes, fit_probes(x, y[:, 1])))
+            assert np.isnan(proba[:, 0]).all()
+            np.testing.assert_allclose(proba[:, 1], alone, atol=1e-3)
 
 
 @pytest.mark.filterwarnings("error")
-def test_columns_without_a_solution_do_not_warn():
-    y = np.stack([np.ones(120), SOFT[:, 0], SOFT[:, 1]], axis=1)
-    weights = np.stack([np.ones(120), np.zeros(120), np.ones(120)], axis=1)
-    proba = fit_probes(X, y, weights=weights).predict_proba(X)
-    assert np.isnan(proba).all(axis=0).tolist() == [True, True, False]
-
-
-def test_one_class_among_the_rows_that_count_is_nan_with_the_reason():
-    weights = np.where(HARD[:, 0] == 1, WEIGHTS[:, 0], 0)
-    probes = fit_probes(X, HARD[:, 0], weights=np.stack([weights, WEIGHTS[:, 1]], axis=1))
-    assert probes.reason == ("found only targets equal to 1, expected both classes", "")
-
-
-def test_columns_without_weight_are_nan_with_the_reason():
-    probes = fit_probes(X, SOFT[:, 0], weights=np.stack([np.zeros(120), np.ones(120)], axis=1))
-    assert probes.reason == ("found no row with a weight above 0", "")
-    assert np.isnan(probes.coef[:, 0]).all()
-    assert np.isfinite(probes.coef[:, 1]).all()
-
-
-def test_no_column_with_a_solution_is_degenerate():
-    with pytest.raises(DegenerateError, match="found only targets equal to 0"):
-        fit_probes(X, np.zeros(120))
-    with pytest.raises(DegenerateError, match="found only targets equal to 1"):
-        fit_probes(X[:10], np.ones(10))
-    with pytest.raises(DegenerateError, match="found no row with a weight above 0"):
-        fit_probes(X, SOFT, weights=np.zeros(120))
+def test_columns_that_weights_leave_without_a_class_or_a_row_are_nan_with_the_reason():
+    one_class = np.where(HARD[:, 0] == 1, WEIGHTS[:, 0], 0)
+    weights = np.stack([one_class, np.zeros(120), WEIGHTS[:, 1]], axis=1)
+    probes = fit_probes(X, HARD[:, 0], weights=weights)
+    assert probes.reason == (ONE_CLASS.format(1), "found no row with a weight above 0", "")
+    for values in (probes.coef, probes.predict_proba(X)):
+        assert np.isnan(values).all(axis=0).tolist() == [True, True, False]
+        assert np.isfinite(values[:, 2]).all()
 
 
 def test_columns_are_fitted_without_an_error_where_none_has_a_solution():
     probes = fit_columns(X, np.stack([np.zeros(120), np.ones(120)], axis=1))
-    assert probes.reason == (
-        "found only targets equal to 0, expected both classes",
-        "found only targets equal to 1, expected both classes",
-    )
+    assert probes.reason == (ONE_CLASS.format(0), ONE_CLASS.format(1))
     assert np.isnan(probes.coef).all()
     assert np.isnan(probes.predict_proba(X)).all()
     same, expected = (fit(X, SOFT, weights=WEIGHTS) for fit in (fit_columns, fit_probes))
     np.testing.assert_array_equal(same.coef, expected.coef)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_inputs_that_do_not_fit_are_refused(subtests):
+    degenerate = [
+        ({"targets": np.zeros(120)}, "found only targets equal to 0"),
+        ({"x": X[:10], "targets": np.ones(10)}, "found only targets equal to 1"),
+        ({"weights": np.zeros(120)}, "found no row with a weight above 0"),
+    ]
+    refused = [
         ({"x": X[:, 0]}, "activations: found 1 dimensions"),
+        *(
+            ({"x": X * scale}, r"activations: found differences of .*, expected below")
+            for scale in (1e151, 1e300)
+        ),
         ({"x": np.full((120, 6), np.nan)}, "activations: found 720 values that are NaN"),
         ({"targets": SOFT[:100]}, "targets: found 100 rows, expected 120 as in activations"),
         ({"targets": SOFT * 2}, r"targets: found values in .*expected \[0, 1\]"),
@@ -506,25 +457,12 @@ def test_columns_are_fitted_without_an_error_where_none_has_a_solution():
         ({"l2": "best"}, "l2: found best, expected a value above 0, or cv"),
         ({"device": "nothing"}, "device: found 'nothing' .*, expected cpu or a GPU"),
         ({"device": "cuda:99"}, "device: found 'cuda:99' .*, expected cpu or a GPU"),
-    ],
-)
-def test_inputs_that_do_not_fit_are_refused(changes, message):
-    arguments = {"x": X, "targets": SOFT} | changes
-    with pytest.raises(W2SError, match=message):
-        fit_probes(arguments.pop("x"), arguments.pop("targets"), **arguments)
-
-
-@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e-151])
-def test_columns_too_small_for_float64_are_constant(scale):
-    probes = fit_probes(X * scale, SOFT)
-    np.testing.assert_array_equal(probes.coef, 0)
-    np.testing.assert_allclose(expit(probes.intercept), SOFT.mean(axis=0), atol=1e-6)
-
-
-@pytest.mark.parametrize("scale", [1e151, 1e300])
-def test_columns_too_large_for_float64_are_refused(scale):
-    with pytest.raises(W2SError, match=r"activations: found differences of .*, expected below"):
-        fit_probes(X * scale, SOFT)
+    ]
+    for error, cases in ((DegenerateError, degenerate), (W2SError, refused)):
+        for changes, message in cases:
+            arguments = {"x": X, "targets": SOFT} | changes
+            with subtests.test(message), pytest.raises(error, match=message):
+                fit_probes(arguments.pop("x"), arguments.pop("targets"), **arguments)
 
 
 def test_predictions_are_sigmoids_of_the_logits():
@@ -533,22 +471,14 @@ def test_predictions_are_sigmoids_of_the_logits():
     np.testing.assert_allclose(probes.predict_proba(X), expected, atol=1e-12)
     np.testing.assert_allclose(probes.predict_proba(X[:1]), expected[:1], atol=1e-12)
     assert probes.predict_proba(X[:0]).shape == (0, 4)
-    single = fit_probes(X, SOFT[:, 0])
-    assert single.predict_proba(X).shape == (120,)
-
-
-def test_predictions_far_away_stay_probabilities():
-    probes = fit_probes(X, HARD[:, 0])
-    far = 1e8 * np.outer([-1, 1], probes.coef[:, 0])
-    np.testing.assert_array_equal(probes.predict_proba(far), [0, 1])
-
-
-def test_predictions_need_activations_as_fitted():
-    probes = fit_probes(X, SOFT)
+    assert fit_probes(X, SOFT[:, 0]).predict_proba(X).shape == (120,)
     with pytest.raises(W2SError, match="activations: found width 5, expected 6"):
         probes.predict_proba(X[:, :5])
     with pytest.raises(W2SError, match="NaN or infinite"):
         probes.predict_proba(np.full((1, 6), np.nan))
+    probes = fit_probes(X, HARD[:, 0])
+    far = 1e8 * np.outer([-1, 1], probes.coef[:, 0])
+    np.testing.assert_array_equal(probes.predict_proba(far), [0, 1])
 
 
 def test_probes_fit_soft_labels_better_than_hardened_ones():
@@ -572,21 +502,7 @@ def test_more_columns_than_a_chunk_in_any_order():
         np.testing.assert_allclose(alone.coef[:, 0], probes.coef[:, j], atol=2e-3)
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
-def test_wide_matrices_with_mixes_of_all_sizes(penalty):
-    rng = np.random.default_rng(0)
-    n, d = 300, 1100
-    x = rng.normal(size=(n, d)) * np.sqrt(100 / np.arange(1, d + 1)) + 3 * rng.normal(size=d)
-    labels = expit((x - x.mean(0)) @ rng.normal(size=d) / 10)
-    weights = rng.random((n, 6)) < np.linspace(0.1, 1, 6)
-    targets = np.column_stack([labels, np.round(labels)] * 3)
-    assert_solved(x.astype(np.float32), targets, weights=weights, l2=penalty)
-
-
-@pytest.mark.parametrize(("l2", "least", "most"), [(1e-9, 10, 45), (1e-13, 10, 45)])
-def test_separable_data_under_next_to_no_penalty_take_few_newton_steps(
-    l2, least, most, monkeypatch
-):
+def test_separable_data_under_next_to_no_penalty_take_few_newton_steps(monkeypatch):
     steps = []
     real = np.linalg.lstsq
     monkeypatch.setattr(
@@ -595,7 +511,9 @@ def test_separable_data_under_next_to_no_penalty_take_few_newton_steps(
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 40)).astype(np.float32)
     y = (x @ rng.normal(size=40) > 0).astype(float)
-    fitted = fit_probes(x, y, l2=l2)
-    assert fitted.gap <= 1e-6
-    assert least <= len(steps) <= most
-    np.testing.assert_array_equal(fitted.predict_proba(x) > 0.5, y == 1)
+    for l2 in (1e-9, 1e-13):
+        steps.clear()
+        fitted = fit_probes(x, y, l2=l2)
+        assert fitted.gap <= 1e-6
+        assert 10 <= len(steps) <= 45
+        np.testing.assert_array_equal(fitted.predict_proba(x) > 0.5, y == 1)

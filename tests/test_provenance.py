@@ -1,12 +1,8 @@
 """What artifacts say of their making is compared with what a configuration asks for."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
@@ -15,20 +11,19 @@ from safetensors.numpy import load_file, save_file
 
 from w2s import dag, digest, provenance
 from w2s.cli import main
-from w2s.config import Config, parse
-from w2s.dag import jobs
+from w2s.config import parse
+from w2s.dag import FILES, jobs
 from w2s.declare import Plain
 from w2s.files.artifacts import load
 from w2s.files.hashes import sha256_of
 from w2s.provenance import differing, foreign, has_weights, metadata_of
-from w2s.tracks import FILES, STAGES
+from w2s.tracks import STAGES
 
 SPLIT = Path("my results/films/splits/seed0.parquet")
 EXAMPLES = Path("my results/films/examples.parquet")
-Edit = Callable[[dict[str, Any]], object]
 
 
-def example() -> dict[str, Any]:
+def example():
     return {
         "results": "my results",
         "seeds": [0],
@@ -38,13 +33,13 @@ def example() -> dict[str, Any]:
     }
 
 
-def run(config: Config, stage: str, *paths: object, **job: str) -> None:
+def run(config, stage, *paths, **job):
     options = [str(path) for path in paths]
     assert main([stage, *options, "--settings", dag.settings(config, stage, **job)]) == 0
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     """The first steps of an experiment, in a folder of their own."""
     folder = tmp_path_factory.mktemp("made")
     tiny.write_dataset(folder / "films.csv", n=60)
@@ -58,20 +53,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
 
-def found(edit: Edit = lambda data: None, results: str = "my results") -> dict[Path, str]:
+def found(edit=lambda data: None, results="my results"):
     data = example()
     edit(data)
     data["results"] = results
     return dict(differing(parse(data)))
 
 
-def test_what_the_configuration_asks_for_differs_in_nothing(here: Path) -> None:
+def test_what_the_configuration_asks_for_differs_in_nothing(here):
     assert found() == {}
     shutil.move("my results", "moved")
     shutil.move("films.csv", "texts.csv")
@@ -81,34 +76,31 @@ def test_what_the_configuration_asks_for_differs_in_nothing(here: Path) -> None:
     assert found(lambda data: data["datasets"].update(films=path), "moved") == {}
 
 
-@pytest.mark.parametrize(
-    ("edit", "expected"),
-    [
-        (lambda d: d["datasets"]["films"].update(val=7), "made with data.val 0.1, expected 7"),
-        (
-            lambda d: d["datasets"]["films"].update(path="other.csv"),
-            'made with data.path "films.csv", expected "other.csv"',
-        ),
-        (lambda d: d["datasets"]["films"].update(title="Films"), ""),
-        (lambda d: d.update(probe={"l2": 0.1}), ""),
-        (lambda d: d["seeds"].append(1), ""),
-    ],
-    ids=["val", "path", "title", "probe", "seeds"],
-)
-def test_settings_are_compared(here: Path, edit: Edit, expected: str) -> None:
-    told = found(edit)
-    assert set(told) == ({EXAMPLES} if expected else set())
-    assert all(why.startswith(expected) and "\n" not in why for why in told.values())
+def test_settings_are_compared(here, subtests):
+    films = {
+        "val": (7, "made with data.val 0.1, expected 7"),
+        "path": ("other.csv", 'made with data.path "films.csv", expected "other.csv"'),
+        "title": ("Films", ""),
+    }
+    for name, (value, expected) in films.items():
+        with subtests.test(name):
+            told = found(lambda d, new={name: value}: d["datasets"]["films"].update(new))
+            assert set(told) == ({EXAMPLES} if expected else set())
+            assert all(why.startswith(expected) and "\n" not in why for why in told.values())
+    assert found(lambda data: data.update(probe={"l2": 0.1}, seeds=[0, 1])) == {}
+    data = example()
+    data["datasets"]["films"]["val"] = 7
+    assert list(differing(parse(data), skip=lambda path: path == EXAMPLES)) == []
 
 
-def test_code_is_compared(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_compared(here, monkeypatch):
     other = {"split": "0" * 16}
     digests = {stage: other.get(stage, digest.code_digest(stage)) for stage in STAGES}
     monkeypatch.setattr(provenance, "code_digest", digests.__getitem__)
     assert found() == {SPLIT: "made by other code"}
 
 
-def test_inputs_are_compared(here: Path) -> None:
+def test_inputs_are_compared(here):
     csv = here / "films.csv"
     csv.write_text(csv.read_text(encoding="utf-8").replace("film", "book"), encoding="utf-8")
     with csv.open("a", encoding="utf-8") as file:
@@ -118,7 +110,7 @@ def test_inputs_are_compared(here: Path) -> None:
     assert found() == {SPLIT: "made from other examples"}
 
 
-def test_weights_are_compared(tmp_path: Path) -> None:
+def test_weights_are_compared(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     facts = {"model": {"model.safetensors": sha256_of(tmp_path / "model.safetensors")}}
     assert has_weights(tmp_path, facts)
@@ -132,8 +124,8 @@ def test_weights_are_compared(tmp_path: Path) -> None:
     assert has_weights(tmp_path, {"dataset": "films"})  # tokens name none
 
 
-def test_activations_of_other_weights_are_told(here: Path) -> None:
-    def edit(data: dict[str, Any]) -> None:
+def test_activations_of_other_weights_are_told(here):
+    def edit(data):
         data["models"]["a"] = {"source": "local", "path": "model"}
 
     tiny.write_model(Path("model"), "bert")
@@ -151,7 +143,7 @@ def test_activations_of_other_weights_are_told(here: Path) -> None:
     assert found(edit) == {made: "made with another model than a is now"}
 
 
-def test_a_file_of_another_stage_and_one_that_says_nothing(here: Path) -> None:
+def test_a_file_of_another_stage_and_one_that_says_nothing(here):
     shutil.copy(EXAMPLES, SPLIT)
     assert found() == {SPLIT: "made by examples, expected split"}
     SPLIT.write_bytes(SPLIT.read_bytes()[:-9])
@@ -160,24 +152,15 @@ def test_a_file_of_another_stage_and_one_that_says_nothing(here: Path) -> None:
     assert found() == {}
 
 
-def test_what_is_skipped_is_not_told(here: Path) -> None:
-    config = example()
-    config["datasets"]["films"]["val"] = 7
-    assert list(differing(parse(config), skip=lambda path: path == EXAMPLES)) == []
+def test_verify_tells_what_does_not_belong_to_a_configuration(here, capsys):
+    def verify(*options):
+        capsys.readouterr()
+        code = main(["verify", "--config", "config.yaml", *options])
+        return code, capsys.readouterr().out.splitlines()
 
-
-def verify(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
-    capsys.readouterr()
-    code = main(["verify", "--config", "config.yaml", *options])
-    return code, capsys.readouterr().out.splitlines()
-
-
-def test_verify_tells_what_does_not_belong_to_a_configuration(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert verify(capsys, "my results") == (
-        0, ["2 whole, 0 damaged, 0 not artifacts", "0 files do not belong to config.yaml"]
-    )  # fmt: skip
+    head = "2 whole, 0 damaged, 0 not artifacts"
+    none, one = (f"{n} files do not belong to config.yaml" for n in (0, 1))
+    assert verify("my results") == (0, [head, none])
     data = example()
     data["datasets"]["films"]["test"] = 0.5
     Path("config.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
@@ -188,31 +171,24 @@ def test_verify_tells_what_does_not_belong_to_a_configuration(
         path = Path("my results", name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    code, lines = verify(capsys, "my results")
+    code, lines = verify("my results")
     assert code == 1
     assert lines[1].startswith(f"{EXAMPLES}: made with data.test 0.25, expected 0.5")
-    assert lines[2:] == [f"{old}: no file of this experiment",
-                         "2 files do not belong to config.yaml"]  # fmt: skip
-    assert verify(capsys, "my results/old")[1][1:] == [
-        lines[2],
-        "1 files do not belong to config.yaml",
-    ]
-    assert verify(capsys, str(SPLIT))[0] == 0
+    strange = f"{old}: no file of this experiment"
+    assert lines[2:] == [strange, "2 files do not belong to config.yaml"]
+    assert verify("my results/old")[1][1:] == [strange, one]
+    assert verify(str(SPLIT))[0] == 0
     old.write_bytes(b"half")
-    assert verify(capsys, "my results")[0] == 2
-    assert verify(capsys, "my results", "--delete")[0] == 1
+    assert verify("my results")[0] == 2
+    assert verify("my results", "--delete")[0] == 1
     assert EXAMPLES.is_file()  # whole, so the next run makes it anew or keeps it
-
-
-def test_verify_without_a_configuration_is_as_before(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["verify", "my results"]) == 0
-    assert capsys.readouterr().out == "2 whole, 0 damaged, 0 not artifacts\n"
+    capsys.readouterr()
+    assert main(["verify", "my results"]) == 0  # without a configuration it is as before
+    assert capsys.readouterr().out == f"{head}\n"
     assert main(["verify", "--config", "none.yaml", "my results"]) == 2
 
 
-def test_metadata_is_read_without_the_content(chain: Any) -> None:
+def test_metadata_is_read_without_the_content(chain):
     for job in chain.jobs.values():
         for name, path in job.outputs.items():
             told = metadata_of(path)
@@ -222,7 +198,7 @@ def test_metadata_is_read_without_the_content(chain: Any) -> None:
                 assert told["digest"] == load(path).checksum
 
 
-def test_files_of_rules_are_those_that_their_stages_write() -> None:
+def test_files_of_rules_are_those_that_their_stages_write_and_none_is_of_two_jobs():
     for rule, files in FILES.items():
         outputs = STAGES["evaluate" if rule == "evaluate_finetuned" else rule].outputs
         artifacts = [name for name in files if not name.endswith((".csv", ".md", ".png"))]
@@ -232,16 +208,13 @@ def test_files_of_rules_are_those_that_their_stages_write() -> None:
         ]
         assert sorted(Path(name).suffix for name in artifacts) == sorted(endings), rule
     assert set(STAGES) - set(FILES) == {"fetch", "fetch_task"}
-
-
-def test_no_file_is_of_two_jobs() -> None:
     for path in Path(__file__).parents[1].glob("config/*.yaml"):
         config = parse(yaml.safe_load(path.read_text(encoding="utf-8")))
         files = [file for job in jobs(config) for file in job.files]
         assert len(files) == len(set(files)), path.name
 
 
-def test_settings_of_gathered_shards_are_those_of_the_model() -> None:
+def test_settings_of_gathered_shards_are_those_of_the_model():
     config = example()
     config["extraction"] = {"shards": 3}
     config["models"]["a"]["pooling"] = "mean"
@@ -252,7 +225,7 @@ def test_settings_of_gathered_shards_are_those_of_the_model() -> None:
     assert list(foreign(parsed, ["."])) == []
 
 
-def test_shards_of_an_unfinished_extraction_are_no_strangers(here: Path) -> None:
+def test_shards_of_an_unfinished_extraction_are_no_strangers(here):
     for name in ("shard-1-of-2.safetensors", "other.safetensors"):
         path = Path("my results/films/activations/a", name)
         path.parent.mkdir(parents=True, exist_ok=True)

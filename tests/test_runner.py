@@ -1,7 +1,5 @@
 """Running stages: the library's result in a file, the same bytes twice, all outputs or none."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -11,9 +9,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 from conftest import SEEDS, Chain, chain_jobs
@@ -25,8 +23,6 @@ from w2s.data.track import EXAMPLES
 from w2s.declare import FORMAT, ForPeople, Kind, Many, Plain
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
-
-# MOVER: from w2s import settings
 from w2s.files.artifacts import Artifact, digest, load, save
 from w2s.files.formats import KEY
 from w2s.files.spool import blocks
@@ -35,10 +31,9 @@ from w2s.run import run
 from w2s.tracks import KINDS, STAGES
 
 JOBS = [name for name in chain_jobs(Path(), Path()) if not name.endswith("-1")]
-EVERY_JOB = pytest.mark.parametrize("name", JOBS)
 
 
-def refused(line: list[str], capsys: pytest.CaptureFixture[str], *folders: Path) -> str:
+def refused(line, capsys, *folders):
     """The one line of a refused call; the folders for its outputs are empty or not there."""
     capsys.readouterr()
     assert main(line) == 2
@@ -52,28 +47,23 @@ def refused(line: list[str], capsys: pytest.CaptureFixture[str], *folders: Path)
     return message
 
 
-def write_unchecked(artifact: Artifact, path: Path) -> Path:
-    """A tensor artifact with a fitting checksum whose content nobody checked."""
-    text = json.dumps(
-        {
-            "kind": artifact.kind,
-            "format": FORMAT,
-            "digest": digest(artifact),
-            "facts": dict(artifact.facts),
-            "provenance": {},
-        }
-    )
-    save_file(dict(artifact.arrays), path, metadata={KEY: text})
-    return path
+@pytest.fixture
+def refusal(chain, tmp_path, capsys):
+    """The one line that refuses a job of the chain with some changes; it writes nothing."""
+
+    def of(name, **changes):
+        job, out = chain.jobs[name], tmp_path / "out"
+        return refused(job.line(**job.elsewhere(out) | changes), capsys, out)
+
+    return of
 
 
-def test_every_stage_has_a_job() -> None:
+def test_every_stage_has_a_job():
     assert {job.stage for job in chain_jobs(Path(), Path()).values()} == set(STAGES) - {"fetch"}
 
 
-@EVERY_JOB
-def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -> None:
-    job = chain.jobs[name]
+def computed(job):
+    """What the library returns for a job."""
     stage = STAGES[job.stage]
     module, function = stage.function.split(":")
     loaded = [
@@ -89,51 +79,45 @@ def test_command_line_writes_what_the_library_returns(name: str, chain: Chain) -
     chosen = parse_as(stage.settings, job.settings)
     extra = {"runtime": JobRuntime()} if stage.runtime else {}
     extra |= {"work": None} if stage.work else {}
-    results = getattr(importlib.import_module(module), function)(*loaded, settings=chosen, **extra)
-    assert list(results) == list(stage.outputs)
-    for output, path in job.outputs.items():
-        if stage.outputs[output] is Plain.FIGURE:
-            assert path.read_text(encoding="utf-8").startswith("<?xml")
-            assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-            continue
-        written, result = load(path), results[output]
-        assert written.kind == result.kind
-        assert json.loads(json.dumps(dict(result.facts))) == written.facts
-        assert list(written.arrays) == sorted(result.arrays) or list(written.arrays) == list(
-            result.arrays
-        )
-        for array in result.arrays:
-            expected = result[array]
-            if hasattr(expected, "blocks"):
-                expected = np.concatenate(list(blocks(expected)))
-            np.testing.assert_array_equal(written[array], expected)
+    return getattr(importlib.import_module(module), function)(*loaded, settings=chosen, **extra)
+
+
+def test_command_line_writes_what_the_library_returns(chain, subtests):
+    for name in JOBS:
+        job = chain.jobs[name]
+        stage = STAGES[job.stage]
+        with subtests.test(name):
+            results = computed(job)
+            assert list(results) == list(stage.outputs)
+            for output, path in job.outputs.items():
+                if stage.outputs[output] is Plain.FIGURE:
+                    assert path.read_text(encoding="utf-8").startswith("<?xml")
+                    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+                    continue
+                written, result = load(path), results[output]
+                assert written.kind == result.kind
+                assert json.loads(json.dumps(dict(result.facts))) == written.facts
+                assert list(written.arrays) in (sorted(result.arrays), list(result.arrays))
+                for array in result.arrays:
+                    expected = result[array]
+                    if hasattr(expected, "blocks"):
+                        expected = np.concatenate(list(blocks(expected)))
+                    np.testing.assert_array_equal(written[array], expected)
 
 
 @pytest.mark.slow
-def test_every_stage_gives_the_same_bytes_in_another_place_and_process(
-    chain: Chain, tmp_path: Path
-) -> None:
+def test_every_stage_gives_the_same_bytes_in_another_place_and_process(chain, tmp_path):
     inputs, folder = tmp_path / "other inputs", tmp_path / "other results"
     shutil.copytree(chain.inputs, inputs)
     jobs = [job.line() for job in chain_jobs(inputs, folder).values()]
     program = (
         "import json, sys; from w2s.cli import main; [main(line) for line in json.load(sys.stdin)]"
     )
-    elsewhere = {
-        "PYTHONHASHSEED": "11",
-        "TZ": "Asia/Tokyo",
-        "USER": "another",
-        "HOME": str(tmp_path),
-    }
+    elsewhere = {"PYTHONHASHSEED": "11", "TZ": "Asia/Tokyo", "USER": "another"}
     subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(jobs),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, **elsewhere},
-    )
+        [sys.executable, "-c", program], input=json.dumps(jobs), capture_output=True, text=True,
+        check=True, cwd=tmp_path, env={**os.environ, **elsewhere, "HOME": str(tmp_path)},
+    )  # fmt: skip
     names = sorted(path.name for path in chain.folder.iterdir())
     assert names == sorted(path.name for path in folder.iterdir())
     assert not [name for name in names if name.startswith(".")]
@@ -141,7 +125,7 @@ def test_every_stage_gives_the_same_bytes_in_another_place_and_process(
     assert different == []
 
 
-def test_run_over_old_outputs_replaces_them(chain: Chain, tmp_path: Path) -> None:
+def test_run_over_old_outputs_replaces_them(chain, tmp_path):
     job = chain.jobs["split-0"]
     path = tmp_path / "split.parquet"
     path.write_bytes(b"something old")
@@ -150,273 +134,162 @@ def test_run_over_old_outputs_replaces_them(chain: Chain, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def artifact_inputs() -> list[tuple[str, str]]:
-    return [
-        (job, name)
-        for job in JOBS
-        for name, kind in STAGES[job.partition("-")[0]].inputs.items()
+def test_missing_input_and_one_of_another_kind_are_refused(chain, tmp_path, refusal, subtests):
+    sources = [
+        (name, source, kind)
+        for name in JOBS
+        for source, kind in STAGES[name.partition("-")[0]].inputs.items()
         if isinstance(kind, Kind | Many)
     ]
+    assert len(sources) > 50
+    for name, source, kind in sources:
+        with subtests.test(f"{name} {source}"):
+            message = refusal(name, **{source: tmp_path / "none.parquet"})
+            assert "none.parquet: found no file" in message
+            expected = kind.kind if isinstance(kind, Many) else kind
+            wrong = chain / ("split-0.parquet" if expected.name != "split" else "runs-0.parquet")
+            many = isinstance(kind, Many)
+            given = [*chain.jobs[name].inputs[source][1:], wrong] if many else wrong
+            message = refusal(name, **{source: given})
+            assert (
+                f"{wrong}: found kind '{load(wrong).kind}', expected '{expected.name}'" in message
+            )
 
 
-@pytest.mark.parametrize(("name", "source"), artifact_inputs())
-def test_input_of_another_kind_is_refused(
-    name: str, source: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs[name]
-    kind: Any = STAGES[job.stage].inputs[source]
-    expected = kind.kind if isinstance(kind, Many) else kind
-    wrong = chain / ("split-0.parquet" if expected.name != "split" else "runs-0.parquet")
-    given = [*job.inputs[source][1:], wrong] if isinstance(kind, Many) else wrong
-    line = job.line(**{source: given}, **job.elsewhere(tmp_path / "out"))
-    message = refused(line, capsys, tmp_path / "out")
-    assert f"{wrong}: found kind '{load(wrong).kind}', expected '{expected.name}'" in message
-
-
-@pytest.mark.parametrize(("name", "source"), artifact_inputs())
-def test_missing_input_is_refused(
-    name: str, source: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs[name]
-    line = job.line(**{source: tmp_path / "none.parquet"}, **job.elsewhere(tmp_path / "out"))
-    assert "none.parquet: found no file" in refused(line, capsys, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
+def test_activations_with_nan_are_refused(chain, tmp_path, refusal, subtests):
+    """In a file with a fitting checksum whose content nobody checked."""
+    for name, source in (
         ("weak_labels-0", "activations"),
         ("overlap-0", "activations"),
         ("strong-0", "weak_activations"),
         ("strong-0", "strong_activations"),
-    ],
-)
-def test_activations_with_nan_are_refused(
-    name: str, source: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs[name]
-    good = load(job.inputs[source])
-    spoiled = good["layer_-1"].copy()
-    spoiled[3, 5] = np.nan
-    bad = replace(good, arrays={**good.arrays, "layer_-1": spoiled})
-    path = write_unchecked(bad, tmp_path / "bad.safetensors")
-    line = job.line(**{source: path}, **job.elsewhere(tmp_path / "out"))
-    message = refused(line, capsys, tmp_path / "out")
-    assert "layer_-1: found 1 values that are NaN or infinite, expected none" in message
+    ):
+        good, path = load(chain.jobs[name].inputs[source]), tmp_path / "bad.safetensors"
+        spoiled = good["layer_-1"].copy()
+        spoiled[3, 5] = np.nan
+        bad = replace(good, arrays={**good.arrays, "layer_-1": spoiled})
+        told = {"kind": bad.kind, "format": FORMAT, "digest": digest(bad)}
+        told |= {"facts": dict(bad.facts), "provenance": {}}
+        save_file(dict(bad.arrays), path, metadata={KEY: json.dumps(told)})
+        with subtests.test(f"{name} {source}"):
+            message = refusal(name, **{source: path})
+            assert "layer_-1: found 1 values that are NaN or infinite, expected none" in message
 
 
-@pytest.fixture(scope="module")
-def other(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """The chain of another dataset up to its weak labels."""
+SPINE = ("split-0", "weak_labels-0", "overlap-0", "strong-0")
+
+
+def test_input_of_another_dataset_is_refused(chain, refusal, tmp_path_factory, subtests):
     inputs, folder = (tmp_path_factory.mktemp(name) for name in ("other-inputs", "other"))
     shutil.copytree(chain.inputs, inputs, dirs_exist_ok=True)
     tiny.write_dataset(inputs / "texts.csv", n=400, seed=5)
-    made = Chain(inputs, folder, chain_jobs(inputs, folder))
-    for name, job in made.jobs.items():
-        early = ("examples", "tokenize", "activations", "label_matrix")
-        if job.stage in early or name.endswith("-0"):
+    for name, job in chain_jobs(inputs, folder).items():
+        if name in SPINE or name.startswith(("examples", "tokenize", "activations")):
             assert main(job.line()) == 0
-    return made
+    for name, sources in {
+        "weak_labels-0": ("examples", "split", "activations"),
+        "overlap-0": ("weak_labels", "activations"),
+        "strong-0": ("weak_labels", "regions", "weak_activations", "strong_activations"),
+        "evaluate-0": ("examples", "weak_labels", "regions", "predictions"),
+    }.items():
+        for source in sources:
+            with subtests.test(f"{name} {source}"):
+                wrong = folder / Path(chain.jobs[name].inputs[source]).name
+                assert "found no row for" in refusal(name, **{source: wrong})
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("weak_labels-0", "examples"),
-        ("weak_labels-0", "split"),
-        ("weak_labels-0", "activations"),
-        ("overlap-0", "weak_labels"),
-        ("overlap-0", "activations"),
-        ("strong-0", "weak_labels"),
-        ("strong-0", "regions"),
-        ("strong-0", "weak_activations"),
-        ("strong-0", "strong_activations"),
-        ("evaluate-0", "examples"),
-        ("evaluate-0", "weak_labels"),
-        ("evaluate-0", "regions"),
-        ("evaluate-0", "predictions"),
-    ],
-)
-def test_input_of_another_dataset_is_refused(
-    name: str, source: str, chain: Chain, other: Chain, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    job = chain.jobs[name]
-    wrong = other.folder / Path(job.inputs[source]).name
-    line = job.line(**{source: wrong}, **job.elsewhere(tmp_path / "out"))
-    assert "found no row for" in refused(line, capsys, tmp_path / "out")
+def test_input_of_another_seed_is_refused(chain, refusal, subtests):
+    for name, sources in {
+        "strong-0": ("weak_labels", "regions"),
+        "evaluate-0": ("weak_labels", "regions", "runs", "predictions"),
+    }.items():
+        for source in sources:
+            with subtests.test(f"{name} {source}"):
+                wrong = str(chain.jobs[name].inputs[source]).replace("-0.", "-1.")
+                message = refusal(name, **{source: wrong})
+                assert "seed" in message or "found no row for" in message
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("strong-0", "weak_labels"),
-        ("strong-0", "regions"),
-        ("evaluate-0", "weak_labels"),
-        ("evaluate-0", "regions"),
-        ("evaluate-0", "runs"),
-        ("evaluate-0", "predictions"),
-    ],
-)
-def test_input_of_another_seed_is_refused(
-    name: str, source: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs[name]
-    wrong = str(job.inputs[source]).replace("-0.", "-1.")
-    line = job.line(**{source: wrong}, **job.elsewhere(tmp_path / "out"))
-    message = refused(line, capsys, tmp_path / "out")
-    assert "seed" in message or "found no row for" in message
+def test_tables_refuse_files_that_do_not_fit_together(chain, refusal):
+    read = chain.jobs["tables"].inputs
+    assert "different jobs" in refusal("tables", correct=read["correct"][::-1])
+    message = refusal("tables", correct=read["correct"][:1])
+    assert "2 and 1 files of correct and metrics" in message
+    twice = {name: [paths[0], *paths] for name, paths in read.items()}
+    assert "twice" in refusal("tables", **twice)
 
 
-def test_tables_refuse_metrics_and_correct_in_another_order(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs["tables"]
-    line = job.line(correct=job.inputs["correct"][::-1], **job.elsewhere(tmp_path / "out"))
-    assert "different jobs" in refused(line, capsys, tmp_path / "out")
+def test_settings_that_do_not_fit_are_refused(chain, refusal, subtests):
+    pair = {"weak": "small", "strong": "large"}
+    strange = {"source": "file", "path": "a.csv", "text": "nothing"}
+    for name, settings, told in (
+        # a layer that is not cached, beside those that are
+        ("weak_labels-0", {**chain.jobs["weak_labels-0"].settings, "layer": 7}, "layer_-1"),
+        ("overlap-0", {**chain.jobs["overlap-0"].settings, "layer": 1}, "layer_-1"),
+        ("strong-0", {**chain.jobs["strong-0"].settings, "weak_layer": 0}, "layer_-1"),
+        ("strong-0", {**chain.jobs["strong-0"].settings, "strong_layer": 5}, "layer_-1"),
+        ("tokenize-small", {"max_lenght": 3}, "max_length"),
+        ("split-0", {"dataset": "films"}, "seed"),
+        ("split-0", {"dataset": "films", "seed": -1}, "found -1"),
+        ("overlap-0", {"overlap": {"similarity": "euclid"}}, "euclid"),
+        ("activations-small", {"layers": [9]}, "9"),
+        ("activations-small", {"num_layers": 9}, "9"),
+        ("figures", {"weak": "nobody", "strong": "large", "titles": [["films", "F"]]}, "nobody"),
+        ("figures", {**pair, "titles": [["unheard of", "X"]]}, "unheard of"),
+        ("figures", {**pair, "titles": []}, "titles"),
+        ("tables", {"evaluation": {"bootstrap": 3}}, "found 3"),
+        ("examples", {"dataset": "films", "data": strange}, "nothing"),
+    ):
+        with subtests.test(f"{name} {settings}"):
+            assert told in refusal(name, settings=settings)
 
 
-def test_tables_refuse_metrics_and_correct_of_different_number(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs["tables"]
-    line = job.line(correct=job.inputs["correct"][:1], **job.elsewhere(tmp_path / "out"))
-    assert "2 and 1 files of correct and metrics" in refused(line, capsys, tmp_path / "out")
-
-
-def test_tables_refuse_a_job_given_twice(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs["tables"]
-    twice = {name: [paths[0], *paths] for name, paths in job.inputs.items()}
-    line = job.line(**twice, **job.elsewhere(tmp_path / "out"))
-    assert "twice" in refused(line, capsys, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("weak_labels-0", {"layer": 7}),
-        ("overlap-0", {"layer": 1}),
-        ("strong-0", {"weak_layer": 0}),
-        ("strong-0", {"strong_layer": 5}),
-    ],
-)
-def test_layer_that_is_not_cached_is_refused_with_those_that_are(
-    name: str, settings: dict[str, Any], chain: Chain, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    job = chain.jobs[name]
-    line = job.line(settings={**job.settings, **settings}, **job.elsewhere(tmp_path / "out"))
-    assert "layer_-1" in refused(line, capsys, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("tokenize-small", {"max_lenght": 3}),
-        ("split-0", {"dataset": "films"}),
-        ("split-0", {"dataset": "films", "seed": -1}),
-        ("overlap-0", {"overlap": {"similarity": "euclid"}}),
-        ("activations-small", {"layers": [9]}),
-        ("activations-small", {"num_layers": 9}),
-        ("figures", {"weak": "nobody", "strong": "large", "titles": [["films", "Films"]]}),
-        ("figures", {"weak": "small", "strong": "large", "titles": [["unheard of", "X"]]}),
-        ("figures", {"weak": "small", "strong": "large", "titles": []}),
-        ("tables", {"evaluation": {"bootstrap": 3}}),
-        (
-            "examples",
-            {"dataset": "films", "data": {"source": "file", "path": "a.csv", "text": "nothing"}},
-        ),
-    ],
-)
-def test_bad_settings_are_refused(
-    name: str, settings: dict[str, Any], chain: Chain, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    job = chain.jobs[name]
-    refused(
-        job.line(settings=settings, **job.elsewhere(tmp_path / "out")), capsys, tmp_path / "out"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "output"),
-    [("strong-0", "predictions"), ("evaluate-0", "correct"), ("tables", "comparisons"),
-     ("figures", "by_region")],
-)  # fmt: skip
-def test_all_outputs_are_written_or_none(
-    name: str, output: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs[name]
-    outputs = job.elsewhere(tmp_path / "out")
-    outputs[output] = outputs[output].with_suffix(".txt")  # the last of the outputs
-    capsys.readouterr()
-    assert main(job.line(**outputs)) == 2
-    assert "found the ending '.txt'" in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
-
-
-def test_wrong_ending_is_refused_before_the_work(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.delattr("w2s.models.activations.extract")
-    line = chain.jobs["activations-small"].line(activations=tmp_path / "out" / "a.txt")
-    message = refused(line, capsys, tmp_path / "out")
+def test_all_outputs_are_written_or_none(chain, tmp_path, refusal, monkeypatch):
+    for name, last in (("strong-0", "predictions"), ("evaluate-0", "correct"),
+                       ("tables", "comparisons"), ("figures", "by_region")):  # fmt: skip
+        path = chain.jobs[name].elsewhere(tmp_path / "out")[last].with_suffix(".txt")
+        assert "found the ending '.txt'" in refusal(name, **{last: path})
+    monkeypatch.delattr("w2s.models.activations.extract")  # it is told before the work
+    message = refusal("activations-small", activations=tmp_path / "out" / "a.txt")
     assert message.endswith("a.txt: found the ending '.txt', expected '.safetensors'")
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("folder.safetensors", "found a folder, expected a file to write"),
-        ("file/below.safetensors", "expected a folder"),
-        ("runs.safetensors", "found an input or another output, expected a new file"),
-    ],
-)
 def test_an_output_that_cannot_be_written_is_told_before_the_work_and_none_is(
-    name: str, told: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    chain, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("w2s.overlap.evaluate.evaluate", None)
     (tmp_path / "folder.safetensors").mkdir()
     (tmp_path / "file").write_text("x", encoding="utf-8")
     job = chain.jobs["evaluate-0"]
-    link = tmp_path / "runs.safetensors"
-    link.symlink_to(job.inputs["predictions"])
-    outputs = {"metrics": tmp_path / "m.parquet", "correct": tmp_path / name}
-    assert main(job.line(**outputs)) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith(told)
-    assert not outputs["metrics"].exists()
-
-
-def test_an_output_is_no_input_and_no_other_output(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = chain.jobs["tables"]
-    before = Path(job.inputs["metrics"][1]).read_bytes()
-    for line in (
-        job.line(**job.elsewhere(tmp_path) | {"main": job.inputs["metrics"][1]}),
-        job.line(
-            **job.elsewhere(tmp_path) | {"main": tmp_path / "x" / ".." / "table-mixing.parquet"}
-        ),
+    (tmp_path / "runs.safetensors").symlink_to(job.inputs["predictions"])
+    for name, told in (
+        ("folder.safetensors", "found a folder, expected a file to write"),
+        ("file/below.safetensors", "expected a folder"),
+        ("runs.safetensors", "found an input or another output, expected a new file"),
     ):
-        assert main(line) == 2
-        told = capsys.readouterr().err
-        assert told.endswith("found an input or another output, expected a new file\n")
-    assert Path(job.inputs["metrics"][1]).read_bytes() == before
-    assert list(tmp_path.iterdir()) == []
+        outputs = {"metrics": tmp_path / "m.parquet", "correct": tmp_path / name}
+        assert main(job.line(**outputs)) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(told)
+        assert not outputs["metrics"].exists()
+
+
+def test_an_output_is_no_input_and_no_other_output(chain, tmp_path, refusal):
+    taken = Path(chain.jobs["tables"].inputs["metrics"][1])
+    before = taken.read_bytes()
+    for path in (taken, tmp_path / "out" / "x" / ".." / "table-mixing.parquet"):
+        message = refusal("tables", main=path)
+        assert message.endswith("found an input or another output, expected a new file")
+    assert taken.read_bytes() == before
 
 
 def test_stage_that_works_in_a_folder_gets_one_beside_its_output_that_goes_with_success(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Path] = []
+    chain, tmp_path, monkeypatch
+):
+    given = []
     real = importlib.import_module("w2s.models.activations").activations
 
-    def watched(*inputs: Any, work: Path, **options: Any) -> Any:
+    def watched(*inputs, work, **options):
         given.append(work)
         assert work.is_dir()
         return real(*inputs, work=work, **options)
@@ -429,33 +302,24 @@ def test_stage_that_works_in_a_folder_gets_one_beside_its_output_that_goes_with_
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_output_that_cannot_be_written_is_one_line(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    line = chain.jobs["split-0"].line(split=tmp_path / "file" / "split.parquet")
-    assert "file" in refused(line, capsys)
+def test_provenance_says_how_the_file_was_made(chain):
+    for name in ("split-0", "strong-0", "tables"):
+        job = chain.jobs[name]
+        for path in job.outputs.values():
+            made = load(path).provenance
+            assert made["stage"] == job.stage
+            assert made["code"] == code_digest(job.stage)
+            cls = STAGES[job.stage].settings
+            assert made["settings"] == parse_as(cls, job.settings).model_dump(mode="json")
+            assert made["inputs"] == {
+                source: [load(p).checksum for p in value]
+                if isinstance(value, list)
+                else load(value).checksum
+                for source, value in job.inputs.items()
+            }
 
 
-@pytest.mark.parametrize("name", ["split-0", "strong-0", "tables"])
-def test_provenance_says_how_the_file_was_made(name: str, chain: Chain) -> None:
-    job = chain.jobs[name]
-    for path in job.outputs.values():
-        made = load(path).provenance
-        assert made["stage"] == job.stage
-        assert made["code"] == code_digest(job.stage)
-        cls = STAGES[job.stage].settings
-        assert made["settings"] == parse_as(cls, job.settings).model_dump(mode="json")
-        checksums = {
-            source: [load(p).checksum for p in value]
-            if isinstance(value, list)
-            else load(value).checksum
-            for source, value in job.inputs.items()
-        }
-        assert made["inputs"] == checksums
-
-
-def test_provenance_of_a_model_is_its_files_and_not_its_place(chain: Chain, tmp_path: Path) -> None:
+def test_provenance_of_a_model_is_its_files_and_not_its_place(chain, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(chain.inputs / "small", moved)
     job = chain.jobs["tokenize-small"]
@@ -469,27 +333,21 @@ def test_provenance_of_a_model_is_its_files_and_not_its_place(chain: Chain, tmp_
     assert before["inputs"]["model"] != after["inputs"]["model"]
 
 
-def test_path_in_the_settings_of_a_dataset_is_not_written(chain: Chain, tmp_path: Path) -> None:
-    job = chain.jobs["examples"]
+def test_folders_in_the_settings_are_not_written(chain, tmp_path):
+    job, path = chain.jobs["examples"], tmp_path / "examples.parquet"
     settings = {"dataset": "films", "data": {**job.settings["data"], "path": "/home/me/texts.csv"}}
-    path = tmp_path / "examples.parquet"
     assert main(job.line(settings=settings, examples=path)) == 0
     assert "/home/me" not in json.dumps(dict(load(path).provenance))
-
-
-def test_folder_of_a_local_copy_is_not_written(chain: Chain, tmp_path: Path) -> None:
-    job = chain.jobs["fetch_task"]
+    job, path = chain.jobs["fetch_task"], tmp_path / "rows.parquet"
     moved = shutil.copytree(chain.inputs / "boolq", tmp_path / "elsewhere" / "boolq")
-    path = tmp_path / "rows.parquet"
-    settings = {**job.settings, "local": str(moved)}
-    assert main(job.line(settings=settings, rows=path)) == 0
+    assert main(job.line(settings={**job.settings, "local": str(moved)}, rows=path)) == 0
     assert path.read_bytes() == job.outputs["rows"].read_bytes()
     made = load(path).provenance["settings"]
     assert made["local"] == "boolq"
     assert str(tmp_path) not in json.dumps(made)
 
 
-def test_device_and_batches_are_not_part_of_what_is_written(chain: Chain, tmp_path: Path) -> None:
+def test_device_and_batches_are_not_part_of_what_is_written(chain, tmp_path):
     job = chain.jobs["activations-large"]
     path = tmp_path / "activations.safetensors"
     line = [*job.line(activations=path), "--device", "cpu", "--batch-tokens", "333"]
@@ -501,9 +359,7 @@ def test_device_and_batches_are_not_part_of_what_is_written(chain: Chain, tmp_pa
         np.testing.assert_allclose(found[layer], expected[layer], rtol=0, atol=1e-5)
 
 
-def test_tables_for_people_hold_the_same_rows(chain: Chain) -> None:
-    import pandas as pd
-
+def test_tables_for_people_hold_the_same_rows_and_nan_for_missing_numbers(chain):
     for name, kind in STAGES["tables"].outputs.items():
         assert isinstance(kind, ForPeople)
         frame = load(chain / f"table-{name}.parquet").frame
@@ -513,18 +369,14 @@ def test_tables_for_people_hold_the_same_rows(chain: Chain) -> None:
         lines = (chain / f"table-{name}.md").read_text(encoding="utf-8").splitlines()
         assert len(lines) == len(frame) + 2
         assert all(line.startswith("| ") for line in [lines[0], *lines[2:]])
-
-
-def test_missing_numbers_are_written_as_nan_and_not_as_nothing(chain: Chain) -> None:
-    frame = load(chain / "table-mixing.parquet").frame
-    assert frame["proportion"].isna().any()
+    assert load(chain / "table-mixing.parquet").frame["proportion"].isna().any()
     rows = (chain / "table-mixing.csv").read_text(encoding="utf-8").splitlines()
     assert any(",NaN," in row for row in rows)
     assert "| nan" in (chain / "table-mixing.md").read_text(encoding="utf-8").lower()
 
 
 @pytest.fixture(scope="module")
-def flat(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def flat(chain, tmp_path_factory) -> Chain:
     """The chain with a weak model that gives every point the same probability."""
     made = chain.copy(tmp_path_factory.mktemp("flat") / "chain")
     for seed in SEEDS:
@@ -538,21 +390,23 @@ def flat(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return made
 
 
-def test_degenerate_input_is_an_outcome_with_its_reason_in_every_artifact(flat: Chain) -> None:
+def test_degenerate_input_is_an_outcome_with_its_reason_in_every_artifact(flat):
     reason = "overlap: confidences: change point: found 120 equal values, expected a change"
     for name in ("regions", "runs", "metrics", "correct"):
-        suffix = KINDS[name].suffix
         for seed in SEEDS:
-            artifact = load(flat / f"{name}-{seed}{suffix}")
+            artifact = load(flat / f"{name}-{seed}{KINDS[name].suffix}")
             assert artifact.facts["status"] == "degenerate"
             assert artifact.facts["reason"] == reason
     regions = load(flat / "regions-0.parquet")
     assert set(regions["region"]) == {"undefined"}
     assert np.isnan(regions["score"]).all()
     assert regions.facts["density"] is regions.facts["tau_hard"] is None
+    for name in ("mixing", "controls", "curves", "by_region"):
+        text = (flat / f"{name}.svg").read_text(encoding="utf-8")
+        assert "equal values" in " ".join(text.split()), name
 
 
-def test_degenerate_input_leaves_ceiling_and_w2s_and_undoes_the_mixes(flat: Chain) -> None:
+def test_degenerate_input_leaves_ceiling_and_w2s_and_undoes_the_mixes(flat):
     runs, predictions = load(flat / "runs-0.parquet"), load(flat / "predictions-0.safetensors")
     few = runs["control"] == "few_labels"
     whole = np.isin(runs["control"], ("ceiling", "w2s", "same_capacity_w2s"))
@@ -566,12 +420,12 @@ def test_degenerate_input_leaves_ceiling_and_w2s_and_undoes_the_mixes(flat: Chai
     assert (metrics["reason"][np.isnan(metrics["value"])] != "").all()
 
 
-def test_degenerate_input_is_told_in_the_tables(flat: Chain) -> None:
-    main_table = load(flat / "table-main.parquet")
-    assert main_table["status"].tolist() == ["degenerate"]
-    assert "equal values" in main_table["reason"][0]
-    assert np.isfinite([main_table[name][0] for name in ("floor", "w2s", "ceiling")]).all()
-    assert np.isnan(main_table["overlap_density"][0])
+def test_degenerate_input_is_told_in_the_tables(chain, flat, tmp_path):
+    table = load(flat / "table-main.parquet")
+    assert table["status"].tolist() == ["degenerate"]
+    assert "equal values" in table["reason"][0]
+    assert np.isfinite([table[name][0] for name in ("floor", "w2s", "ceiling")]).all()
+    assert np.isnan(table["overlap_density"][0])
     mixing = load(flat / "table-mixing.parquet")
     whole = ("same_capacity_w2s", "few_labels", "reference", "reference_w2s")
     mixing = mixing.where(~np.isin(mixing["control"], whole))
@@ -583,17 +437,7 @@ def test_degenerate_input_is_told_in_the_tables(flat: Chain) -> None:
     assert 0 < undefined.sum() < len(comparisons)
     assert (comparisons["reason"][undefined] != "").all()
 
-
-def test_degenerate_input_is_told_in_the_figures(flat: Chain) -> None:
-    for name in ("mixing", "controls", "curves", "by_region"):
-        text = (flat / f"{name}.svg").read_text(encoding="utf-8")
-        assert "equal values" in " ".join(text.split()), name
-
-
-def test_one_degenerate_seed_makes_the_tables_partial(
-    chain: Chain, flat: Chain, tmp_path: Path
-) -> None:
-    job = chain.jobs["tables"]
+    job = chain.jobs["tables"]  # one degenerate seed makes them partial
     mixed = {name: [paths[0], flat / Path(paths[1]).name] for name, paths in job.inputs.items()}
     outputs = job.elsewhere(tmp_path)
     assert main(job.line(**mixed, **outputs)) == 0
@@ -603,27 +447,20 @@ def test_one_degenerate_seed_makes_the_tables_partial(
     assert np.isfinite(table["overlap_density"][0])
 
 
-def test_artifact_that_does_not_fit_its_kind_is_not_written(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def wrong(examples: Artifact, **_: Any) -> dict[str, Artifact]:
+def test_artifact_that_does_not_fit_its_kind_is_not_written(chain, tmp_path, monkeypatch):
+    def wrong(examples, **_):
         return {"split": Artifact("split", {"id": examples["id"]}, {})}
 
     monkeypatch.setattr("w2s.data.splits.split", wrong)
+    examples = {"examples": str(chain / "examples.parquet")}
+    made = {"split": str(tmp_path / "split.parquet")}
     with pytest.raises(ArtifactError, match="'split' expects"):
-        run(
-            "split",
-            {"examples": str(chain / "examples.parquet")},
-            {"split": str(tmp_path / "split.parquet")},
-            {"dataset": "films", "seed": 0},
-        )
+        run("split", examples, made, {"dataset": "films", "seed": 0})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tensors_of_a_run_are_readable_without_this_library(chain: Chain) -> None:
+def test_tensors_of_a_run_are_readable_without_this_library(chain):
     tensors = load_file(chain / "activations-large.safetensors")
     assert sorted(tensors) == ["id", "layer_-1", "layer_0"]
-    assert tensors["layer_0"].shape == (
-        len(load(chain / "examples.parquet", EXAMPLES)),
-        tiny.HIDDEN,
-    )
+    n = len(load(chain / "examples.parquet", EXAMPLES))
+    assert tensors["layer_0"].shape == (n, tiny.HIDDEN)

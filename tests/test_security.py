@@ -1,21 +1,15 @@
 """Hostile archives, hostile texts and titles, secrets: nothing escapes, runs or leaks."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json
-import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import audit
 import pytest
-from project import REPOSITORY, command, environment, make_project
+from project import REPOSITORY, SCRIPT, SECRETS, TITLE, copy_project, finished_project, snakemake
 from test_fetch import settings_for, write_wheel
 
 from w2s import dag
@@ -24,26 +18,11 @@ from w2s.config import parse
 from w2s.data import fetch as fetch_step
 from w2s.files.hashes import sha256_of
 
-SCRIPT = "<script>alert('w2s')</script>"
-TITLE = f'</script>{SCRIPT} | "quoted" & <b>bold</b> [link](javascript:alert(1))'
-SECRETS = {
-    name: f"telltale-{number}-of-{name.lower()}"
-    for number, name in enumerate(("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PIP_PASSWORD"))
-}
-CONFIG: dict[str, Any] = {
-    "results": "results",
-    "seeds": [0],
-    "datasets": {"plain": {"source": "file", "path": "plain.csv"}},
-    "models": {name: {"source": "local", "path": name} for name in ("small", "large")},
-    "pairs": [{"weak": "small", "strong": "large"}],
-}
-Write = Callable[[Path], None]
 
-
-def zip_with(name: str, mode: int = 0o100644) -> Write:
+def zip_with(name, mode=0o100644):
     """A writer of a zip with a member of this name; the mode may make it a link."""
 
-    def write(path: Path) -> None:
+    def write(path):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a/fine.txt", b"1")
             member = zipfile.ZipInfo(name)
@@ -53,10 +32,10 @@ def zip_with(name: str, mode: int = 0o100644) -> Write:
     return write
 
 
-def tar_with(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Write:
+def tar_with(name, kind=tarfile.REGTYPE, target=""):
     """A writer of a tar with a member of this name and kind."""
 
-    def write(path: Path) -> None:
+    def write(path):
         with tarfile.open(path, "w:gz") as archive:
             fine = tarfile.TarInfo("a/fine.txt")
             fine.size = 1
@@ -69,7 +48,7 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Writ
     return write
 
 
-HOSTILE: dict[str, Write] = {
+HOSTILE = {
     "zip, above": zip_with("a/../../../outside/evil"),
     "zip, absolute": zip_with("/outside/evil"),
     "tar, above": tar_with("a/../../../outside/evil"),
@@ -83,43 +62,45 @@ HOSTILE: dict[str, Write] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_archive_is_refused_by_fetch_in_one_line_and_leaves_nothing(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive = tmp_path / "hostile"
-    HOSTILE[name](archive)
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    """Exit code of fetching what a function writes, and the folder for downloads."""
+    archive, resources = tmp_path / "hostile", tmp_path / "deep" / "resources"
     # pip would refuse some of these itself: what it hands over is replaced, all else is real
     monkeypatch.setattr(fetch_step, "download", lambda *_, **__: archive)
-    resources = tmp_path / "deep" / "resources"
-    settings = settings_for("0" * 64, folder="a")
-    line = ["fetch", "--manifest", str(resources / "p" / "manifest.json"), "--settings", settings]
-    before = sorted(tmp_path.rglob("*"))
-    assert main(line) == 2
-    (message,) = capsys.readouterr().err.splitlines()
-    assert "hostile: found the unsafe member '" in message
-    assert list(resources.iterdir()) == []
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before] == [
-        tmp_path / "deep",
-        resources,
-    ]
+
+    def fetch(write):
+        archive.unlink(missing_ok=True)
+        write(archive)
+        settings = settings_for("0" * 64, folder="a")
+        manifest = resources / "p" / "manifest.json"
+        return main(["fetch", "--manifest", str(manifest), "--settings", settings]), resources
+
+    return fetch
 
 
-def test_link_in_a_zip_becomes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = tmp_path / "hostile"
-    zip_with("a/link", mode=0o120777)(archive)
-    monkeypatch.setattr(fetch_step, "download", lambda *_, **__: archive)
-    manifest = tmp_path / "resources" / "p" / "manifest.json"
-    settings = settings_for("0" * 64, folder="a")
-    assert main(["fetch", "--manifest", str(manifest), "--settings", settings]) == 0
-    link = manifest.parent / "link"
+def test_hostile_archive_is_refused_by_fetch_in_one_line_and_leaves_nothing(
+    fetched, tmp_path, capsys, subtests
+):
+    for name, write in HOSTILE.items():
+        with subtests.test(name):
+            code, resources = fetched(write)
+            assert code == 2
+            (message,) = capsys.readouterr().err.splitlines()
+            assert "hostile: found the unsafe member '" in message
+            left = sorted(tmp_path.rglob("*"))
+            assert left == [resources.parent, resources, tmp_path / "hostile"]
+
+
+def test_link_in_a_zip_becomes_a_file(fetched):
+    code, resources = fetched(zip_with("a/link", mode=0o120777))
+    assert code == 0
+    link = resources / "p" / "link"
     assert not link.is_symlink()
     assert link.read_text(encoding="utf-8") == "../../../outside"
 
 
-def test_changed_download_is_refused_whatever_the_index_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_download_is_refused_whatever_the_index_says(tmp_path, capsys, monkeypatch):
     links = tmp_path / "links"
     links.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
@@ -134,117 +115,105 @@ def test_changed_download_is_refused_whatever_the_index_says(
 
 
 OWN_CODE = {"task_files.py": {"exec"}}  # a Python file of tasks that the user's settings name
-SOURCES = sorted((REPOSITORY / "w2s").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_no_text_is_run_as_code(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            barred = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
-            assert called not in barred - OWN_CODE.get(path.name, set())
-            assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load")
-            assert not called.endswith(".extractall")
-            shell = [ast.unparse(k.value) for k in node.keywords if k.arg == "shell"]
-            assert shell in ([], ["False"])
-            trust = [k for k in node.keywords if k.arg == "trust_remote_code"]
-            assert all(ast.unparse(k.value) != "True" for k in trust)  # the user says so, or nobody
+def test_no_text_is_run_as_code(subtests):
+    for path in sorted((REPOSITORY / "w2s").rglob("*.py")):
+        with subtests.test(path.stem):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    called = ast.unparse(node.func)
+                    barred = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+                    assert called not in barred - OWN_CODE.get(path.name, set())
+                    assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load")
+                    assert not called.endswith(".extractall")
+                    given = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                    assert given.get("shell", "False") == "False"
+                    assert given.get("trust_remote_code") != "True"  # the user says so, or nobody
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with hostile texts and titles, run with secrets, and its report."""
-    folder = tmp_path_factory.mktemp("security") / "project"
-    plain = {"title": TITLE, "source": "file", "path": "plain.csv"}
-    make_project(folder, seeds=(0,), datasets={"plain": plain})
-    lines = (folder / "plain.csv").read_text(encoding="utf-8").splitlines()
-    lines[1:] = [f'"{SCRIPT} | {line[:-2]}",{line[-1]}' for line in lines[1:]]
-    (folder / "plain.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for extra in ((), ("--report", "report.html")):
-        done = subprocess.run(
-            command(folder, *extra), cwd=folder, env={**environment(), **SECRETS},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        (folder / f"said-{len(extra)}").write_text(done.stdout + done.stderr, encoding="utf-8")
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("security")
-def test_figures_show_a_hostile_title_as_text(hostile: Path) -> None:
-    figures = sorted((hostile / "results" / "figures").rglob("*.svg"))
-    assert len(figures) == 5
-    for path in figures:
-        tree = ElementTree.parse(path)
-        tags = {element.tag.rpartition("}")[2] for element in tree.iter()}
-        assert "script" not in tags
-        assert "b" not in tags
-        named = {key for element in tree.iter() for key in element.attrib}
-        assert not [key for key in named if key.startswith("on")]
-    shown = "".join(ElementTree.parse(hostile / "results/figures/small--large/mixing.svg")
-                    .getroot().itertext())  # fmt: skip
-    assert "".join(TITLE.split()) in "".join(shown.split())  # it is divided into lines
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("security")
-def test_tables_for_people_hold_no_text_of_a_dataset_and_no_title(hostile: Path) -> None:
-    tables = [p for p in (hostile / "results").rglob("*") if p.suffix in (".md", ".csv")]
-    assert len(tables) == 8
-    for path in tables:
-        assert "<" not in path.read_text(encoding="utf-8"), path
-        if path.suffix == ".md":
-            rows = path.read_text(encoding="utf-8").splitlines()
-            assert len({row.count("|") for row in rows}) == 1
-
-
-def test_settings_of_a_job_end_no_script_in_the_report_and_say_the_same() -> None:
-    config = parse(
-        {**CONFIG, "datasets": {"plain": {**CONFIG["datasets"]["plain"], "title": TITLE}}}
-    )
-    text = dag.settings(config, "figures", weak="small", strong="large")
+def test_settings_of_a_job_end_no_script_in_the_report_and_say_the_same():
+    config = {
+        "results": "results",
+        "seeds": [0],
+        "datasets": {"plain": {"title": TITLE, "source": "file", "path": "plain.csv"}},
+        "models": {name: {"source": "local", "path": name} for name in ("small", "large")},
+        "pairs": [{"weak": "small", "strong": "large"}],
+    }
+    text = dag.settings(parse(config), "figures", weak="small", strong="large")
     assert "<" not in text
     assert json.loads(text)["titles"] == [["plain", TITLE]]
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A project with hostile texts and titles that was run with secrets, and its report."""
+    folder = tmp_path_factory.mktemp("security") / "project"
+    copy_project(finished_project(tmp_path_factory), folder)
+    done = snakemake(folder, "--report", "report.html", secrets=SECRETS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said of the report").write_text(done.stdout + done.stderr, encoding="utf-8")
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.xdist_group("security")
-def test_report_runs_no_script_of_a_title_or_text(hostile: Path) -> None:
+@pytest.mark.xdist_group("workflow")
+def test_figures_show_a_hostile_title_as_text(hostile):
+    figures = sorted((hostile / "results" / "figures").rglob("*.svg"))
+    assert len(figures) == 10
+    for path in figures:
+        tree = ElementTree.parse(path)
+        tags = {element.tag.rpartition("}")[2] for element in tree.iter()}
+        assert not tags & {"script", "b"}
+        named = {key for element in tree.iter() for key in element.attrib}
+        assert not [key for key in named if key.startswith("on")]
+    for name in ("small--large/mixing.svg", "finetuning/accuracy.svg"):
+        shown = ElementTree.parse(hostile / "results/figures" / name).getroot().itertext()
+        assert "".join(TITLE.split()) in "".join("".join(shown).split())  # divided into lines
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+def test_tables_for_people_hold_no_text_of_a_dataset_and_no_title(hostile):
+    tables = [p for p in (hostile / "results").rglob("*") if p.suffix in (".md", ".csv")]
+    assert len(tables) == 18
+    for path in tables:
+        text = path.read_text(encoding="utf-8")
+        assert "<" not in text, path
+        if path.suffix == ".md":
+            assert len({row.count("|") for row in text.splitlines()}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("workflow")
+def test_report_is_one_file_that_needs_no_network_and_runs_no_script_of_a_title_or_text(hostile):
     page = (hostile / "report.html").read_text(encoding="utf-8")
+    assert '<script src="http' not in page
+    assert '<link rel="stylesheet" href="http' not in page
+    assert "mixing.svg" in page
     assert SCRIPT not in page
     assert TITLE not in page
     assert "alert('w2s')" in page  # as text: what a job was told is shown
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("security")
-def test_no_secret_of_the_environment_is_written_or_told(hostile: Path) -> None:
-    looked_at = 0
-    for path in hostile.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            looked_at += 1
-            assert not [name for name, secret in SECRETS.items() if secret.encode() in content]
-    assert looked_at > 100
+@pytest.mark.xdist_group("workflow")
+def test_no_secret_of_the_environment_is_written_or_told(hostile):
+    found = [path.read_bytes() for path in hostile.rglob("*") if path.is_file()]
+    assert len(found) > 100
+    for secret in SECRETS.values():
+        assert not any(secret.encode() in content for content in found)
 
 
-@pytest.mark.parametrize(
-    ("packages", "code", "expected"),
-    [
-        ([{"name": "a", "skip_reason": "not found"}], 0, "no audit: "),
-        ([{"name": "a", "version": "1", "vulns": []}], 0, "1 packages audited, 0 unknown, 0 vul"),
-        (
-            [{"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}],
-            1,
-            "a 1: X-1, fixed in 2",
-        ),
-    ],
-)
-def test_audit_tells_what_was_asked_and_what_was_found(
-    packages: list[dict[str, Any]], code: int, expected: str
-) -> None:
-    found, lines = audit.summary({"dependencies": packages})
-    assert found == code
-    assert lines[0].startswith(expected)
+def test_audit_tells_what_was_asked_and_what_was_found():
+    unknown = {"name": "a", "skip_reason": "not found"}
+    known = {"name": "a", "version": "1", "vulns": []}
+    bad = {**known, "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
+    for package, code, expected in (
+        (unknown, 0, "no audit: "),
+        (known, 0, "1 packages audited, 0 unknown, 0 vul"),
+        (bad, 1, "a 1: X-1, fixed in 2"),
+    ):
+        found, lines = audit.summary({"dependencies": [package]})
+        assert found == code
+        assert lines[0].startswith(expected)

@@ -1,7 +1,5 @@
 """Paths of all policies: equal to a plain loop, exact budgets, no influence, and their probes."""
 
-from itertools import groupby
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -23,7 +21,6 @@ from w2s.selection.paths import (
 )
 from w2s.selection.sources import Source, supply
 
-EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 L2 = 1e-2
 
 
@@ -84,7 +81,7 @@ def test_paths_are_those_of_the_plain_loop(policy, found, seed, rounds):
     np.testing.assert_allclose(path.regret, [regret for *_, regret in expected], atol=1e-12)
 
 
-def test_path_by_hand():
+def test_paths_and_regret_by_hand():
     # a: 8 points, 2 of them overlap points; b: 4 points, all of them. Two points a round.
     found, _, _ = market([8, 4], [0.25, 1.0])
     path = walk("oracle", found, rounds=9, batch=2)
@@ -93,20 +90,11 @@ def test_path_by_hand():
     assert path.density[2:].sum() == 1  # 2 of 8, in batches of 2
     assert path.regret.tolist() == [0] * 6  # when b is dry, a is the best there is
     assert (path.policy, path.repeat) == ("oracle", 0)
-
-
-def test_regret_by_hand():
     found, _, _ = market([40, 40, 0], [0.25, 0.75, 1.0])
     path = walk("random", found, rounds=12, batch=2)
     wrong = np.array(names_of(path, found)) == "a"
     assert 0 < wrong.sum() < 12
     np.testing.assert_allclose(path.regret, 0.5 * np.cumsum(wrong))
-
-
-@given(markets, st.integers(0, 1000), st.integers(1, 12))
-def test_regret_of_the_oracle_is_zero(found, seed, batch):
-    path = walk("oracle", found, seed=seed, batch=batch)
-    assert path.regret.tolist() == [0] * len(path.source)
 
 
 @given(some_policy, markets, st.integers(0, 1000), st.integers(1, 12), st.integers(1, 30))
@@ -123,6 +111,8 @@ def test_budget_is_exact_and_no_point_is_drawn_twice(policy, found, seed, batch,
         assert density == found.overlap[rows].mean()
     steps = np.diff(path.regret, prepend=0)
     assert np.all((steps >= -1e-12) & (steps <= 1))
+    path = walk("oracle", found, seed=seed, batch=batch)
+    assert path.regret.tolist() == [0] * len(path.source)
 
 
 @settings(max_examples=200)
@@ -162,17 +152,17 @@ def test_with_one_source_all_policies_agree(size, density, seed):
         assert other.regret.tolist() == [0] * len(first.source)
 
 
-@pytest.mark.parametrize("policy", ["ucb", "thompson", "epsilon_greedy", "original"])
-def test_planted_the_denser_of_two_sources_is_pulled_in_most_rounds(policy):
+def test_planted_the_denser_of_two_sources_is_pulled_in_most_rounds():
     found, _, _ = market([1200, 1200], [0.1, 0.9])
-    shares = []
-    for seed in range(20):
-        path = walk(policy, found, rounds=50, batch=16, seed=seed)
-        shares.append(np.mean(path.source == 1))
-    assert np.mean(shares) > 0.8
-    assert min(shares) > 0.7
-    blind = [np.mean(walk("random", found, rounds=50, seed=s).source == 1) for s in range(20)]
-    assert 0.4 < np.mean(blind) < 0.6
+
+    def shares(policy, **options):
+        return [np.mean(walk(policy, found, seed=s, **options).source == 1) for s in range(20)]
+
+    for policy in ("ucb", "thompson", "epsilon_greedy", "original"):
+        most = shares(policy, rounds=50, batch=16)
+        assert np.mean(most) > 0.8
+        assert min(most) > 0.7
+    assert 0.4 < np.mean(shares("random", rounds=50)) < 0.6
 
 
 @pytest.mark.parametrize("policy", ["ucb", "original"])
@@ -217,34 +207,30 @@ def test_the_label_oracle_pulls_where_overlap_points_have_right_labels():
     np.testing.assert_allclose(path.regret, 0.4 * np.arange(1, 11))
 
 
-@EVERY_POLICY
-def test_a_dry_source_is_not_available_and_the_path_ends_with_the_last(policy):
+def test_a_dry_source_is_not_available_and_the_path_ends_with_the_last():
     found, _, _ = market([11, 6, 3], [0.5, 0.5, 1.0])
-    path = walk(policy, found, rounds=50)
-    assert sorted(names_of(path, found)) == ["a", "a", "b"]  # 3, 2 and 3 points are left over
+    empty, _, _ = market([3, 2], [0.5, 0.5])
     assert rounds_possible(found, plan=Plan(50, 4)) == 3
+    assert rounds_possible(empty, plan=Plan(20, 4)) == 0
+    for policy in POLICIES:
+        path = walk(policy, found, rounds=50)
+        assert sorted(names_of(path, found)) == ["a", "a", "b"]  # 3, 2 and 3 points are left over
+        path = walk(policy, empty)
+        assert path.rows.shape == (0, 4)
+        assert path.source.shape == path.density.shape == path.regret.shape == (0,)
 
 
-@EVERY_POLICY
-def test_sources_without_a_batch_give_no_rounds(policy):
-    found, _, _ = market([3, 2], [0.5, 0.5])
-    path = walk(policy, found)
-    assert rounds_possible(found, plan=Plan(20, 4)) == 0
-    assert path.rows.shape == (0, 4)
-    assert path.source.shape == path.density.shape == path.regret.shape == (0,)
-
-
-@EVERY_POLICY
-def test_fault_draws_of_seeds_and_repeats_do_not_share_randomness(policy):
+def test_fault_draws_of_seeds_and_repeats_do_not_share_randomness():
     found, _, _ = market([400, 400], [0.1, 0.9])
-    one, same, repeat, seed = (
-        set(walk(policy, found, **changes).rows.ravel().tolist())
-        for changes in ({}, {}, {"repeat": 1}, {"seed": 1})
-    )
-    assert one == same
-    assert len(one) == 80
-    for other in (repeat, seed):  # at most 80 of 400 points of a source: 16 shared on average
-        assert len(one & other) < 32
+    for policy in POLICIES:
+        one, same, repeat, seed = (
+            set(walk(policy, found, **changes).rows.ravel().tolist())
+            for changes in ({}, {}, {"repeat": 1}, {"seed": 1})
+        )
+        assert one == same
+        assert len(one) == 80
+        for other in (repeat, seed):  # at most 80 of 400 points of a source: 16 shared on average
+            assert len(one & other) < 32
 
 
 def test_policies_differ_in_what_they_pull_and_not_in_luck():
@@ -280,9 +266,9 @@ def test_fault_sources_do_not_influence_each_others_rewards():
 
 
 def test_sets_by_hand():
-    overlap = np.array([1, 0, 0, 1, 1, 0], bool)
+    overlap, two = np.array([1, 0, 0, 1, 1, 0], bool), np.zeros(2)
     found = [
-        Path(name, 0, np.zeros(len(rows), int), np.array(rows), np.zeros(2), np.zeros(2))
+        Path(name, 0, np.zeros(2, int), np.array(rows), two, two)
         for name, rows in (("ucb", [[0, 1], [4, 2]]), ("random", [[5, 2], [3, 0]]))
     ]
     everything, dense = collected(found, overlap)
@@ -311,26 +297,34 @@ def problem(found, seed=0, d=5, n_test=30):
     return np.clip(0.5 + 0.3 * (2 * label - 1) + 0.1 * rng.normal(size=n), 0, 1), x, x_test
 
 
-def trained(paths, found, *, fit=None, seed=0):
+def probes(rows, y, u):
+    return fit_columns(rows, y, weights=u, l2=L2)
+
+
+def trained(paths, found, *, fit=probes, seed=0):
     weak_proba, x, x_test = problem(found, seed)
-    both = train_rounds(
-        paths,
-        found.overlap,
-        weak_proba,
-        activations=(x, x_test),
-        fit=fit or (lambda rows, y, u: fit_columns(rows, y, weights=u, l2=L2)),
-    )
+    both = train_rounds(paths, found.overlap, weak_proba, activations=(x, x_test), fit=fit)
     return both, weak_proba, x, x_test
 
 
-def test_together_is_one_by_one():
+def test_together_is_one_by_one_and_one_problem():
     found, _, _ = market([60, 60], [0.1, 0.6])
     paths = [walk(policy, found, rounds=6) for policy in ("ucb", "random")]
-    both, weak_proba, x, x_test = trained(paths, found)
-    for side, sets in zip(both, collected(paths, found.overlap), strict=True):
+    shapes = []
+
+    def fit(rows, y, u):
+        shapes.append((y.shape, u.shape))
+        return probes(rows, y, u)
+
+    both, weak_proba, x, x_test = trained(paths, found, fit=fit)
+    sets = collected(paths, found.overlap)
+    size = (120, sum(len(rows) > 0 for side in sets for rows in side))
+    assert size[1] > 20
+    assert shapes == [(size, size)]
+    for side, expected in zip(both, sets, strict=True):
         assert side.proba.shape == (12, 30)
         assert side.proba.dtype == np.float32
-        for i, rows in enumerate(sets):
+        for i, rows in enumerate(expected):
             if len(rows):
                 alone = fit_probes(x[rows], weak_proba[rows], l2=L2).predict_proba(x_test)
                 coef, intercept = newton(x[rows], weak_proba[rows], l2=L2)
@@ -342,29 +336,12 @@ def test_together_is_one_by_one():
                 assert side.l2[i] == L2
 
 
-def test_all_rounds_of_both_sets_are_one_problem():
-    found, _, _ = market([60, 60], [0.2, 0.6])
-    shapes = []
-
-    def fit(rows, y, u):
-        shapes.append((rows.shape, y.shape, u.shape))
-        return fit_columns(rows, y, weights=u, l2=L2)
-
-    trained([walk("oracle", found, rounds=5, repeat=r) for r in (0, 1)], found, fit=fit)
-    ((_, targets, weights),) = shapes
-    assert targets == weights == (120, 20)
-
-
 def test_before_the_first_overlap_point_the_probe_says_one_half():
     found, _, _ = market([80, 80], [0.0, 1.0])
-    path = next(
-        path
-        for seed in range(20)
-        if (path := walk("random", found, rounds=6, seed=seed)).density[:2].tolist() == [0, 0]
-        and path.density.any()
-    )
+    walks = (walk("random", found, rounds=6, seed=seed) for seed in range(20))
+    path = next(w for w in walks if w.density[:2].tolist() == [0, 0] and w.density.any())
     (everything, dense), *_ = trained([path], found)
-    lead = len(next(list(rounds) for _, rounds in groupby(path.density)))
+    lead = int(np.argmax(path.density > 0))
     assert everything.reason == [""] * 6
     assert dense.reason == [UNTRAINED] * lead + [""] * (6 - lead)
     assert np.all(dense.proba[:lead] == 0.5)
@@ -372,10 +349,7 @@ def test_before_the_first_overlap_point_the_probe_says_one_half():
     assert np.isnan(dense.l2[:lead]).all()
     assert np.isfinite(dense.gap[lead:]).all()
     assert np.all(dense.proba[lead:].std(axis=1) > 0)
-
-
-def test_no_overlap_point_anywhere():
-    found, _, _ = market([80], [0.0])
+    found, _, _ = market([80], [0.0])  # none anywhere
     (everything, dense), *_ = trained([walk("ucb", found, rounds=3)], found)
     assert dense.reason == [UNTRAINED] * 3
     assert np.all(dense.proba == 0.5)
@@ -385,15 +359,10 @@ def test_no_overlap_point_anywhere():
 def test_a_probe_without_a_solution_says_half_with_its_reason_and_the_others_go_on():
     found, _, _ = market([80], [0.5])
     path = walk("ucb", found, rounds=3)
-    weak_proba, x, x_test = problem(found)
+    weak_proba, *activations = problem(found)
     weak_proba[path.rows[0]] = 1.0  # one class only in the first round
-    everything, _ = train_rounds(
-        [path],
-        found.overlap,
-        weak_proba,
-        activations=(x, x_test),
-        fit=lambda rows, y, u: fit_columns(rows, y, weights=u, l2=L2),
-    )
+    options = {"activations": activations, "fit": probes}
+    everything, _ = train_rounds([path], found.overlap, weak_proba, **options)
     assert [bool(why) for why in everything.reason] == [True, False, False]
     assert "expected both classes" in everything.reason[0]
     assert (everything.proba[0] == 0.5).all()

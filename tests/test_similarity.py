@@ -18,50 +18,43 @@ def matrices(rows):
     return arrays(np.float32, st.tuples(rows, st.just(3)), elements=entries)
 
 
-@pytest.mark.parametrize(
-    ("similarity", "absolute", "expected"),
-    [
+def test_by_hand():
+    points, references = [[-4, 0], [3, 3], [0, 2], [0, 0]], [[1, 0], [0, 1]]
+    for similarity, absolute, expected in (
         ("cosine", True, [1, ROOT_HALF, 1, 0]),
         ("cosine", False, [0, ROOT_HALF, 1, 0]),
         ("dot", True, [4, 3, 2, 0]),
         ("dot", False, [0, 3, 2, 0]),
-    ],
-)
-def test_by_hand(similarity, absolute, expected):
-    points = [[-4, 0], [3, 3], [0, 2], [0, 0]]
-    references = [[1, 0], [0, 1]]
-    found = max_similarity(points, references, similarity=similarity, absolute=absolute)
-    np.testing.assert_allclose(found, expected, atol=1e-7)
-    assert found.dtype == np.float32
-
-
-def test_signed_similarities_may_all_be_negative():
-    found = max_similarity([[1, 0]], [[-1, 0], [-3, 4]], absolute=False)
+    ):
+        found = max_similarity(points, references, similarity=similarity, absolute=absolute)
+        np.testing.assert_allclose(found, expected, atol=1e-7)
+        assert found.dtype == np.float32
+    found = max_similarity([[1, 0]], [[-1, 0], [-3, 4]], absolute=False)  # all negative
     np.testing.assert_allclose(found, [-0.6], atol=1e-7)
+    found = max_similarity([[2.0], [-3.0], [0.0]], [[5.0]], absolute=False)
+    np.testing.assert_array_equal(found, [1, -1, 0])
+    assert max_similarity(np.empty((0, 3)), np.ones((2, 3))).shape == (0,)
+    rows = np.array([[0.0, 0.0], [3.0, 4.0]])  # zeros are similar to nothing
+    np.testing.assert_allclose(max_similarity(rows, rows), [0, 1], atol=1e-7)
+    for absolute in (True, False):
+        found = max_similarity(rows, np.zeros((2, 2)), absolute=absolute)
+        np.testing.assert_array_equal(found, [0, 0])
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("absolute", [True, False])
-@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (40, 1, 5), (1, 40, 5), (33, 29, 17)])
-def test_equals_the_whole_matrix_in_float64(similarity, absolute, n, k, d):
-    rng = np.random.default_rng(n + k)
-    points, references = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(k, d))
-    matrix = similarity_matrix(points, references, similarity)
-    expected = (np.abs(matrix) if absolute else matrix).max(axis=1)
-    found = max_similarity(points, references, similarity=similarity, absolute=absolute)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-@pytest.mark.parametrize("absolute", [True, False])
-@pytest.mark.parametrize("block", [1, 2, 7, 30, 31, 64])
-def test_size_of_the_blocks_changes_nothing(similarity, absolute, block):
-    rng = np.random.default_rng(0)
-    points, references = rng.normal(size=(31, 8)), rng.normal(size=(30, 8))
+def test_equals_the_whole_matrix_in_float64_in_blocks_of_any_size(similarity, absolute):
     options = {"similarity": similarity, "absolute": absolute}
-    whole = max_similarity(points, references, **options)
-    parts = max_similarity(points, references, block=block, **options)
-    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+    for n, k, d in ((1, 1, 1), (40, 1, 5), (1, 40, 5), (33, 29, 17), (31, 30, 8)):
+        rng = np.random.default_rng(n + k)
+        points, references = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(k, d))
+        matrix = similarity_matrix(points, references, similarity)
+        expected = (np.abs(matrix) if absolute else matrix).max(axis=1)
+        found = max_similarity(points, references, **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        for block in (1, 2, 7, 30, 31, 64):
+            parts = max_similarity(points, references, block=block, **options)
+            np.testing.assert_allclose(parts, found, rtol=1e-5, atol=1e-6)
 
 
 @LIGHT
@@ -96,20 +89,13 @@ def test_absolute_similarities_ignore_signs(points, references, signs):
     )
 
 
-def test_rows_of_zeros_are_similar_to_nothing():
-    rows = np.array([[0.0, 0.0], [3.0, 4.0]])
-    np.testing.assert_allclose(max_similarity(rows, rows), [0, 1], atol=1e-7)
-    np.testing.assert_array_equal(max_similarity(rows, np.zeros((2, 2))), [0, 0])
-    np.testing.assert_array_equal(max_similarity(rows, np.zeros((2, 2)), absolute=False), [0, 0])
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-6, 1e6, 1e20, 1e30])
-def test_cosines_of_any_scale(scale):
+def test_cosines_of_any_scale():
     rng = np.random.default_rng(1)
     points, references = rng.normal(size=(20, 6)), rng.normal(size=(10, 6))
     expected = max_similarity(points, references)
-    np.testing.assert_allclose(max_similarity(points * scale, references), expected, rtol=1e-5)
-    np.testing.assert_allclose(max_similarity(points, references * scale), expected, rtol=1e-5)
+    for scale in (1e-30, 1e-20, 1e-6, 1e6, 1e20, 1e30):
+        for scaled in ((points * scale, references), (points, references * scale)):
+            np.testing.assert_allclose(max_similarity(*scaled), expected, rtol=1e-5)
 
 
 def test_planted_copies_have_cosine_one():
@@ -122,48 +108,33 @@ def test_planted_copies_have_cosine_one():
     assert signed[1] < 0.9
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
-def test_dtypes_and_no_change_of_the_input(dtype):
-    points = np.array([[3, 4], [0, 0]], dtype=dtype)
-    references = np.array([[4, 3]], dtype=dtype)
-    np.testing.assert_allclose(max_similarity(points, references), [0.96, 0], atol=1e-6)
-    np.testing.assert_array_equal(points, [[3, 4], [0, 0]])
-    np.testing.assert_array_equal(references, [[4, 3]])
+def test_dtypes_and_no_change_of_the_input():
+    for dtype in (np.float16, np.float32, np.float64, np.int32):
+        points = np.array([[3, 4], [0, 0]], dtype=dtype)
+        references = np.array([[4, 3]], dtype=dtype)
+        np.testing.assert_allclose(max_similarity(points, references), [0.96, 0], atol=1e-6)
+        np.testing.assert_array_equal(points, [[3, 4], [0, 0]])
+        np.testing.assert_array_equal(references, [[4, 3]])
 
 
-def test_no_points():
-    assert max_similarity(np.empty((0, 3)), np.ones((2, 3))).shape == (0,)
-
-
-def test_one_dimension():
-    found = max_similarity([[2.0], [-3.0], [0.0]], [[5.0]], absolute=False)
-    np.testing.assert_array_equal(found, [1, -1, 0])
-
-
-@pytest.mark.parametrize("size", [1, 7, 100])
-def test_dominant_coordinate_by_hand_in_blocks_of_any_size(size):
+def test_dominant_coordinate_by_hand_in_blocks_of_any_size():
     rows = np.tile(np.float32([1, -3, 0, 2] + [0] * 96), (100, 1))
-    found = dominant_coordinate(rows[i : i + size] for i in range(0, 100, size))
-    assert (found.coordinate, found.share, found.strong) == (1, pytest.approx(9 / 14), True)
-    assert str(found) == "coordinate 1 holds 64.3% of the squared norm"
-
-
-@pytest.mark.parametrize(
-    ("offset", "width", "strong"),
-    [(0, 256, False), (3, 256, False), (10, 256, True), (0, 4, False)],
-)
-def test_an_offset_of_one_coordinate_is_told_where_it_changes_regions(offset, width, strong):
-    rows = np.random.default_rng(0).normal(size=(1000, width)).astype(np.float32)
-    rows[:, 2] += offset
-    found = dominant_coordinate([rows])
-    assert found.strong is strong
-    if offset:
-        assert found.coordinate == 2
-        assert found.share == pytest.approx((1 + offset**2) / (width + offset**2), abs=0.02)
-
-
-def test_dominant_coordinate_of_nothing():
+    for size in (1, 7, 100):
+        found = dominant_coordinate(rows[i : i + size] for i in range(0, 100, size))
+        assert (found.coordinate, found.share, found.strong) == (1, pytest.approx(9 / 14), True)
+        assert str(found) == "coordinate 1 holds 64.3% of the squared norm"
     assert dominant_coordinate([np.zeros((3, 2))]).share == 0
     assert not dominant_coordinate([np.zeros((0, 2), np.float32)]).strong
     huge = dominant_coordinate([np.full((2, 3), 1e30, np.float32)])  # squares beyond float32
     assert huge.share == pytest.approx(1 / 3)
+
+
+def test_an_offset_of_one_coordinate_is_told_where_it_changes_regions():
+    for offset, width, strong in ((0, 256, False), (3, 256, False), (10, 256, True), (0, 4, False)):
+        rows = np.random.default_rng(0).normal(size=(1000, width)).astype(np.float32)
+        rows[:, 2] += offset
+        found = dominant_coordinate([rows])
+        assert found.strong is strong
+        if offset:
+            assert found.coordinate == 2
+            assert found.share == pytest.approx((1 + offset**2) / (width + offset**2), abs=0.02)

@@ -28,47 +28,37 @@ def counts_of(region, sources):
     return [[int(np.sum(region[s.rows] == word)) for word in WORDS] for s in sources]
 
 
-def test_even_by_hand():
+def test_by_hand():
     region = regions(60, 30, 20)
     sources = cut(region, (0.1, 0.9))
     assert [source.name for source in sources] == ["s1", "s2"]
     assert counts_of(region, sources) == [[30, 15, 2], [30, 15, 18]]
+    five = regions(50, 25, 40)
+    found = counts_of(five, cut(five, SHARES[-1]))
+    assert found == [[10, 5, overlap] for overlap in (2, 4, 6, 8, 20)]
+    none = regions(4, 4, 0)
+    assert counts_of(none, cut(none, (0.1, 0.9))) == [[2, 2, 0]] * 2
+    assert [len(source.rows) for source in cut(regions(0, 0, 0), (0.1, 0.9))] == [0, 0]
 
 
 def test_rebalanced_by_hand():
-    region = regions(60, 30, 20)
-    sources = cut(region, (0.1, 0.9), "rebalanced")
-    found = np.array(counts_of(region, sources))
-    assert found.sum(axis=1).tolist() == [55, 55]
-    assert found[:, 2].tolist() == [2, 18]
-
-
-def test_five_sources_by_hand():
-    region = regions(50, 25, 40)
-    sources = cut(region, SHARES[-1])
-    assert counts_of(region, sources) == [[10, 5, 2], [10, 5, 4], [10, 5, 6], [10, 5, 8],
-                                          [10, 5, 20]]  # fmt: skip
-    rebalanced = counts_of(region, cut(region, SHARES[-1], "rebalanced"))
-    assert [sum(source) for source in rebalanced] == [23] * 5
-    assert [source[2] for source in rebalanced] == [2, 4, 6, 8, 20]
-
-
-def test_a_source_of_overlap_points_only_still_fits():
-    region = regions(20, 20, 40)
-    sources = cut(region, (0.0, 1.0), "rebalanced")
-    assert [source[2] for source in counts_of(region, sources)] == [0, 40]
-    assert [len(source.rows) for source in sources] == [40, 40]
-
-
-def test_too_many_overlap_points_for_sources_of_one_size():
+    for numbers, shares, overlap, size in (
+        ((60, 30, 20), (0.1, 0.9), [2, 18], 55),
+        ((50, 25, 40), SHARES[-1], [2, 4, 6, 8, 20], 23),
+        ((20, 20, 40), (0.0, 1.0), [0, 40], 40),  # a source of overlap points only still fits
+    ):
+        region = regions(*numbers)
+        found = counts_of(region, cut(region, shares, "rebalanced"))
+        assert [source[2] for source in found] == overlap
+        assert [sum(source) for source in found] == [size] * len(shares)
     with pytest.raises(DegenerateError, match="found 41 overlap points for a source of 40 points"):
         cut(regions(20, 20, 41), (0.0, 1.0), "rebalanced")
 
 
-@pytest.mark.parametrize("shares", [(0.1, 0.8), (0.5, 0.6), (1.5, -0.5), (), (float("nan"), 1.0)])
-def test_shares_that_do_not_add_up_are_one_line(shares):
-    with pytest.raises(W2SError, match=r"^shares: found .* expected shares that add up to 1$"):
-        cut(regions(9, 9, 9), shares)
+def test_shares_that_do_not_add_up_are_refused():
+    for shares in ((0.1, 0.8), (0.5, 0.6), (1.5, -0.5), (), (float("nan"), 1.0)):
+        with pytest.raises(W2SError, match=r"^shares: found .* expected shares that add up to 1$"):
+            cut(regions(9, 9, 9), shares)
 
 
 @given(
@@ -118,12 +108,6 @@ def test_the_rebalanced_rest_is_a_random_draw_of_easy_and_hard_points(numbers, s
     assert found[:, :2].sum(axis=0).tolist() == list(numbers[:2])
 
 
-def test_no_overlap_point_and_no_point_at_all():
-    region = regions(4, 4, 0)
-    assert counts_of(region, cut(region, (0.1, 0.9))) == [[2, 2, 0]] * 2
-    assert [len(source.rows) for source in cut(regions(0, 0, 0), (0.1, 0.9))] == [0, 0]
-
-
 def test_supply_by_hand():
     overlap = np.array([1, 1, 0, 0, 1, 0], bool)
     right = np.array([1, 0, 1, 0, 1, 1], bool)
@@ -141,11 +125,8 @@ def test_supply_by_hand():
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)), min_size=1))
 def test_densities_are_shares_of_each_source(points):
     overlap, right, owner = (np.array(side) for side in zip(*points, strict=True))
-    found = supply(
-        [Source(str(k), np.flatnonzero(owner == k)) for k in range(3)],
-        overlap.astype(bool),
-        right.astype(bool),
-    )
+    sources = [Source(str(k), np.flatnonzero(owner == k)) for k in range(3)]
+    found = supply(sources, overlap.astype(bool), right.astype(bool))
     for k in range(3):
         mine = [(o, r) for o, r, where in points if where == k]
         assert found.points[k] == len(mine)

@@ -26,7 +26,6 @@ from w2s.config import parse_as
 from w2s.data.rows import text_id
 from w2s.data.splits import REASONS
 from w2s.errors import ArtifactError, DataError
-
 from w2s.files.artifacts import Artifact, load
 from w2s.models.encoder import extract
 from w2s.models.loader import load_encoder

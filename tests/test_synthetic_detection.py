@@ -44,15 +44,12 @@ def test_scores_by_hand():
     # hard: one of two is, and none is missed; overlap: one of two is, one of two is found;
     # among 0.9, 0.8 (not), 0.8 one pair is ranked right and one is a tie
     np.testing.assert_allclose(row, [1 / 2, 1, 1, 1 / 2, 1 / 2, 3 / 4, 2 / 5])
-
-
-def test_scores_without_a_found_or_a_true_point_are_nan():
-    found = regions(["hard", "easy", "easy"], [0.1, 0.8, 0.9], [math.nan, 0.1, 0.2])
-    row = scores(found, np.array([1, 0, 0]))
+    found = regions(["hard", "easy", "easy"], [0.1, 0.8, 0.9], [nan, 0.1, 0.2])
+    row = scores(found, np.array([1, 0, 0]))  # without a found or a true overlap point
     np.testing.assert_array_equal(np.isnan(row), [False] * 3 + [True] * 3 + [False])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
 def test_auroc_equals_scikit_learn(pairs):
     score, positive = (np.array(side) for side in zip(*pairs, strict=True))
@@ -72,6 +69,9 @@ def test_metrics_equal_scikit_learn_on_a_drawn_cell():
                         for f in (precision_score, recall_score)]  # fmt: skip
             np.testing.assert_allclose(found.metrics[r, i, :2], expected)
         assert found.density[r] == pytest.approx(np.mean(said == "overlap"))
+        # hard points all have the same confidence, so all of them are found
+        assert len(np.unique(proba[r][points.names == "hard"])) == 1
+        assert found.metrics[r, 0, 1] == 1
 
 
 def test_planted_regions_are_found_where_there_is_little_noise():
@@ -80,14 +80,6 @@ def test_planted_regions_are_found_where_there_is_little_noise():
         np.testing.assert_allclose(found.metrics, 1.0, atol=0.05)
         np.testing.assert_allclose(found.density, 0.2, atol=0.02)
         assert not found.reasons
-
-
-def test_hard_points_all_have_the_same_confidence():
-    points, proba = draw_cell(Cell(), seed=0, repetitions=range(3))
-    for row in proba:
-        assert len(np.unique(row[points.names == "hard"])) == 1
-    default = study(Cell(), range(3))["default"]
-    np.testing.assert_array_equal(default.metrics[:, 0, 1], 1)  # so all of them are found
 
 
 def test_a_repetition_does_not_depend_on_the_others():
@@ -119,9 +111,8 @@ def test_degenerate_detection_is_nan_and_counted():
 
 
 def test_sensitivity_is_the_study_with_quantiles():
-    found = sensitivity(
-        CLEAR, hard=(0.3, 0.5), overlap=(0.2, 0.6, 0.9), seed=0, repetitions=range(4)
-    )
+    cut = {"hard": (0.3, 0.5), "overlap": (0.2, 0.6, 0.9)}
+    found = sensitivity(CLEAR, **cut, seed=0, repetitions=range(4))
     assert found.metrics.shape == (4, 2, 3, 2, 3)
     assert found.density.shape == (4, 2, 3)
     options = {"tau_hard": {"quantile": 0.5}, "tau_overlap": {"quantile": 0.9}}
@@ -133,25 +124,20 @@ def test_sensitivity_is_the_study_with_quantiles():
 
 def test_cells_and_their_counts():
     assert Cell().counts == (100, 100, 50)
-    assert [c.counts for c in cells("overlap_share", (0.1, 0.5), CLEAR)] == [
-        (54, 54, 12),
-        (30, 30, 60),
-    ]
+    drawn = [c.counts for c in cells("overlap_share", (0.1, 0.5), CLEAR)]
+    assert drawn == [(54, 54, 12), (30, 30, 60)]
     assert Cell(saliency=2, dimension=7).design.saliency == 2
     assert Cell(dimension=7).design.d_hard == 7
     for share in np.linspace(0.01, 0.98, 40):
         assert sum(Cell(overlap_share=share).counts) == 250
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_refused():
+    for call, message in (
         (lambda: Cell(overlap_share=1), "found overlap share 1"),
         (lambda: Cell(label_noise=-0.1), "label noise -0.1"),
         (lambda: Cell(overlap_share=0.001), r"found regions of \(125, 125, 0\) points"),
         (lambda: study(repetitions=[]), "found no repetition"),
-    ],
-)
-def test_bad_input_is_refused_in_one_line(call, message):
-    with pytest.raises(W2SError, match=message):
-        call()
+    ):
+        with pytest.raises(W2SError, match=message):
+            call()

@@ -6,15 +6,14 @@ from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import W2SError
 from w2s.synthetic.mixture import Design, Population, draw_population, draw_sample, mixture
-from w2s.synthetic.study import MODELS, Recipe, Rules, blocks, fit_rules, run_setting
+from w2s.synthetic.study import MODELS, Recipe, blocks, fit_rules, run_setting
 
 SMALL = Design(4, 3, variance=2.0)
+PLAIN = Recipe()
 
 
-def run(counts=(30, 20, 12), *, design=SMALL, recipe=None, seed=0, repetitions=range(8)):
-    return run_setting(
-        counts, design=design, recipe=recipe or Recipe(), seed=seed, repetitions=repetitions
-    )
+def run(counts=(30, 20, 12), *, design=SMALL, recipe=PLAIN, seed=0, repetitions=range(8)):
+    return run_setting(counts, design=design, recipe=recipe, seed=seed, repetitions=repetitions)
 
 
 def one_by_one(counts, recipe, repetition):
@@ -66,9 +65,13 @@ def test_a_repetition_depends_neither_on_the_others_nor_on_blocks(monkeypatch):
     assert [list(b) for b in blocks(range(2), 10**9)] == [[0], [1]]
 
 
-def test_the_same_twice_and_another_seed_differs():
-    np.testing.assert_array_equal(run().region, run().region)
-    assert (run().region != run(seed=1).region).any()
+def test_the_same_twice_and_another_seed_or_soft_labels_differ():
+    first = run()
+    np.testing.assert_array_equal(first.region, run().region)
+    assert (first.region != run(seed=1).region).any()
+    hard, soft = (run(recipe=Recipe(w2s_c=1.0, soft=soft)) for soft in (False, True))
+    assert (hard.region[:, 2] != soft.region[:, 2]).any()
+    np.testing.assert_array_equal(hard.region[:, :2], soft.region[:, :2])
 
 
 def test_order_of_the_coordinates_does_not_matter():
@@ -108,20 +111,17 @@ def test_lands_on_published_means():
     assert mean[2, 2] == pytest.approx(0.650, abs=0.03)
 
 
-def test_more_overlap_points_help_on_hard_points():
+def test_more_overlap_points_help_on_hard_points_but_not_hard_ones_among_the_training_points():
     few, many = (run((100, 100, k), design=Design(), repetitions=range(40)) for k in (10, 80))
     assert (many.region - few.region)[:, 2, 1].mean() > 0.1
     assert few.label_accuracy.mean() == pytest.approx(0.8, abs=0.06)
-
-
-def test_with_hard_points_among_its_training_points_w2s_learns_nothing_about_them():
-    """To the weak model all hard points look the same, so they get one label."""
+    # to the weak model all hard points look the same, so they get one label
     recipe = Recipe(w2s_c=1.0, w2s_on=("easy", "hard", "overlap"))
     found = run((100, 100, 40), design=Design(), recipe=recipe, repetitions=range(40))
     assert found.region[:, 2, 1].mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_weak_labels_of_one_class_give_a_rule_that_always_says_it():
+def test_weak_labels_of_one_class_give_a_rule_that_always_says_it_and_no_points_none():
     found = run((20, 20, 1))
     assert found.constant[:, 2].all()
     np.testing.assert_array_equal(found.region[:, 2], 0.5)
@@ -129,33 +129,20 @@ def test_weak_labels_of_one_class_give_a_rule_that_always_says_it():
     np.testing.assert_array_equal(rules.proba(np.ones((2, 4, 2))), [[1] * 4, [0] * 4])
     soft = fit_rules(np.ones((1, 3, 2)), np.full((1, 3), 0.3), c=1.0)
     assert not soft.constant[0]
-    assert isinstance(soft, Rules)
-
-
-def test_without_overlap_points_w2s_is_undefined():
-    found = run((20, 20, 0))
+    found = run((20, 20, 0))  # without overlap points w2s is undefined
     assert np.isnan(found.region[:, 2]).all()
     assert np.isnan(found.label_accuracy).all()
     assert np.isfinite(found.region[:, :2]).all()
 
 
-def test_soft_labels_are_an_option():
-    hard, soft = (run(recipe=Recipe(w2s_c=1.0, soft=soft)) for soft in (False, True))
-    assert (hard.region[:, 2] != soft.region[:, 2]).any()
-    np.testing.assert_array_equal(hard.region[:, :2], soft.region[:, :2])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_refused():
+    for call, message in (
         (lambda: Recipe(c=0), "found C 0 and 0.01"),
         (lambda: Recipe(w2s_on=()), "expected some of"),
         (lambda: Recipe(w2s_on=("easy", "middle")), "expected some of"),
         (lambda: run(repetitions=[]), "found 0 repetitions"),
         (lambda: run((0, 0, 0)), "of 0 points"),
         (lambda: run((1, 2)), "three counts"),
-    ],
-)
-def test_bad_input_is_refused_in_one_line(call, message):
-    with pytest.raises(W2SError, match=message):
-        call()
+    ):
+        with pytest.raises(W2SError, match=message):
+            call()

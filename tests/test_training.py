@@ -1,9 +1,9 @@
 """Trainings of the strong model: which rows and labels, one by one the same, and failed runs."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,42 +68,42 @@ def whole(pool, few=0, same_capacity=False, seed=0):
 
 
 def mixes_of(pool, controls=CONTROLS, repeats=2, seed=0, proportions=PROPORTIONS):
-    return mixing_runs(
-        pool,
-        controls=controls,
-        proportions=proportions,
-        repeats=repeats,
-        streams=streams(seed),
-    )
+    options = {"controls": controls, "proportions": proportions, "repeats": repeats}
+    return mixing_runs(pool, **options, streams=streams(seed))
 
 
-def train_on(data, runs, l2=1e-2):
-    return train(
-        runs,
-        data["pool"].weak_proba,
-        data["pool"].label,
-        strong=data["strong"],
-        weak=data["weak"],
-        fit=lambda x, y, u: fit_columns(x, y, weights=u, l2=l2),
-    )
+def fit(x, y, u):
+    return fit_columns(x, y, weights=u, l2=1e-2)
+
+
+def train_on(data, runs):
+    pool, sides = data["pool"], {name: data[name] for name in ("strong", "weak")}
+    return train(runs, pool.weak_proba, pool.label, **sides, fit=fit)
 
 
 def by_control(runs):
-    found = {}
-    for run in runs:
-        found.setdefault(run.control, []).append(run)
-    return found
+    names = dict.fromkeys(run.control for run in runs)
+    return {name: [run for run in runs if run.control == name] for name in names}
+
+
+def same_rows(runs, others):
+    for a, b in zip(runs, others, strict=True):
+        np.testing.assert_array_equal(a.mix.rows, b.mix.rows)
+
+
+def half_up(value):
+    return np.floor(value + 0.5)
 
 
 def test_by_hand_the_whole_pool_is_trained_on_true_and_on_weak_labels():
     pool = Pool(np.full(4, "easy"), np.array([0.1, 0.5, 0.9, 0.6]), np.array([0, 1, 1, 0]))
-    ceiling, w2s = whole(pool)
-    assert (ceiling.control, ceiling.labels, ceiling.weak_activations) == ("ceiling", "true", False)
-    assert (w2s.control, w2s.labels, w2s.weak_activations) == ("w2s", "soft", False)
-    for run in (ceiling, w2s):
+    runs = whole(pool)
+    told = [(run.control, run.labels, run.weak_activations, run.restart) for run in runs]
+    assert told == [("ceiling", "true", False, 0), ("w2s", "soft", False, 0)]
+    for run in runs:
         np.testing.assert_array_equal(run.mix.rows, [0, 1, 2, 3])
         assert np.isnan(run.mix.proportion)
-        assert (run.mix.reason, run.restart) == ("", 0)
+        assert run.mix.reason == ""
     ceiling, w2s = whole(replace(pool, hard_labels=True))
     np.testing.assert_array_equal(ceiling.mix.rows, [0, 1, 2, 3])
     np.testing.assert_array_equal(w2s.mix.rows, [0, 2, 3])  # 1/2 is no hard label
@@ -113,39 +113,32 @@ def test_by_hand_the_whole_pool_is_trained_on_true_and_on_weak_labels():
 def test_the_whole_pool_on_weak_activations_and_few_true_labels():
     pool = problem()["pool"]
     runs = whole(pool, few=3, same_capacity=True)
-    assert [run.control for run in runs] == [
-        "ceiling", "w2s", "same_capacity_w2s", *["few_labels"] * 24
-    ]  # fmt: skip
-    capacity = runs[2]
-    np.testing.assert_array_equal(capacity.mix.rows, runs[1].mix.rows)
-    assert (capacity.labels, capacity.weak_activations) == ("soft", True)
+    controls = ["ceiling", "w2s", "same_capacity_w2s", *["few_labels"] * 24]
+    assert [run.control for run in runs] == controls
+    same_rows(runs[2:3], runs[1:2])
+    assert (runs[2].labels, runs[2].weak_activations) == ("soft", True)
     for run in runs[3:]:
         assert (run.labels, run.weak_activations) == ("true", False)
-        size = int(np.floor(run.mix.proportion * N + 0.5))
+        size = int(half_up(run.mix.proportion * N))
         assert len(run.mix.rows) == (size if size >= 2 else 0)
         if size >= 2:
             assert set(pool.label[run.mix.rows]) == {0, 1}
     assert [run.mix.repeat for run in runs[3:]] == [0] * 8 + [1] * 8 + [2] * 8
-    moved = whole(undecided(replace(pool, region=pool.region[::-1])), few=3)
-    for a, b in zip(runs[3:], moved[2:], strict=True):  # by the true labels only
-        np.testing.assert_array_equal(a.mix.rows, b.mix.rows)
+    moved = undecided(replace(pool, region=pool.region[::-1]))
+    same_rows(runs[3:], whole(moved, few=3)[2:])  # by the true labels only
 
 
 def test_without_labels_leaves_what_needs_none():
     data = problem()
     runs = whole(data["pool"], few=1, same_capacity=True) + mixes_of(data["pool"])
-    bare = without_labels(runs, "no votes")
-    assert [run.control for run in bare] == [run.control for run in runs]
-    for before, after in zip(runs, bare, strict=True):
+    for before, after in zip(runs, without_labels(runs, "no votes"), strict=True):
         if before.control in ("ceiling", "few_labels"):
             assert after is before
         else:
             assert (len(after.mix.rows), after.mix.reason) == (0, "no votes")
             np.testing.assert_array_equal(after.mix.proportion, before.mix.proportion)
             assert after.mix.repeat == before.mix.repeat
-            assert (after.labels, after.weak_activations) == (
-                before.labels, before.weak_activations
-            )  # fmt: skip
+            assert replace(after, mix=before.mix) == before
 
 
 def test_every_control_has_its_runs():
@@ -178,36 +171,26 @@ def test_controls_are_what_they_say():
     pool = problem()["pool"]
     found = by_control(mixes_of(pool))
     overlap, hard = pool.region == "overlap", pool.region == "hard"
-    weak_label = pool.weak_proba > 0.5
-    right = weak_label == (pool.label == 1)
-    for suffix in ("", "_placebo"):
-        for run in found["purity_matched" + suffix]:
-            n = len(run.mix.rows)
-            assert right[run.mix.rows].sum() == np.floor(right.mean() * n + 0.5)
-        for run in found["label_balanced" + suffix]:
-            n = len(run.mix.rows)
-            assert weak_label[run.mix.rows].sum() == np.floor(0.5 * n + 0.5)
     size = min(overlap.sum(), (~overlap).sum())
     for control in ("plain", "placebo", "same_capacity", "random", "true_labels"):
         assert {len(run.mix.rows) for run in found[control]} == {size}
     for run in found["plain"]:
-        assert overlap[run.mix.rows].sum() == np.floor(run.mix.proportion * size + 0.5)
+        assert overlap[run.mix.rows].sum() == half_up(run.mix.proportion * size)
     assert (size, hard.sum()) == (67, 52)
     for run in found["fixed_hard"]:
         n = len(run.mix.rows)
-        constant = np.floor(hard.mean() * n + 0.5)
+        constant = half_up(hard.mean() * n)
         assert hard[run.mix.rows].sum() == constant
-        assert overlap[run.mix.rows].sum() == np.floor(run.mix.proportion * (n - constant) + 0.5)
+        assert overlap[run.mix.rows].sum() == half_up(run.mix.proportion * (n - constant))
     for run in found["overlap_against_easy"]:
         assert not hard[run.mix.rows].any()
         n = len(run.mix.rows)
         assert n == min(overlap.sum(), (pool.region == "easy").sum())
-        assert overlap[run.mix.rows].sum() == np.floor(run.mix.proportion * n + 0.5)
+        assert overlap[run.mix.rows].sum() == half_up(run.mix.proportion * n)
 
 
-@pytest.mark.parametrize("hard_labels", [False, True])
-def test_fixed_hard_has_the_pools_share_of_hard_points_at_every_proportion(hard_labels):
-    for seed in range(5):
+def test_fixed_hard_has_the_pools_share_of_hard_points_at_every_proportion():
+    for seed, hard_labels in product(range(5), (False, True)):
         pool = replace(undecided(problem(seed)["pool"], 0.3, seed), hard_labels=hard_labels)
         runs = mixes_of(pool, ("fixed_hard", "overlap_against_easy"), proportions=TENTHS)
         hard = pool.region == "hard"
@@ -216,7 +199,7 @@ def test_fixed_hard_has_the_pools_share_of_hard_points_at_every_proportion(hard_
             rows = run.mix.rows
             assert len(rows) >= 10
             assert pool.usable[rows].all()
-            kept = np.floor(share * len(rows) + 0.5) if run.control == "fixed_hard" else 0
+            kept = half_up(share * len(rows)) if run.control == "fixed_hard" else 0
             assert hard[rows].sum() == kept
 
 
@@ -239,17 +222,12 @@ def test_placebo_points_are_not_hard_are_drawn_anew_and_depend_on_no_other_contr
     for controls in (("placebo",), ("label_balanced", "placebo"), ("placebo", "random", "plain")):
         assert placebo_points(pool, controls=controls, repeats=4) == drawn
     assert placebo_points(pool, seed=1) != drawn[:2]
-
-
-def test_all_placebo_curves_have_the_same_placebo_points():
-    pool = problem()["pool"]
     found = by_control(mixes_of(pool, proportions=(0.0, 1.0)))
-    points = placebo_points(pool)
-    for name in PLACEBOS.values():
+    for name in PLACEBOS.values():  # all of their curves have the same points
         for run in found[name]:
             mine = set(run.mix.rows.tolist())
-            assert (mine <= points[run.mix.repeat]) == (run.mix.proportion == 1)
-            assert bool(mine & points[run.mix.repeat]) == (run.mix.proportion == 1)
+            assert (mine <= drawn[run.mix.repeat]) == (run.mix.proportion == 1)
+            assert bool(mine & drawn[run.mix.repeat]) == (run.mix.proportion == 1)
 
 
 def test_placebo_mixes_have_as_many_hard_points_as_plain_ones_in_expectation():
@@ -286,23 +264,20 @@ def test_brier_matched_mixes_have_the_pools_brier_score_in_expectation():
 
 
 def test_labels_of_one_half_are_in_no_mix_of_hard_labels_and_neither_right_nor_positive():
-    for seed in range(5):
-        pool = undecided(problem(seed)["pool"], 0.25, seed)
+    for seed, share in ((0, 0), *((seed, 0.25) for seed in range(5))):
+        pool = undecided(problem(seed)["pool"], share, seed)
         found = by_control(mixes_of(pool, proportions=TENTHS))
         positive = pool.weak_proba > 0.5
         right = positive == (pool.label == 1)
-        share = right[pool.decided].mean()
-        for suffix in ("", "_placebo"):
-            for run in found["purity_matched" + suffix]:
-                n = len(run.mix.rows)
+        for control, inside, kept in (
+            ("purity_matched", right, right[pool.decided].mean()),
+            ("label_balanced", positive, 0.5),
+        ):
+            for run in found[control] + found[control + "_placebo"]:
                 assert pool.decided[run.mix.rows].all()
-                assert right[run.mix.rows].sum() == np.floor(share * n + 0.5)
-            for run in found["label_balanced" + suffix]:
-                n = len(run.mix.rows)
-                assert pool.decided[run.mix.rows].all()
-                assert positive[run.mix.rows].sum() == np.floor(0.5 * n + 0.5)
+                assert inside[run.mix.rows].sum() == half_up(kept * len(run.mix.rows))
         soft = np.concatenate([run.mix.rows for run in found["plain"] + found["brier_matched"]])
-        assert not pool.decided[soft].all()  # soft labels of 1/2 are labels
+        assert pool.decided[soft].all() == (share == 0)  # soft labels of 1/2 are labels
 
 
 def test_matched_controls_without_hard_labels_say_why():
@@ -327,20 +302,14 @@ def test_targets_by_hand():
         assert targets_of(labels, proba, label).dtype == np.float64
 
 
-def test_paired_controls_use_the_same_rows():
-    found = by_control(mixes_of(problem()["pool"]))
-    for one, other in (("plain", "same_capacity"), ("random", "true_labels")):
-        for a, b in zip(found[one], found[other], strict=True):
-            np.testing.assert_array_equal(a.mix.rows, b.mix.rows)
-            assert a.mix.repeat == b.mix.repeat
-
-
-def test_leaving_a_control_out_moves_no_other():
+def test_controls_are_paired_where_told_and_leaving_one_out_moves_no_other():
     pool = problem()["pool"]
     every = by_control(mixes_of(pool))
+    for one, other in (("plain", "same_capacity"), ("random", "true_labels")):
+        same_rows(every[one], every[other])
+        assert [a.mix.repeat for a in every[one]] == [b.mix.repeat for b in every[other]]
     for control in CONTROLS:
-        for a, b in zip(every[control], mixes_of(pool, controls=[control]), strict=True):
-            np.testing.assert_array_equal(a.mix.rows, b.mix.rows)
+        same_rows(every[control], mixes_of(pool, controls=[control]))
 
 
 def test_fault_draws_do_not_share_randomness_between_seeds():
@@ -383,16 +352,12 @@ def test_fault_true_baselines_are_trained_on_true_labels():
     data = problem()
     wrong = np.where(data["pool"].label == 1, 0.1, 0.9)
     data["pool"] = replace(data["pool"], weak_proba=wrong)
-    runs = whole(data["pool"]) + mixes_of(
-        data["pool"], controls=("random", "true_labels"), repeats=1
-    )
+    runs = whole(data["pool"]) + mixes_of(data["pool"], ("random", "true_labels"), repeats=1)
     found = train_on(data, runs)
     accuracy = ((found.proba >= 0.5) == (data["test_label"] == 1)).mean(axis=1)
     by_name = dict(zip([run.control for run in runs], accuracy, strict=True))
-    assert by_name["ceiling"] > 0.9
-    assert by_name["true_labels"] > 0.9
-    assert by_name["w2s"] < 0.1
-    assert by_name["random"] < 0.1
+    assert min(by_name["ceiling"], by_name["true_labels"]) > 0.9
+    assert max(by_name["w2s"], by_name["random"]) < 0.1
 
 
 def test_planted_the_strong_model_learns_from_overlap_points_only():
@@ -454,35 +419,22 @@ def test_mixes_without_rows_are_nan_with_their_reason():
     assert all("" not in why for why in reasons.values())
 
 
-def test_a_run_of_one_class_fails_alone():
-    data = problem()
-    data["pool"] = replace(data["pool"], label=np.zeros(N, dtype=int))
-    runs = whole(data["pool"])
-    found = train_on(data, runs)
-    assert found.reason == ["found only targets equal to 0, expected both classes", ""]
-    assert np.isnan(found.proba[0]).all()
-    assert np.isnan(found.gap[0])
-    assert np.isfinite(found.proba[1]).all()
-
-
-@pytest.mark.parametrize("n", [10, 16, 49, 100, 160])
-def test_a_run_of_the_positive_class_fails_alone(n):
-    data = problem(n=n)
-    data["pool"] = replace(data["pool"], label=np.ones(n, dtype=int))
-    found = train_on(data, whole(data["pool"]))
-    assert found.reason == ["found only targets equal to 1, expected both classes", ""]
-    assert np.isfinite(found.proba[1]).all()
-
-
-def test_where_every_run_fails_each_has_its_own_reason():
+def test_a_run_of_one_class_fails_alone_and_each_has_its_own_reason(subtests):
+    one_class = "found only targets equal to {}, expected both classes".format
+    for value, n in ((0, N), *((1, n) for n in (10, 16, 49, 100, 160))):
+        with subtests.test(value=value, n=n):
+            data = problem(n=n)
+            data["pool"] = replace(data["pool"], label=np.full(n, value))
+            found = train_on(data, whole(data["pool"]))
+            assert found.reason == [one_class(value), ""]
+            assert np.isnan(found.proba[0]).all()
+            assert np.isnan(found.gap[0])
+            assert np.isfinite(found.proba[1]).all()
     data = problem(n=4)
     data["pool"] = replace(data["pool"], label=np.ones(4, dtype=int), weak_proba=np.zeros(4))
     found = train_on(data, whole(data["pool"]))
     assert np.isnan(found.proba).all()
-    assert [why[-35:] for why in found.reason] == [
-        "targets equal to 1, expected both classes"[-35:],
-        "targets equal to 0, expected both classes"[-35:],
-    ]
+    assert found.reason == [one_class(1), one_class(0)]
 
 
 def test_no_runs_and_no_test_points():
@@ -570,31 +522,29 @@ def slopes(curve):
     return np.polyfit(QUARTERS, curve.T, 1)[0]
 
 
-def test_planted_without_an_effect_only_the_plain_curve_rises():
-    """The fault of the plain curve: it shows the lack of hard points, and calls it overlap."""
-    curves = curves_of(world_without_an_effect)
+def contrasts_of(curves):
     plain, control = curves["plain"], curves["placebo"]
-    assert scores_of(plain[:, -1] - plain[:, 0]) > 6
-    assert np.mean(plain[:, -1] - plain[:, 0]) > 0.08
-    flat = {
+    return {
         "at p = 1": plain[:, -1] - control[:, -1],
         "slope": slopes(plain) - slopes(control),
         "fixed_hard": slopes(curves["fixed_hard"]),
         "overlap_against_easy": slopes(curves["overlap_against_easy"]),
     }
+
+
+def test_planted_without_an_effect_only_the_plain_curve_rises():
+    """The fault of the plain curve: it shows the lack of hard points, and calls it overlap."""
+    curves = curves_of(world_without_an_effect)
+    rise = curves["plain"][:, -1] - curves["plain"][:, 0]
+    assert scores_of(rise) > 6
+    assert np.mean(rise) > 0.08
+    flat = contrasts_of(curves)
     assert {name: value for name, value in flat.items() if abs(scores_of(value)) > 3} == {}
     assert {name: value for name, value in flat.items() if abs(value.mean()) > 0.03} == {}
 
 
 def test_planted_with_an_effect_the_controls_show_it():
-    curves = curves_of(world_with_an_effect)
-    plain, control = curves["plain"], curves["placebo"]
-    shown = {
-        "at p = 1": plain[:, -1] - control[:, -1],
-        "slope": slopes(plain) - slopes(control),
-        "fixed_hard": slopes(curves["fixed_hard"]),
-        "overlap_against_easy": slopes(curves["overlap_against_easy"]),
-    }
+    shown = contrasts_of(curves_of(world_with_an_effect))
     assert {name: value for name, value in shown.items() if scores_of(value) < 3} == {}
     # the placebo is the smaller contrast: half of its points are overlap points too
     assert shown["slope"].mean() > 0.02
