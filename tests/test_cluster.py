@@ -6,10 +6,9 @@ import subprocess
 
 import pytest
 import yaml
-from project import REPOSITORY
+from project import REPOSITORY, make_project, snakemake
 
 WORKFLOW = REPOSITORY / "workflow"
-TRIES = 3  # the first and the profile's retries
 
 
 @pytest.fixture(scope="module")
@@ -23,43 +22,36 @@ def sources():
     return "\n".join(path.read_text(encoding="utf-8") for path in paths) + "\n"
 
 
-def resources():
-    """Resources of every rule that can be a cluster job, as written: rule -> name -> value."""
+def needs():
+    """Gigabytes, minutes, group and whether it takes a card, of every rule for the cluster."""
     text = sources()
     blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, flags=re.M)
     here = {name for block in blocks for name in re.findall(r"\w+", block)}
-    found = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, flags=re.M | re.S)
-    needs = {
-        rule: dict(re.findall(r"^        (mem|runtime|gpu)=(.+),$", body, flags=re.M))
-        for rule, body in found
-        if rule not in here
-    }
-    same = re.findall(r"^use rule (\w+) as (\w+) with:", text, flags=re.M)
-    return needs | {rule: needs[of] for of, rule in same}
+    found = {}
+    for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, flags=re.M | re.S):
+        if rule not in here:
+            told = re.search(r"\*\*(needs|card)\((.*?)\),\n    \w", body, flags=re.S)
+            memory, minutes = re.findall(r"\b\d+\b", told[2])
+            group = re.search(r'^    group:\n        "(\w+)"', body, flags=re.M)
+            card = told[1] == "card"
+            found[rule] = (int(memory), int(minutes), group[1] if group else "", card)
+    for of, rule, body in re.findall(
+        r"^use rule (\w+) as (\w+) with:\n(.*?)(?=^\S|\Z)", text, flags=re.M | re.S
+    ):
+        group = re.search(r'^    group:\n        "(\w+)"', body, flags=re.M)
+        found[rule] = (*found[of][:2], group[1] if group else found[of][2], found[of][3])
+    return found
 
 
-def arrays(profile):
-    return profile["slurm-array-jobs"].split(",")
-
-
-def megabytes(text):
-    return int(re.fullmatch(r'"(\d+)GB"', text)[1]) * 1000
-
-
-def test_every_rule_says_what_it_needs_and_those_named_in_the_profile_exist(profile):
-    assert len(resources()) > 20
-    for rule, needs in resources().items():
-        assert {"mem", "runtime"} <= set(needs), f"rule {rule} lacks mem or runtime"
-        assert int(needs["runtime"]) > 0
-    named = {*profile["groups"], *profile["set-resources"], *arrays(profile)}
-    assert named <= set(resources())
-    assert set(profile["group-components"]) <= set(profile["groups"].values())
-
-
-def test_extraction_is_an_array_of_gpu_jobs(profile):
-    for rule in arrays(profile):
-        assert resources()[rule]["gpu"] == "1"
-        assert rule not in profile["groups"], "the plugin submits no groups as arrays"
+def test_rules_say_what_they_need_and_those_of_arrays_take_a_card(profile):
+    assert len(needs()) > 30
+    assert all(memory > 0 and minutes > 0 for memory, minutes, _, _ in needs().values())
+    arrays = profile["slurm-array-jobs"].split(",")
+    assert sorted(arrays) == sorted(rule for rule, (*_, card) in needs().items() if card)
+    assert set(profile["set-resources"]) == set(arrays)
+    for rule in arrays:
+        assert needs()[rule][2] == "", "the plugin submits no groups as arrays"
+        assert profile["set-resources"][rule] == {"cpus_per_task": profile["cores"]}
     # otherwise the plugin keeps back jobs that are ready and never submits them
     per_second = int(re.fullmatch(r"(\d+)/1s", profile["max-jobs-per-timespan"])[1])
     assert profile["jobs"] >= 500
@@ -67,27 +59,30 @@ def test_extraction_is_an_array_of_gpu_jobs(profile):
     assert "gpu" not in profile["resources"]
 
 
-def test_retries_ask_for_more_than_the_rules_own_memory(profile):
-    assert profile["retries"] == TRIES - 1
-    assert set(profile["set-resources"]) == set(resources())
-    for rule, changed in profile["set-resources"].items():
-        own = megabytes(resources()[rule]["mem"])
-        if rule in arrays(profile):  # the plugin gives all of an array what its first job asks for
-            assert changed == {"mem_mb": TRIES * own, "cpus_per_task": profile["cores"]}
-        else:
-            assert changed == {"mem_mb": f"attempt * {own}"}, rule
-
-
 def test_a_group_has_room_for_the_last_try_of_its_largest_rule(profile):
-    largest = max(megabytes(resources()[rule]["mem"]) for rule in profile["groups"])
-    assert TRIES * largest <= profile["resources"]["mem_mb"]
+    assert f"TRIES = {profile['retries'] + 1}" in sources()
+    largest = max(memory for memory, _, group, _ in needs().values() if group)
+    assert (profile["retries"] + 1) * largest * 1000 <= profile["resources"]["mem_mb"]
     assert profile["set-resource-scopes"] == {"mem_mb": "local"}
+    groups = {group for _, _, group, _ in needs().values() if group}
+    assert set(profile["group-components"]) == groups - {"report"}
 
 
 def test_190_jobs_wait_in_the_queue_19_times(profile):
     chain = ("split", "weak_labels", "overlap", "strong", "evaluate")
-    assert {profile["groups"][rule] for rule in chain} == {"seeds"}
+    assert {needs()[rule][2] for rule in chain} == {"seeds"}
     assert -(-190 // profile["group-components"]["seeds"]) == 19
+
+
+@pytest.mark.slow
+def test_each_try_asks_for_as_much_memory_again_and_an_array_for_the_last_at_once(tmp_path):
+    folder = make_project(tmp_path / "p", seeds=(0,))
+    done = snakemake(folder, "--dry-run", "--quiet", "progress")
+    told = (done.stdout + done.stderr).split("\n\n")
+    for rule, memory in (("weak_labels", 4000), ("activations", 3 * 8000)):
+        jobs = [job for job in told if re.search(rf"rule {rule}:", job)]
+        assert jobs
+        assert all(f"mem_mb={memory}," in job for job in jobs)
 
 
 @pytest.mark.slow
