@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 from transformers import AutoModel
 
 from w2s.errors import DataError, W2SError
-from w2s.models import families as family_check
+from w2s.models import encoder as encoders
 from w2s.models import prefixes
 from w2s.models.encoder import extract
-from w2s.models.forward import Encoder
+from w2s.models.forward import Encoder, token_batches
 from w2s.models.loader import load_encoder
-from w2s.models.passes import token_batches
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize
 
@@ -306,7 +305,7 @@ def test_common_beginnings_are_computed_once(
 ) -> None:
     encoder = load_encoder(parse_source(str(tiny.write_model(tmp_path / "model", "llama"))))
     start, token = shared_texts()
-    monkeypatch.setattr(family_check, "packed", lambda _: "")  # it has passes of its own
+    monkeypatch.setattr(encoders, "packed", lambda _: "")  # it has passes of its own
     rows: list[int] = []
     encoder.model.register_forward_hook(
         lambda _m, _a, kwargs, _o: rows.append(kwargs["input_ids"].numel()), with_kwargs=True

@@ -24,7 +24,7 @@ from w2s.cli import main
 from w2s.config import parse_as
 from w2s.declare import Kind
 from w2s.files.artifacts import Artifact, load, save
-from w2s.files.checkpoint import KEY
+from w2s.files.resume import KEY
 from w2s.finetuning.classifier import Classifier, adapted
 from w2s.finetuning.losses import LOSSES, Loss, LossOptions
 from w2s.finetuning.strong import finetune_strong

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.rows import Rows, joined, near_key, without_near_duplicates
+from w2s.data.files import Rows, joined, near_key, without_near_duplicates
 
 
 @pytest.mark.parametrize(

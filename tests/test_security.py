@@ -22,7 +22,7 @@ from w2s import dag
 from w2s.cli import main
 from w2s.config import parse
 from w2s.data import fetch as fetch_step
-from w2s.files.hashes import sha256_of
+from w2s.data.fetch import sha256_of
 
 SCRIPT = "<script>alert('w2s')</script>"
 TITLE = f'</script>{SCRIPT} | "quoted" & <b>bold</b> [link](javascript:alert(1))'

@@ -21,8 +21,8 @@ from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from w2s.config import parse_as
-from w2s.data.example_files import examples
-from w2s.data.rows import text_id
+from w2s.data.examples import examples
+from w2s.data.files import text_id
 from w2s.data.splits import REASONS, split
 from w2s.data.track import ExamplesSettings, SplitSettings
 from w2s.errors import ArtifactError, DataError

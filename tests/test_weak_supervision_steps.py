@@ -18,7 +18,7 @@ from w2s import dag
 from w2s.checks import Array
 from w2s.cli import main
 from w2s.config import Config, parse, parse_as
-from w2s.data.example_files import examples
+from w2s.data.examples import examples
 from w2s.data.splits import split
 from w2s.data.track import ExamplesSettings, SplitSettings
 from w2s.errors import ArtifactError, ConfigError, DataError

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from w2s.errors import ArtifactError
-from w2s.files import work
-from w2s.files.work import work_folder
+from w2s.files import resume
+from w2s.files.resume import work_folder
 
 IDENTITY = {"settings": {"layers": [-1]}}
 
@@ -76,7 +76,7 @@ def test_success_removes_stale_folders_of_the_same_output_only(output: Path) -> 
 
 def test_second_process_is_told_in_one_line_and_harms_nothing(output: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from w2s.files.work import work_folder\n"
+        "import sys; from pathlib import Path; from w2s.files.resume import work_folder\n"
         "with work_folder(Path(sys.argv[1]), int(sys.argv[2])): print('in')"
     )
 
@@ -123,7 +123,7 @@ def test_file_system_without_locks_is_told_and_used(
     def none(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(work.fcntl, "flock", none)
+    monkeypatch.setattr(resume.fcntl, "flock", none)
     with work_folder(output, IDENTITY) as folder:
         assert folder.is_dir()
     assert "no locks" in caplog.records[0].getMessage()

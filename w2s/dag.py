@@ -24,9 +24,9 @@ from w2s.dag_sources import (
     tasks,
     wrench_datasets,
 )
+from w2s.data.fetch import sha256_of
 from w2s.data.track import HubDataset, holds_features
 from w2s.digest import code_digest
-from w2s.files.hashes import sha256_of
 from w2s.overlap.track import Pair
 from w2s.selection.track import Partition
 from w2s.weak_supervision.track import OWN_FEATURES

@@ -15,7 +15,7 @@ from fuzzing.shared import Shared
 FILE = '''"""Tasks of my own."""
 from w2s.data.task import Task
 from w2s.data.task_formats import yes_no
-from w2s.data.task_rows import is_true
+from w2s.data.task_formats import is_true
 
 def form(row, rng):
     return "Question: " + row["question"], int(row["answer"])
@@ -56,7 +56,7 @@ FORMS = (
 
 def tasks_file(shared: Shared, rng: np.random.Generator, folder: Path) -> Case:
     """A file of tasks, listed or used."""
-    text = FILE.replace("from w2s.data.task_rows import is_true\n", "")
+    text = FILE.replace("from w2s.data.task_formats import is_true\n", "")
     way = mutate.pick(rng, ("field", "field", "form", "form", "text", "data"))
     content = text.encode()
     if way == "field":

@@ -252,7 +252,7 @@ STAGES: dict[str, Stage] = {
     "examples": Stage(
         summary="read a dataset, drop repeated texts, and draw its balanced parts",
         per="dataset",
-        function="w2s.data.example_files:examples",
+        function="w2s.data.examples:examples",
         settings=ExamplesSettings,
         inputs={"source": Plain.FILE},
         outputs={"examples": EXAMPLES},
@@ -268,7 +268,7 @@ STAGES: dict[str, Stage] = {
     "task_examples": Stage(
         summary="make texts of a task's rows, and draw balanced parts",
         per="dataset",
-        function="w2s.data.example_files:task_examples",
+        function="w2s.data.examples:task_examples",
         settings=TaskExamplesSettings,
         inputs={"rows": TASK_ROWS},
         outputs={"examples": EXAMPLES},
