@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.numpy import save_file
 
 from w2s.errors import ArtifactError
-from w2s.files.checkpoint import KEY, Checkpoint
+from w2s.files.formats import KEY
+from w2s.files.resume import Checkpoint
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")
 ARRAYS = {

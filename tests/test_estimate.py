@@ -8,8 +8,8 @@ import pytest
 import tiny
 
 from w2s.config import parse
-from w2s.data.tasks import SIZES, TASKS, TYPICAL
-from w2s.estimate import estimate
+from w2s.data.tasks import TASKS
+from w2s.estimate import SIZES, TYPICAL, estimate
 from w2s.files.artifacts import Artifact, save
 
 MODEL = {"source": "hub", "id": "a/b", "revision": "main"}

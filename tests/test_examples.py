@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.data.examples import leaks, make_examples
-from w2s.data.rows import Rows, text_id, without_near_duplicates
+from w2s.data.files import Rows, text_id, without_near_duplicates
 from w2s.data.splits import REASONS
 from w2s.errors import DataError
 

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.errors import DataError
 from w2s.finetuning.classifier import Classifier
-from w2s.models import families
-from w2s.models import families as family_check
+from w2s.models import encoder as families
+from w2s.models import encoder as family_check
 from w2s.models.encoder import extract
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source, quiet

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from w2s.cli import main
-from w2s.data.fetch import download, unpack
+from w2s.data.fetch import check_fetched, download, file_hashes, is_fetched, sha256_of, unpack
 from w2s.errors import DataError
-from w2s.files.hashes import check_fetched, file_hashes, is_fetched, sha256_of
 
 FILES = {
     "tinypack/model/config.json": b"{}",

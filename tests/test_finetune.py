@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_, parametrize
 from transformers import AutoModel
 
 from w2s.errors import DataError, DegenerateError
-from w2s.files.checkpoint import Checkpoint
+from w2s.files.resume import Checkpoint
 from w2s.finetuning.classifier import Classifier, adapted
 from w2s.finetuning.losses import LOSSES, Loss, LossOptions
 from w2s.finetuning.track import FinetuningRecipe

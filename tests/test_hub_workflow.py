@@ -29,7 +29,7 @@ from test_runner import refused
 
 from w2s import dag
 from w2s.config import parse
-from w2s.data.rows import text_id
+from w2s.data.files import text_id
 from w2s.data.tasks import PAPER, TASKS
 from w2s.files.artifacts import load
 from w2s.rng import stream

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.rows import Rows, joined, near_key, without_near_duplicates
+from w2s.data.files import Rows, joined, near_key, without_near_duplicates
 
 
 def test_near_duplicates_have_one_key_and_other_texts_do_not():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.errors import DataError
-from w2s.models.passes import Memory, passes, token_batches
+from w2s.models.forward import Memory, passes, token_batches
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=40).map(
     lambda lengths: np.array(lengths, dtype=int)

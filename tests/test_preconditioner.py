@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2s.probes.arrays import backend
-from w2s.probes.preconditioner import WIDE, Dense, Preconditioner, Sketched, effective_ridge
+from w2s.probes.problem import WIDE, Dense, Preconditioner, Sketched, effective_ridge
 
 CURVATURE, L2 = 0.15, 1e-3
 OPS = backend("cpu")

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
-from w2s.models import families, prefixes
+from w2s.models import encoder as families
+from w2s.models import prefixes
 from w2s.models.encoder import extract
 from w2s.models.forward import Encoder
 from w2s.models.loader import load_encoder

@@ -14,9 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from w2s.errors import DegenerateError, W2SError
 from w2s.probes.arrays import backend
-from w2s.probes.preconditioner import Dense
 from w2s.probes.probes import fit_columns, fit_probes
-from w2s.probes.problem import Problem, certify
+from w2s.probes.problem import Dense, Problem, certify
 
 LIGHT = settings(max_examples=60)
 TOLERANCE = 1e-6

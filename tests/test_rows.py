@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.data.rows import PARTS, Rows, check_rows, text_id
+from w2s.data.files import PARTS, Rows, check_rows, text_id
 from w2s.errors import DataError
 
 

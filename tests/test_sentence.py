@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 
-from w2s.models.sentence import tell_length, tell_pooling
-from w2s.models.source import Source
+from w2s.models.source import Source, tell_length, tell_pooling
 
 MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
 

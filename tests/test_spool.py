@@ -190,7 +190,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_rows_before_it(tmp_path):
     program = """
 import os, signal, sys
 from pathlib import Path
-from w2s import spool
+from w2s.files import spool
 from test_spool import spooled
 real, calls = os.pwrite, []
 def pwrite(handle, content, place):

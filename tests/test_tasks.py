@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from w2s.data.own_tasks import entry_point_tasks, example_of, load_tasks
 from w2s.data.task import Task
-from w2s.data.task_formats import after, before, multiple_choice, yes_no
-from w2s.data.task_rows import is_class, right_and_wrong
+from w2s.data.task_formats import after, before, is_class, multiple_choice, right_and_wrong, yes_no
 from w2s.data.tasks import PAPER, TASKS
 from w2s.errors import DataError
 from w2s.rng import stream

@@ -9,8 +9,8 @@ import tiny
 from test_fetch import FOREIGN, write_manifest
 
 from w2s.cli import main
+from w2s.data.fetch import file_hashes
 from w2s.files.artifacts import digest, load
-from w2s.files.hashes import file_hashes
 from w2s.inspect import verify
 from w2s.models.source import parse_source
 

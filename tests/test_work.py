@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from w2s.errors import ArtifactError
-from w2s.files import work
-from w2s.files.work import work_folder
+from w2s.files import resume
+from w2s.files.resume import work_folder
 
 IDENTITY = {"settings": {"layers": [-1]}}
 
@@ -72,7 +72,7 @@ def test_success_removes_stale_folders_of_the_same_output_only(output):
 
 def test_second_process_is_told_in_one_line_and_harms_nothing(output):
     program = (
-        "import sys; from pathlib import Path; from w2s.files.work import work_folder\n"
+        "import sys; from pathlib import Path; from w2s.files.resume import work_folder\n"
         "with work_folder(Path(sys.argv[1]), int(sys.argv[2])): print('in')"
     )
 
@@ -113,7 +113,7 @@ def test_file_system_without_locks_or_room_is_told(output, monkeypatch, caplog):
     def none(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(work.fcntl, "flock", none)
+    monkeypatch.setattr(resume.fcntl, "flock", none)
     with work_folder(output, IDENTITY) as folder:
         assert folder.is_dir()
     assert "no locks" in caplog.records[0].getMessage()

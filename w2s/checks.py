@@ -17,13 +17,9 @@ OVERSHOOT = 1e-6  # of a probability out of [0, 1]: the rounding of float32 sums
 def array_of(values: npt.ArrayLike, name: str, *, dtype: npt.DTypeLike | None = None) -> Array:
     """Return `values` as an array of numbers: what `numpy.asarray` takes, and tensors of torch.
 
-    Tensors may be on a GPU or in a graph of gradients; bfloat16, which NumPy lacks, becomes
-    float32.
-
-    Args:
-        values: Numbers, or a list of tensors of one shape.
-        name: What the message calls them.
-        dtype: Dtype of the returned array; the input's own where not given.
+    Tensors, also a list of one shape, may be on a GPU or in a graph of gradients; bfloat16, which
+    NumPy lacks, becomes float32. The dtype is the input's own where not given, and `name` is what
+    messages call the values.
 
     Raises:
         W2SError: not numbers, lists of different lengths, or a tensor without values.
@@ -53,13 +49,7 @@ def _from_tensor(values: Any) -> Any:
 def finite(
     values: npt.ArrayLike, name: str, *, ndim: int, dtype: npt.DTypeLike | None = None
 ) -> Array:
-    """Return `values` as an array of `ndim` dimensions without NaN or infinity.
-
-    Args:
-        values: Anything `array_of` takes.
-        name: What the message calls it.
-        ndim: Required number of dimensions.
-        dtype: Dtype of the returned array; the input's own where not given.
+    """Return `values` as an array of `ndim` dimensions without NaN or infinity; see `array_of`.
 
     Raises:
         W2SError: not numbers, wrong number of dimensions, or a value that is not finite.
@@ -74,9 +64,7 @@ def finite(
 
 
 def probabilities(values: npt.ArrayLike, name: str) -> Array:
-    """Return `values` as float64 of shape (n,), all in [0, 1].
-
-    See `in_unit_interval` for what rounding leaves outside.
+    """Return `values` as float64 of shape (n,), all in [0, 1]; see `in_unit_interval`.
 
     Raises:
         W2SError: not one-dimensional, not finite, or outside [0, 1].
@@ -110,11 +98,7 @@ def in_unit_interval(array: Array, name: str) -> Array:
 
 
 def same_length(name: str, array: Sequence[Any] | Array, other_name: str, length: int) -> None:
-    """Raise unless `array` has `length` rows.
-
-    Raises:
-        W2SError: the lengths differ.
-    """
+    """Raise W2SError unless `array` has `length` rows."""
     if len(array) != length:
         raise W2SError(f"{name}: found {len(array)} rows, expected {length} as in {other_name}")
 
@@ -136,9 +120,7 @@ def rows_of(wanted: Array, available: Array, *, what: str) -> Array:
     order = np.argsort(available, kind="stable")
     slots = np.searchsorted(available, wanted, sorter=order)
     positions = order[np.minimum(slots, len(available) - 1)] if len(available) else slots
-    missing = (
-        wanted[available[positions] != wanted] if len(available) else wanted
-    )  # ids without a row
+    missing = wanted[available[positions] != wanted] if len(available) else wanted
     if len(missing):
         raise ArtifactError(
             f"{what}: found no row for {len(missing)} of {len(wanted)} example ids "

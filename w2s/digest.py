@@ -28,8 +28,8 @@ LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 do
 LEFT_OUT = frozenset(
     f"w2s.{name}"
     for name in (
-        "config", "declare", "errors", "files.artifacts", "files.checkpoint", "files.formats",
-        "files.matrix", "files.spool", "progress",
+        "config", "declare", "errors", "files.artifacts", "files.formats", "files.matrix",
+        "files.resume", "files.spool", "progress",
     )
 )  # fmt: skip
 DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from w2s.data.fetch import check_fetched, is_fetched
 from w2s.data.track import EXAMPLES
-from w2s.declare import Kind, kinds
+from w2s.declare import kinds
 from w2s.errors import ArtifactError, ForeignFileError, W2SError, visible
-from w2s.files.artifacts import Artifact, load
-from w2s.files.hashes import check_fetched, is_fetched
+from w2s.files.artifacts import Artifact, declaration, load
 from w2s.files.spool import blocks
 from w2s.overlap.similarity import dominant_coordinate
 
@@ -83,7 +83,11 @@ def _rows(artifact: Artifact, path: Path, count: int) -> str:
     """The first rows; example ids are followed by their text where the examples are found."""
     kind = kinds()[artifact.kind]
     axis = max(kind.arrays.values(), key=lambda array: len(array.axes)).axes[0]
-    along = {n: a for n, a in artifact.arrays.items() if _axis(kind, n) == axis}
+    along = {}
+    for name, array in artifact.arrays.items():
+        declared = declaration(kind, name)
+        if declared is not None and declared.axes[0] == axis:
+            along[name] = array
     texts = _texts(path) if "id" in along and kind is not EXAMPLES else {}
     lines = []
     for i in range(min([count, *map(len, along.values())])):
@@ -91,12 +95,6 @@ def _rows(artifact: Artifact, path: Path, count: int) -> str:
         text = texts.get(int(along["id"][i])) if texts else None
         lines.append("  " + "  ".join(cells) + (f"  «{_cell(text)}»" if text else ""))
     return "\n".join(lines)
-
-
-def _axis(kind: Kind, name: str) -> str:
-    """The first axis of an array, as declared."""
-    declared = next(d for d in kind.arrays if d == name or name.startswith(d.rstrip("*")))
-    return kind.arrays[declared].axes[0]
 
 
 def _cell(value: Any) -> str:

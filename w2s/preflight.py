@@ -117,11 +117,12 @@ def error(share: float, n: int) -> float:
     return Z * float(np.sqrt(share * (1 - share) / n))
 
 
+@dataclass(frozen=True)
 class LengthRule:
     """Label 1 for lengths on one side of a cut."""
 
-    def __init__(self, cut: float, *, above: bool) -> None:
-        self.cut, self.above = cut, above
+    cut: float
+    above: bool
 
     def __call__(self, length: Array) -> Array:
         """Labels (n,) of lengths (n,)."""
@@ -129,12 +130,7 @@ class LengthRule:
 
 
 def length_rule(length: Array, label: Array) -> LengthRule:
-    """The cut and side with the most right labels; the smallest such cut.
-
-    Args:
-        length: Numbers, shape (n,), n at least 1.
-        label: 0 or 1, shape (n,).
-    """
+    """The cut of lengths (n,), and side, with the most right labels (n,); the smallest such cut."""
     order = np.argsort(length, kind="stable")
     values, ones = length[order], np.cumsum(label[order])
     last = np.append(values[1:] != values[:-1], True)  # a cut may not separate equal lengths
@@ -143,7 +139,7 @@ def length_rule(length: Array, label: Array) -> LengthRule:
     above = np.where(last, above, -1)
     below = np.where(last, n - above, -1)
     best = int(np.argmax(np.maximum(above, below)))
-    return LengthRule(float(values[best]), above=bool(above[best] >= below[best]))
+    return LengthRule(float(values[best]), bool(above[best] >= below[best]))
 
 
 def _files_of(config: Config, dataset: str, what: str) -> Iterator[Path]:

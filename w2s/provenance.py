@@ -11,12 +11,12 @@ from typing import Any
 
 from w2s.config import Config, parse_as
 from w2s.dag import Job, jobs, settings
+from w2s.data.fetch import sha256_of
 from w2s.data.sources import beside_weights, dataset_source, model_reference
 from w2s.declare import Plain, Strict
 from w2s.digest import code_digest
 from w2s.files.artifacts import is_provenance
 from w2s.files.formats import TEXTS
-from w2s.files.hashes import sha256_of
 from w2s.tracks import STAGES
 
 FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the user's machine

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import parse_as
+from w2s.data.fetch import file_hashes, is_fetched, sha256_of
 from w2s.declare import ForPeople, Input, Kind, Many, Output, Plain, Stage
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError
 from w2s.files.artifacts import Artifact, check, load, save, whole
 from w2s.files.formats import svg_metadata
-from w2s.files.hashes import file_hashes, is_fetched, sha256_of
-from w2s.files.work import work_folder
+from w2s.files.resume import work_folder
 from w2s.models.track import JobRuntime
 from w2s.provenance import identity_of_model, told_settings
 from w2s.tracks import STAGES

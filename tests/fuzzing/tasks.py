@@ -8,7 +8,7 @@ from fuzzing.case import Case
 FILE = '''"""Tasks of my own."""
 from w2s.data.task import Task
 from w2s.data.task_formats import yes_no
-from w2s.data.task_rows import is_true
+from w2s.data.task_formats import is_true
 
 def form(row, rng):
     return "Question: " + row["question"], int(row["answer"])
@@ -49,7 +49,7 @@ FORMS = (
 
 def tasks_file(shared, rng, folder):
     """A file of tasks, listed or used."""
-    text = FILE.replace("from w2s.data.task_rows import is_true\n", "")
+    text = FILE.replace("from w2s.data.task_formats import is_true\n", "")
     way = mutate.pick(rng, ("field", "field", "form", "form", "text", "data"))
     content = text.encode()
     if way == "field":

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array
-from w2s.data.rows import PARTS, TRAIN, Rows, check_rows, joined, near_key, text_id
-from w2s.data.splits import (
-    REASONS,
-    Size,
-    balance_parts,
-    draw_parts,
-    draw_within_sides,
-    left_out,
-    part_sizes,
+from w2s.data.files import (
+    PARTS,
+    TRAIN,
+    Rows,
+    check_rows,
+    joined,
+    near_key,
+    read_file,
+    read_icwsm14,
+    text_id,
+    without_near_duplicates,
 )
-from w2s.errors import DataError
+from w2s.data.own_tasks import example_of, find_task
+from w2s.data.splits import REASONS, Size, balance_parts, draw
+from w2s.data.task import Task
+from w2s.data.track import (
+    DatasetBase,
+    ExamplesSettings,
+    Icwsm14Dataset,
+    TaskExamplesSettings,
+    WrenchDataset,
+)
+from w2s.data.wrench import wrench_rows
+from w2s.errors import ArtifactError, DataError
+from w2s.files.artifacts import Artifact
+from w2s.rng import stream
 
+GROUP = 16  # hex digits that name a passage
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +53,7 @@ def make_examples(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Drop repeated texts, draw balanced parts, and name every example by its text.
 
-    Near-duplicates (`w2s.data.rows`) stay in one part as the rows of a group do, unless
+    Near-duplicates (`w2s.data.files`) stay in one part as the rows of a group do, unless
     the source puts them into several. The log tells what is left out.
 
     Args:
@@ -56,7 +75,7 @@ def make_examples(
             classes.
     """
     check_rows(rows, dataset=dataset)
-    keep = _first_rows(rows)
+    keep, repeated = _first_rows(rows)
     labels = np.array(rows.label, dtype=np.int8)[keep]
     names = np.array(rows.source_id, dtype=object)[keep]
     texts = np.array(rows.text, dtype=object)[keep]
@@ -70,10 +89,9 @@ def make_examples(
         why = {**dict.fromkeys(REASONS, 0), "unbalanced": int(np.count_nonzero(parts == ""))}
     else:
         groups = joined(groups, keys)
-        parts, why = _draw(labels, groups, given, sizes, dataset, rng)
+        parts, why = draw(labels, groups, given, sizes, rng, dataset=dataset)
     _check_parts(parts, labels, groups, dataset)
     used = parts != ""
-    _check_pool(groups[parts == "pool"], dataset)
     columns = {
         "id": np.array([text_id(text) for text in texts[used]], dtype=np.int64),
         "source_id": names[used],
@@ -82,28 +100,9 @@ def make_examples(
         "group": groups[used],
         "part": parts[used],
     }
-    dropped = {**rows.dropped, **_repeated(rows, len(rows.text) - len(keep)), **why}
+    dropped = {**rows.dropped, **repeated, **why}
     _tell(dataset, dropped, int(np.count_nonzero(used)))
     return columns, dropped
-
-
-def _draw(
-    labels: Array,
-    groups: Array,
-    sides: Array | None,
-    sizes: dict[str, Size],
-    dataset: str,
-    rng: np.random.Generator,
-) -> tuple[Array, dict[str, int]]:
-    """Parts drawn from all rows or within their sides, and why rows are in none."""
-    if sides is None:
-        n_balanced = 2 * min(np.bincount(labels, minlength=2))
-        per_class = part_sizes(n_balanced, sizes, dataset=dataset)
-        parts = draw_parts(labels, groups, per_class, rng)
-        sides = np.full(len(labels), TRAIN, dtype=object)
-    else:
-        parts = draw_within_sides(labels, groups, sides, sizes, rng)
-    return parts, left_out(labels, groups, parts, sides, sizes)
 
 
 def _tell(dataset: str, dropped: dict[str, int], used: int) -> None:
@@ -131,18 +130,19 @@ def _groups(rows: Rows) -> list[str]:
     return groups
 
 
-def _first_rows(rows: Rows) -> Array:
-    """Positions of the rows whose text has not been there before, ascending."""
-    first = {text: index for index, text in reversed(list(enumerate(rows.text)))}
-    return np.array(sorted(first.values()))
-
-
-def _repeated(rows: Rows, number: int) -> dict[str, int]:
-    """How many rows repeat a text, of that number, with its label and with another."""
+def _first_rows(rows: Rows) -> tuple[Array, dict[str, int]]:
+    """Positions of the rows whose text is new, ascending, and the number of others, by label."""
     first: dict[str, int] = {}
-    pairs = zip(rows.text, rows.label, strict=True)
-    conflicts = sum(first.setdefault(text, label) != label for text, label in pairs)
-    return {"duplicate": number - conflicts, "duplicate with another label": conflicts}
+    keep: list[int] = []
+    conflicts = 0
+    for index, text in enumerate(rows.text):
+        earlier = first.setdefault(text, index)
+        if earlier == index:
+            keep.append(index)
+        else:
+            conflicts += rows.label[index] != rows.label[earlier]
+    number = len(rows.text) - len(keep) - conflicts
+    return np.array(keep), {"duplicate": number, "duplicate with another label": conflicts}
 
 
 def leaks(rows: Rows, columns: dict[str, Any]) -> dict[str, int]:
@@ -157,21 +157,18 @@ def leaks(rows: Rows, columns: dict[str, Any]) -> dict[str, int]:
         groups; `near_duplicates`: texts that are a near-duplicate of an earlier one;
         `near_leaks`: texts of the test part of which the pool has a near-duplicate.
     """
-    part = columns["part"]
     group_of = dict(zip(rows.source_id, _groups(rows), strict=True))
     groups = [group_of[name] for name in columns["source_id"]]
     keys = [near_key(text) for text in columns["text"]]
-    return {
-        "leaks": _in_both(groups, part),
-        "near_duplicates": len(keys) - len(set(keys)),
-        "near_leaks": _in_both(keys, part),
-    }
 
+    def in_both(values: list[str]) -> int:
+        """Rows of the test part whose value is in the pool too."""
+        known = list(zip(values, columns["part"], strict=True))
+        pool = {value for value, part in known if part == "pool"}
+        return sum(part == "test" and value in pool for value, part in known)
 
-def _in_both(values: list[str], parts: Array) -> int:
-    """Rows of the test part whose value is in the pool too."""
-    pool = {value for value, part in zip(values, parts, strict=True) if part == "pool"}
-    return sum(part == "test" and value in pool for value, part in zip(values, parts, strict=True))
+    near = len(keys) - len(set(keys))
+    return {"leaks": in_both(groups), "near_duplicates": near, "near_leaks": in_both(keys)}
 
 
 def _check_groups(groups: Any, parts: Any, dataset: str) -> None:
@@ -185,15 +182,6 @@ def _check_groups(groups: Any, parts: Any, dataset: str) -> None:
             )
 
 
-def _check_pool(groups: Any, dataset: str) -> None:
-    """Raise if the pool cannot be divided into halves."""
-    if len(set(groups)) < 2:
-        raise DataError(
-            f"dataset '{dataset}', part pool: found rows of one group only, expected two or more "
-            f"to make halves of; `grouped: false` divides the group"
-        )
-
-
 def _large(groups: Array) -> str:
     """The end of a message where one group holds much of a dataset; it cannot be divided."""
     names, counts = np.unique(groups.astype(str), return_counts=True)
@@ -205,6 +193,7 @@ def _large(groups: Array) -> str:
 
 
 def _check_parts(parts: Any, labels: Any, groups: Any, dataset: str) -> None:
+    """Raise unless both classes are in every part, and the pool can be divided into halves."""
     smallest = {"pool": 4, "val": 2, "test": 2}  # both classes, in both halves of the pool
     for part in PARTS:
         found = int(np.count_nonzero(parts == part))
@@ -217,3 +206,94 @@ def _check_parts(parts: Any, labels: Any, groups: Any, dataset: str) -> None:
             raise DataError(
                 f"dataset '{dataset}', part {part}: found rows of one class only, expected both"
             )
+    if len(set(groups[parts == "pool"])) < 2:
+        raise DataError(
+            f"dataset '{dataset}', part pool: found rows of one group only, expected two or more "
+            f"to make halves of; `grouped: false` divides the group"
+        )
+
+
+def examples(source: Path, *, settings: ExamplesSettings) -> dict[str, Artifact]:
+    """Read the source (the fetched manifest, or the user's file) and draw the parts."""
+    data = settings.data
+    if isinstance(data, Icwsm14Dataset):
+        rows = read_icwsm14(source, part=data.part, min_rating=data.min_rating)
+    elif isinstance(data, WrenchDataset):
+        rows = wrench_rows(source.parent, data.holds)
+    else:
+        optional = {"group": data.group, "split": data.split}
+        rows = read_file(source, text=data.text, label=data.label, **optional)
+    balanced = not isinstance(data, WrenchDataset) or data.balanced
+    return _artifact(rows, data, settings.dataset, balanced=balanced)
+
+
+def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str, Artifact]:
+    """Make each row a text and a label, drop repeated texts, and draw the parts.
+
+    What is drawn for a row (which answer is shown) depends on the task and the row's own name, so
+    it stays when other rows are read.
+
+    Raises:
+        ArtifactError: rows of another task, or without its columns.
+        DataError: a row that the task cannot read, or too few rows for the parts.
+    """
+    data = settings.data
+    if rows.facts["task"] != data.task:
+        raise ArtifactError(f"rows: found task {rows.facts['task']}, expected {data.task}")
+    task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
+    return _artifact(_texts(rows, data.task, task, settings.dataset), data, settings.dataset)
+
+
+def _artifact(
+    rows: Rows, data: DatasetBase, dataset: str, *, balanced: bool = True
+) -> dict[str, Artifact]:
+    """The examples of a dataset, as its settings say."""
+    if data.drop_near_duplicates:
+        rows = without_near_duplicates(rows)
+    columns, dropped = make_examples(
+        rows,
+        dataset=dataset,
+        sizes={"pool": data.pool, "val": data.val, "test": data.test},
+        grouped=data.grouped,
+        balanced=balanced,
+        rng=stream(0, "examples", dataset),
+    )
+    facts = {
+        "dataset": dataset,
+        "grouped": data.grouped and rows.group is not None,
+        "dropped": dropped,
+        **leaks(rows, columns),
+    }
+    return {"examples": Artifact("examples", columns, facts)}
+
+
+def _texts(rows: Artifact, key: str, task: Task, dataset: str) -> Rows:
+    names: list[str] = []
+    texts: list[str] = []
+    labels: list[int] = []
+    groups: list[str] = []
+    sides: list[str] = []
+    for name, side, line in zip(rows["source_id"], rows["side"], rows["row"], strict=True):
+        row = json.loads(line)
+        if lacking := [column for column in task.columns if column not in row]:
+            raise ArtifactError(
+                f"rows: found no column '{lacking[0]}', expected those of the task '{key}'; fetch "
+                f"them again"
+            )
+        try:
+            made = example_of(task, row, stream(0, "text", key, name))
+        except DataError as error:
+            raise DataError(f"dataset '{dataset}', row {name}: {error}") from None
+        if made is None:
+            continue
+        names.append(name)
+        sides.append(side)
+        texts.append(made[0])
+        labels.append(made[1])
+        if task.group is not None:
+            passage = json.dumps(row[task.group], ensure_ascii=False)
+            digest = hashlib.sha256(passage.encode()).hexdigest()
+            groups.append(digest[:GROUP])
+    unusable = len(rows["row"]) - len(names)
+    group = None if task.group is None else groups
+    return Rows(names, texts, labels, group, sides, {"without label or field": unusable})

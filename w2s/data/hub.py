@@ -13,7 +13,7 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.data.hub_files import download, listed, open_copy, prepare, quiet, reading, title
-from w2s.data.hub_tables import rows_at
+from w2s.data.hub_tables import BATCH, WrittenTable
 from w2s.data.task import Task
 from w2s.data.track import FetchTaskSettings
 from w2s.errors import DataError
@@ -154,23 +154,30 @@ def _rows(task: Task, table: Any, name: str, indices: list[int]) -> Iterator[str
     """JSON text of the rows of a split at these indices."""
     if not indices:
         return
-    for index, row in zip(indices, rows_at(table, task.columns, indices), strict=True):
-        yield _json(row, f"{title(task)}, row {name}/{index}")
+    for index, row in zip(indices, _values(table, task.columns, indices), strict=True):
+        where = f"{title(task)}, row {name}/{index}"
+        try:
+            text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            text.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: found text that is not Unicode") from None
+        except (TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{where}: found what JSON cannot hold ({reason}), expected text, finite numbers, "
+                f"true, false, lists and objects"
+            ) from None
+        yield text
 
 
-def _json(row: dict[str, Any], where: str) -> str:
-    try:
-        text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{where}: found text that is not Unicode") from None
-    except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{where}: found what JSON cannot hold ({reason}), expected text, finite numbers, "
-            f"true, false, lists and objects"
-        ) from None
-    return text
+def _values(table: Any, columns: Sequence[str], indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Some rows of a `WrittenTable` or a `datasets.Dataset`, with some of their columns."""
+    if isinstance(table, WrittenTable):
+        yield from table.rows(columns, indices)
+        return
+    for batch in table.select_columns(list(columns)).select(indices).iter(batch_size=BATCH):
+        for values in zip(*(batch[column] for column in columns), strict=True):
+            yield dict(zip(columns, values, strict=True))
 
 
 def fetch_task(*, settings: FetchTaskSettings) -> dict[str, Artifact]:

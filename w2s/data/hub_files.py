@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from w2s.data.hub_splits import check_shards, splits_of
-from w2s.data.hub_tables import read_splits
+from w2s.data.hub_tables import check_shards, read_splits, splits_of
 from w2s.data.task import Task
 from w2s.errors import DataError
 

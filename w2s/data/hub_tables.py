@@ -1,4 +1,9 @@
-"""Rows of the CSV and JSON files of a dataset as they are written.
+"""Which files of a dataset hold which split, and rows of its CSV and JSON files as written.
+
+`datasets` looks for the words of splits in the names of folders too: every file below
+`train-test-split/` is in both splits. Here the name of a file decides, then a folder that is named
+for a split and nothing else; where names say two things, or only a part of a folder's name says
+something, there is no guess.
 
 Where a dataset's README.md does not declare the types of its columns, `datasets` guesses them and
 changes values that do not fit the guess: "0012" becomes 12 beside numbers, "NA" nothing, and in a
@@ -10,19 +15,97 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from w2s.data.reader import csv_rows, json_rows, json_value, shown_names
 from w2s.errors import DataError
 
+WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "dev", "val"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}  # what `datasets` takes for names of splits
+BETWEEN = re.compile(r"[-._ 0-9]+")  # what it takes for signs between words
+SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\D.*)?")
+REMEDY = "name each file, or its folder, for one split, or list them as `configs` in README.md"
 BATCH = 1000  # rows that are Python objects at one time
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]  # in columns of numbers
 ROW = "row"  # the only column of the table of JSON texts
 Kind = Callable[[str], Any]  # the value of a word, or None where it is not the value's spelling
+
+
+def splits_of(files: Iterable[str], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """The files of each split, sorted; all in `train` where no name says anything.
+
+    Args:
+        files: Data files, relative to their folder, with slashes.
+        wanted: Names of splits that are asked for, beside `train`, `validation` and `test`.
+
+    Raises:
+        DataError: a name that says two splits, or a folder whose name says one in passing.
+    """
+    ordered = sorted(files)
+    found: dict[str, list[str]] = {}
+    for file in ordered:
+        if split := _split_of(PurePosixPath(file), wanted):
+            found.setdefault(split, []).append(file)
+    return found or {"train": ordered}
+
+
+def _split_of(file: PurePosixPath, wanted: Sequence[str]) -> str:
+    """The split that a file's name says, "" if none."""
+    shard = SHARD.fullmatch(file.name)
+    name = shard["name"] if shard else file.name.partition(".")[0]
+    own = {name} if name in wanted else _said(shard["name"] if shard else file.name)
+    folders = {
+        folder if folder in wanted else WORDS[folder.lower()]
+        for folder in file.parent.parts
+        if folder in wanted or folder.lower() in WORDS
+    }
+    said = own | folders
+    if not said and any(_said(folder) for folder in file.parent.parts):
+        raise DataError(f"found the file {file}, whose folder only names a split; {REMEDY}")
+    if len(said) > 1:
+        told = " and ".join(sorted(said))
+        raise DataError(f"found the file {file}, which is named for {told}; {REMEDY}")
+    return next(iter(said), "")
+
+
+def _said(name: str) -> set[str]:
+    """Splits that are words of a name."""
+    return {WORDS[word] for word in BETWEEN.split(name.lower()) if word in WORDS}
+
+
+def check_shards(files: Mapping[str, Iterable[str]], wanted: Sequence[str]) -> bool:
+    """Raise unless the files `NAME-00000-of-00003` of the wanted splits are as many as they say.
+
+    Returns:
+        Whether all of these files say how many there are.
+
+    Raises:
+        DataError: one is missing.
+    """
+    said: dict[tuple[str, str], set[int]] = {}
+    every = True
+    for split in wanted:
+        for file in map(PurePosixPath, files.get(split, ())):
+            shard = SHARD.fullmatch(file.name)
+            every = every and shard is not None
+            if shard:
+                series = str(file.parent / shard["name"]), shard["count"]
+                said.setdefault(series, set()).add(int(shard["number"]))
+    for (name, count), numbers in said.items():
+        missing = sorted(set(range(int(count))) - numbers)
+        if missing:
+            raise DataError(
+                f"found {len(numbers)} of {int(count)} files {PurePosixPath(name).name}-*, "
+                f"expected also number {missing[0]:05d}"
+            )
+    return every
 
 
 @dataclass(frozen=True)
@@ -55,36 +138,17 @@ class WrittenTable:
                 }
 
 
-def rows_at(table: Any, columns: Sequence[str], indices: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Rows of a split, with some of their columns.
-
-    Args:
-        table: A `WrittenTable` or a `datasets.Dataset`.
-        columns: Which columns.
-        indices: Which rows.
-    """
-    if isinstance(table, WrittenTable):
-        yield from table.rows(columns, indices)
-        return
-    for batch in table.select_columns(list(columns)).select(indices).iter(batch_size=BATCH):
-        for values in zip(*(batch[column] for column in columns), strict=True):
-            yield dict(zip(columns, values, strict=True))
-
-
 def read_splits(builder: Any, what: str, folder: Path, tables: Path) -> Any:
-    """The splits of a folder as they are written, or as `datasets` reads them.
+    """The splits of a folder as they are written, or as a builder of `datasets` reads them.
 
-    Args:
-        builder: What `datasets` would read the folder with.
-        what: Begins the message.
-        folder: The dataset, below which messages name files.
-        tables: Where the tables are made.
+    Messages begin with `what` and name files below the folder; tables are made in `tables`.
 
     Raises:
-        DataError: see `read_written`; and what a builder raises.
+        DataError: a file that cannot be read, with its row, or files of different columns; and what
+            a builder raises.
     """
     try:
-        written = read_written(builder, folder, tables)
+        written = _read_written(builder, folder, tables)
     except DataError as error:
         raise DataError(f"{what}: {error}") from None
     if written is not None:
@@ -93,21 +157,13 @@ def read_splits(builder: Any, what: str, folder: Path, tables: Path) -> Any:
     return builder.as_dataset()
 
 
-def read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenTable] | None:
+def _read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenTable] | None:
     """The splits of a folder of CSV or JSON files; None where its README.md says how to read them.
 
     CSV whose README.md declares columns is checked, and the builder told which are texts. None also
     for JSON files that are neither lines of objects nor a list of them. A column of CSV holds whole
     numbers, numbers or truth values where each of its words is the only spelling of one, or empty;
     else texts.
-
-    Args:
-        builder: What `datasets` would read the folder with.
-        folder: The dataset, below which messages name files.
-        tables: Where the tables are made.
-
-    Raises:
-        DataError: a file that cannot be read, with its row, or files of different columns.
     """
     import datasets
 
@@ -133,19 +189,15 @@ def read_written(builder: Any, folder: Path, tables: Path) -> dict[str, WrittenT
             deque(rows, maxlen=0)  # checks that fields are as many as those of the header
             continue
         splits[str(split)] = _write(rows, place, words=builder.name == "csv")
-    if declared:
-        _keep_texts(builder)
-        return None
-    return splits
-
-
-def _keep_texts(builder: Any) -> None:
-    """Tell a builder of CSV that words of columns declared as texts are neither numbers nor NA."""
+    if not declared:
+        return splits
+    # words of columns that are declared as texts are neither numbers nor NA
     types = {name: getattr(kind, "dtype", "") for name, kind in builder.info.features.items()}
     texts = [name for name, kind in types.items() if kind in ("string", "large_string")]
     builder.config.converters = dict.fromkeys(texts, str)
     builder.config.keep_default_na = False
     builder.config.na_values = {name: MISSING for name in types if name not in texts}
+    return None
 
 
 def _plain(config: Any) -> bool:
@@ -208,12 +260,9 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _write(rows: Iterator[dict[str, Any]], path: Path, *, words: bool) -> WrittenTable:
-    """A table of JSON texts of the rows, in a file that is mapped into memory.
+    """A table of JSON texts of a split's rows, in a file that is mapped into memory.
 
-    Args:
-        rows: All rows of a split.
-        path: The file.
-        words: Whether all values are words of CSV.
+    `words` says whether all values are words of CSV.
     """
     import datasets
     import pyarrow as pa

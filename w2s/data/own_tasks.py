@@ -34,9 +34,6 @@ def load_tasks(path: Path) -> dict[str, Task]:
 
     The file runs with the rights of whoever calls this. Nothing is written beside it.
 
-    Args:
-        path: The file.
-
     Raises:
         DataError: no such file, a file that raises, without TASKS, with something else in it than
             tasks by their keys, or with a key of the tasks that are always there. An error of the
@@ -153,10 +150,7 @@ def _is_example(made: object) -> bool:
 
 
 def all_tasks(path: Path | None = None) -> dict[str, Task]:
-    """All tasks by key: of the table, of installed packages, and of the user's file.
-
-    Args:
-        path: The user's own file of tasks; it may replace those of packages.
+    """All tasks by key: of the table, of packages, and of the user's file, which may replace those.
 
     Raises:
         DataError: a file or package that cannot be used.
@@ -167,10 +161,6 @@ def all_tasks(path: Path | None = None) -> dict[str, Task]:
 
 def find_task(key: str, path: Path | None = None) -> Task:
     """The task of a key: one of the table, of the user's file, or of an installed package.
-
-    Args:
-        key: The key.
-        path: The user's own file of tasks.
 
     Raises:
         DataError: no such task, with the nearest name; or a file that cannot be used.

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from w2s.data.rows import is_unicode
 from w2s.data.task import shown
 from w2s.errors import DataError
 
@@ -49,11 +48,7 @@ def read_table(path: Path, columns: Mapping[str, str]) -> dict[str, list[Any]]:
 
 
 def texts_of(path: Path, values: Sequence[Any]) -> list[str]:
-    """Values of a column as texts, empty where they are missing.
-
-    Args:
-        path: The table, for the message.
-        values: As `read_table` returns them.
+    """Values of a column of `read_table` as texts, empty where they are missing.
 
     Raises:
         DataError: with the row of a list, an object, or a text that is not Unicode.
@@ -65,6 +60,15 @@ def texts_of(path: Path, values: Sequence[Any]) -> list[str]:
         if not is_unicode(text):
             raise DataError(f"{path}, row {number}: found text that is not Unicode")
     return texts
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair, which UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def csv_rows(path: Path, *, delimiter: str = ",") -> Iterator[list[str]]:
@@ -112,11 +116,7 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
-    """An object of JSON, of no repeated key; see `json_value`.
-
-    Raises:
-        DataError: not JSON, a key twice, or no object.
-    """
+    """An object of JSON; see `json_value`, and DataError for another value."""
     found = json_value(text, where)
     if not isinstance(found, dict):
         raise DataError(f"{where}: found {shown(found)}, expected an object")
@@ -126,12 +126,8 @@ def json_object(text: str, where: str) -> dict[str, Any]:
 def json_value(text: str, where: str) -> Any:
     """What a text of JSON says, of whose objects none repeats a key.
 
-    Args:
-        text: The JSON.
-        where: Begins the message.
-
     Raises:
-        DataError: not JSON, or a key twice.
+        DataError: not JSON, or a key twice; the message begins with `where`.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

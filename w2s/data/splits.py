@@ -1,4 +1,8 @@
-"""Balanced parts of a dataset and halves of its pool, with groups kept together."""
+"""Balanced parts of a dataset and halves of its pool, with groups kept together.
+
+Of n rows, `labels` are 0 or 1, `groups` any hashable, each of shape (n,), and parts are words of
+shape (n,), "" for rows left out; `rng` is the source of every order and choice.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +65,7 @@ def draw_parts(
     parts, every part is exactly balanced, and rows without groups (each its own) lose nothing but
     the larger class.
 
-    Args:
-        labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,).
-        sizes: Rows of each class per part; None takes all that remain, balanced.
-        rng: Source of the order.
-
-    Returns:
-        Part of each row, shape (n,), "" for rows left out.
+    `sizes` are rows of each class per part; None takes all that remain, balanced.
     """
     parts = np.full(len(labels), "", dtype=object)
     members = _members(groups)
@@ -104,12 +101,7 @@ def left_out(
 ) -> dict[str, int]:
     """Why rows are in no part, where parts were drawn: the number of rows by reason.
 
-    Args:
-        labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,).
-        parts: As `draw_parts` or `draw_within_sides` returned them, shape (n,).
-        sides: `train` or `test`, shape (n,); train where all parts were drawn from all rows.
-        sizes: What was asked for.
+    `sides` are `train` or `test`, shape (n,); train where all parts were drawn from all rows.
 
     Returns:
         Rows of the larger class; of groups of the test part, which are on the other side; rows of
@@ -135,6 +127,26 @@ def left_out(
     return result
 
 
+def draw(
+    labels: Array,
+    groups: Array,
+    sides: Array | None,
+    sizes: dict[str, Size],
+    rng: np.random.Generator,
+    *,
+    dataset: str,
+) -> tuple[Array, dict[str, int]]:
+    """Parts drawn from all rows, or within their sides, and why rows are in none."""
+    if sides is None:
+        n_balanced = 2 * min(np.bincount(labels, minlength=2))
+        per_class = part_sizes(n_balanced, sizes, dataset=dataset)
+        parts = draw_parts(labels, groups, per_class, rng)
+        sides = np.full(len(labels), "train", dtype=object)
+    else:
+        parts = draw_within_sides(labels, groups, sides, sizes, rng)
+    return parts, left_out(labels, groups, parts, sides, sizes)
+
+
 def draw_within_sides(
     labels: Array,
     groups: Array,
@@ -146,16 +158,9 @@ def draw_within_sides(
 
     Groups of the test part are not drawn for the others, so that none lies on both sides.
 
-    Args:
-        labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,).
-        sides: `train` or `test`, shape (n,).
-        sizes: Per part: the most rows, a share of the balanced rows of its side, or None for all.
-            A val given in rows takes no more than a fifth of its side, so that a pool remains.
-        rng: Source of the order.
-
-    Returns:
-        Part of each row, shape (n,), "" for rows left out; every part is exactly balanced.
+    `sides` are `train` or `test`, shape (n,). `sizes` are per part the most rows, a share of the
+    balanced rows of its side, or None for all; a val given in rows takes no more than a fifth of
+    its side, so that a pool remains. Every part is exactly balanced.
     """
     parts = np.full(len(labels), "", dtype=object)
     test = np.flatnonzero(sides == "test")
@@ -186,16 +191,7 @@ def _balanced(labels: Array) -> int:
 
 
 def balance_parts(labels: Array, parts: Array, rng: np.random.Generator) -> Array:
-    """Leave rows of the larger class out of each part, at random, until the classes are equal.
-
-    Args:
-        labels: 0 or 1, shape (n,).
-        parts: Part of each row, shape (n,), as given by the source.
-        rng: Source of the choice.
-
-    Returns:
-        Part of each row, "" for rows left out.
-    """
+    """Leave rows of the larger class out of each part, at random, until the classes are equal."""
     result = np.full(len(labels), "", dtype=object)
     for part in dict.fromkeys(parts):
         rows = [rng.permutation(np.flatnonzero((parts == part) & (labels == c))) for c in (0, 1)]
@@ -213,13 +209,9 @@ def draw_halves(labels: Array, groups: Array, rng: np.random.Generator) -> Array
     division is equally likely. Where a half would lack a class that groups could give it, groups
     that give both halves both classes are placed first, and the others as before.
 
-    Args:
-        labels: 0 or 1, shape (n,).
-        groups: Any hashable, shape (n,); of two groups or more, neither half is empty.
-        rng: Source of the order and of ties.
-
     Returns:
-        `"weak_train"` or `"strong_train"` for each row, shape (n,).
+        `"weak_train"` or `"strong_train"` for each row, shape (n,); of two groups or more, neither
+        half is empty.
     """
     members = _members(groups)
     order = [members[index] for index in rng.permutation(len(members))]

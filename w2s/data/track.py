@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from w2s.data.fetch import sha256_of
 from w2s.data.sources import hub_datasets, packages, tasks
 from w2s.declare import (
     DATASET,
@@ -24,7 +25,6 @@ from w2s.declare import (
     Strict,
     each,
 )
-from w2s.files.hashes import sha256_of
 
 Rows = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
 
@@ -275,7 +275,7 @@ STAGES: dict[str, Stage] = {
     "examples": Stage(
         summary="read a dataset, drop repeated texts, and draw its balanced parts",
         per="dataset",
-        function="w2s.data.example_files:examples",
+        function="w2s.data.examples:examples",
         settings=ExamplesSettings,
         inputs={"source": Plain.FILE},
         outputs={"examples": EXAMPLES},
@@ -294,7 +294,7 @@ STAGES: dict[str, Stage] = {
     "task_examples": Stage(
         summary="make texts of a task's rows, and draw balanced parts",
         per="dataset",
-        function="w2s.data.example_files:task_examples",
+        function="w2s.data.examples:task_examples",
         settings=TaskExamplesSettings,
         inputs={"rows": TASK_ROWS},
         outputs={"examples": EXAMPLES},

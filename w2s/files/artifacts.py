@@ -26,7 +26,7 @@ from w2s.declare import FORMAT, Array, Kind, kinds
 from w2s.errors import ArtifactError, ForeignFileError
 from w2s.files.formats import READERS, WRITERS
 from w2s.files.matrix import Matrix
-from w2s.files.spool import blocks
+from w2s.files.spool import blocks, telling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def load(path: str | Path, kind: Kind | None = None, *, by_rows: bool = False) -
             or arrays that differ from the declaration.
     """
     path = Path(path)
-    with _reading(path):
+    with telling(path, "read"):  # its name may be too long, or its folder another user's
         there = path.is_file()
     if not there:
         raise ArtifactError(f"{path}: found no file, expected an artifact; run the stage before")
@@ -117,15 +117,6 @@ def _by_rows(name: str) -> bool:
     """Whether an array of a file may be left there: a matrix that is read by rows."""
     declared = (item for kind in kinds().values() for item in kind.arrays.items())
     return any(spec.by_rows and name.startswith(known.rstrip("*")) for known, spec in declared)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Tell of a path that the system does not look up: too long, or in a folder of others."""
-    try:
-        yield
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def save(artifact: Artifact, path: str | Path) -> None:
@@ -251,7 +242,7 @@ def check(artifact: Artifact, where: str) -> None:
     """
     kind = kinds()[artifact.kind]
     lengths: dict[str, int] = {}
-    declared = {name: _declaration(kind, name) for name in artifact.arrays}
+    declared = {name: declaration(kind, name) for name in artifact.arrays}
     for name, spec in declared.items():
         if spec is None:
             raise ArtifactError(f"{where}: found '{name}', which '{kind.name}' does not declare")
@@ -270,7 +261,8 @@ def check(artifact: Artifact, where: str) -> None:
         raise ArtifactError(f"{where}: found an example id twice, expected each once")
 
 
-def _declaration(kind: Kind, name: str) -> Array | None:
+def declaration(kind: Kind, name: str) -> Array | None:
+    """What a kind says of an array of that name; None where it has no such."""
     for declared, spec in kind.arrays.items():
         if name == declared or (declared.endswith("*") and name.startswith(declared[:-1])):
             return spec

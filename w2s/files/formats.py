@@ -87,29 +87,18 @@ def _arrow(array: Any) -> Any:
     words = [word.encode() for word in array]
     ends = np.cumsum([0, *map(len, words)])
     whole = pa.py_buffer(b"".join(words))
-    kind, offsets = (
-        (pa.string(), ends.astype(np.int32)) if ends[-1] < 2**31 else (pa.large_string(), ends)
-    )
-    return pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(offsets), whole])
+    kind = pa.large_string()
+    if ends[-1] < 2**31:
+        kind, ends = pa.string(), ends.astype(np.int32)
+    return pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(ends), whole])
 
 
 # by name in NumPy, in the order in which safetensors' library writes them: largest elements first
 DTYPES = {
-    "uint64": "U64",
-    "int64": "I64",
-    "float64": "F64",
-    "complex64": "C64",
-    "float32": "F32",
-    "uint32": "U32",
-    "int32": "I32",
-    "bfloat16": "BF16",
-    "float16": "F16",
-    "uint16": "U16",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
-}
+    "uint64": "U64", "int64": "I64", "float64": "F64", "complex64": "C64", "float32": "F32",
+    "uint32": "U32", "int32": "I32", "bfloat16": "BF16", "float16": "F16", "uint16": "U16",
+    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
 FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # as Arrow calls them
 LENGTH = 8  # bytes of the header's length, little-endian; tensors begin at a multiple of it
 
@@ -138,10 +127,15 @@ def _read_safetensors(
     return arrays, text
 
 
-def _safetensors_text(path: Path) -> str | None:
+def safetensors_header(path: Path) -> Any:
+    """The JSON value at the beginning of a file, unchecked."""
     with path.open("rb") as file:
         length = min(int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size)
-        header = json.loads(file.read(length))
+        return json.loads(file.read(length))
+
+
+def _safetensors_text(path: Path) -> str | None:
+    header = safetensors_header(path)
     told = header.get("__metadata__", {}) if isinstance(header, dict) else {}
     text = told.get(KEY) if isinstance(told, dict) else None
     return text if isinstance(text, str) else None

@@ -18,23 +18,17 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.files.spool import BLOCK, blocks
+from w2s.files.spool import BLOCK, FLOAT, blocks
 
 STORAGE = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}  # NumPy has no bfloat16: its bits
-FLOAT = np.dtype(np.float32)
 HALF = 16  # bits of float32 that bfloat16 lacks
 
 
 def encode(values: Array, storage: str) -> Array:
     """float32 values as they are stored, rounded to the nearest, ties to even.
 
-    Args:
-        values: float32, any shape.
-        storage: float32, float16 or bfloat16.
-
-    Returns:
-        The same shape in little-endian float32 or float16, or uint16 with the bits of bfloat16.
-        Values too large for float16 become infinite.
+    The same shape in little-endian float32 or float16, or uint16 with the bits of bfloat16. Values
+    too large for float16 become infinite.
     """
     if storage != "bfloat16":
         with np.errstate(over="ignore"):
@@ -56,11 +50,6 @@ class OpenFile:
     """A file that is read as it was when it was opened; closed with the last reference to it."""
 
     def __init__(self, path: Path) -> None:
-        """Open it.
-
-        Raises:
-            OSError: it cannot be read.
-        """
         self.handle = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.handle)
 
@@ -101,13 +90,7 @@ class Matrix:
         return self[:].astype(dtype or FLOAT, copy=False)
 
     def __getitem__(self, rows: Any) -> Array:
-        """Some rows in memory.
-
-        Args:
-            rows: Positions (k,), a mask (n,), a slice, or one position.
-
-        Returns:
-            float32 (k, d), or (d,) of one position.
+        """Rows at positions (k,), a mask (n,) or a slice: float32 (k, d); (d,) of one position.
 
         Raises:
             IndexError: a row that is not there.
@@ -227,12 +210,7 @@ class Loss:
 
 
 def loss(values: Any, storage: str) -> Loss:
-    """What is lost when a matrix is stored.
-
-    Args:
-        values: An array (n, d) of float32, or anything with `blocks`.
-        storage: float32, float16 or bfloat16.
-    """
+    """What is lost when a matrix (n, d) of float32, or anything with `blocks`, is stored."""
     changed, whole, largest = 0.0, 0.0, 0.0
     for block in blocks(values):
         exact = block.astype(np.float64)

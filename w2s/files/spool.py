@@ -31,8 +31,7 @@ FLOAT = np.dtype(np.float32)
 def blocks(array: Any) -> Iterator[Array]:
     """An array piece by piece along its first axis, each contiguous and about `BLOCK` bytes.
 
-    Args:
-        array: A NumPy array with at least one axis, or anything with a method `blocks`.
+    Or the pieces of anything with a method `blocks`.
     """
     if hasattr(array, "blocks"):
         yield from array.blocks()
@@ -40,6 +39,15 @@ def blocks(array: Any) -> Iterator[Array]:
     size = max(1, BLOCK * len(array) // max(array.nbytes, 1))  # rows
     for first in range(0, len(array), size):
         yield np.ascontiguousarray(array[first : first + size])
+
+
+@contextmanager
+def telling(path: Path, what: str) -> Iterator[None]:
+    """Tell in one line of a file that cannot be `what`: read, or written."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be {what} ({error.strerror})") from None
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class RowFile:
             ArtifactError: the file cannot be written.
         """
         made = cls(path, shape)
-        with _telling(path, "written"), path.open("wb") as file:
+        with telling(path, "written"), path.open("wb") as file:
             file.truncate(made._place(shape[0]))
             file.write(made._tag(identity))
         return made
@@ -79,7 +87,7 @@ class RowFile:
         """
         if not path.is_file() or n == 0:
             return None
-        with _telling(path, "read"), path.open("rb") as file:
+        with telling(path, "read"), path.open("rb") as file:
             tag = file.read(TAG)
             width, rest = divmod(path.stat().st_size - TAG, n * FLOAT.itemsize)
         found = cls(path, (n, width - 1))
@@ -89,11 +97,7 @@ class RowFile:
         return self.shape[0]
 
     def write(self, rows: Array, values: Array) -> None:
-        """Write some rows; of a row written twice the last values count.
-
-        Args:
-            rows: Positions, integers of shape (k,).
-            values: float32 of shape (k, d).
+        """Write float32 (k, d) to rows (k,); of a row written twice the last values count.
 
         Raises:
             ArtifactError: the disk is full, or the file is gone.
@@ -101,7 +105,7 @@ class RowFile:
         table = np.empty((len(rows), self.shape[1] + 1), dtype=FLOAT)  # (k, d + 1)
         table[:, :-1] = values
         table[:, -1] = _checksums(table).view(FLOAT)
-        with _telling(self.path, "written"):
+        with telling(self.path, "written"):
             handle = os.open(self.path, os.O_WRONLY)
             try:
                 for row, content in zip(rows.tolist(), table, strict=True):
@@ -135,7 +139,7 @@ class RowFile:
         """Blocks of rows with their checksums (k, d + 1), and which of them fit (k,)."""
         n, width = self.shape[0], self.shape[1] + 1
         size = max(1, BLOCK // (width * FLOAT.itemsize))
-        with _telling(self.path, "read"), self.path.open("rb", buffering=0) as file:
+        with telling(self.path, "read"), self.path.open("rb", buffering=0) as file:
             file.seek(TAG)
             for first in range(0, n, size):
                 count = min(size, n - first)
@@ -165,11 +169,8 @@ class Spool:
     def __init__(self, folder: Path, n: int, layers: Sequence[int], *, identity: str) -> None:
         """Go on from what a killed job left in the folder, or begin.
 
-        Args:
-            folder: Where the row files are.
-            n: Number of texts.
-            layers: The layers that `write` will give.
-            identity: Everything the values depend on; files made under another are not used.
+        Of n texts `write` will give these layers. `identity` is everything the values depend on;
+        files made under another are not used.
 
         Raises:
             ArtifactError: a file cannot be read.
@@ -211,11 +212,3 @@ def _write_at(handle: int, content: bytes, place: int) -> None:
     while content:
         written = os.pwrite(handle, content, place)
         content, place = content[written:], place + written
-
-
-@contextmanager
-def _telling(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be {what} ({error.strerror})") from None

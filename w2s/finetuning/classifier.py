@@ -15,8 +15,7 @@ import torch
 from w2s.checks import Array
 from w2s.errors import DataError
 from w2s.finetuning.track import FinetuningRecipe
-from w2s.models.forward import Encoder, Pooling, hidden_states, pool
-from w2s.models.passes import passes
+from w2s.models.forward import Encoder, Pooling, hidden_states, passes, pool
 from w2s.rng import stream
 
 

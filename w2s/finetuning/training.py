@@ -22,8 +22,8 @@ from w2s.errors import DataError, DegenerateError
 from w2s.finetuning.classifier import Classifier
 from w2s.finetuning.losses import Loss
 from w2s.finetuning.track import FinetuningRecipe
+from w2s.models.forward import lacks_memory, token_batches
 from w2s.models.loader import Scale
-from w2s.models.passes import lacks_memory, token_batches
 from w2s.results.metrics import auroc
 from w2s.rng import stream
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Keeper(Protocol):
-    """Where the state of an unfinished training is kept, for example `w2s.files.checkpoint`."""
+    """Where the state of an unfinished training is kept, for example `w2s.files.resume`."""
 
     def load(self) -> tuple[dict[str, Array], Any] | None:
         """What was kept last; None where there is nothing."""

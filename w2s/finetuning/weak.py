@@ -14,8 +14,8 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.errors import DegenerateError
 from w2s.files.artifacts import Artifact
-from w2s.files.checkpoint import Checkpoint
 from w2s.files.inputs import parts_of, same_job
+from w2s.files.resume import Checkpoint
 from w2s.finetuning.classifier import Classifier, adapted, adapters_of
 from w2s.finetuning.losses import Loss, LossOptions
 from w2s.finetuning.track import AuxiliaryConfig, FinetuneWeakSettings, LossName

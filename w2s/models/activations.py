@@ -1,11 +1,10 @@
-"""Stage `tokenize`: every text of a dataset as token ids."""
+"""The stages that make token ids of every text of a dataset, and a vector per layer of those."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from w2s.files.matrix import Rounded, Stacked, loss
 from w2s.files.spool import Spool
 from w2s.models.cards import own_card
 from w2s.models.encoder import extract
+from w2s.models.forward import shard_of
 from w2s.models.loader import load_encoder
-from w2s.models.passes import shard_of
-from w2s.models.sentence import tell_length, tell_pooling
-from w2s.models.source import Source, describe, parse_source
+from w2s.models.source import Source, describe, parse_source, tell_length, tell_pooling
 from w2s.models.tokenizer import tokenize as tokenize_texts
 from w2s.models.track import (
     ActivationsSettings,
@@ -30,6 +28,9 @@ from w2s.models.track import (
     TokenizeSettings,
 )
 from w2s.progress import bar
+
+FACTS = ("dataset", "model", "storage")  # that shards share
+log = logging.getLogger(__name__)
 
 
 def tokenize(examples: Artifact, model: str, *, settings: TokenizeSettings) -> dict[str, Artifact]:
@@ -50,9 +51,6 @@ def tokenize(examples: Artifact, model: str, *, settings: TokenizeSettings) -> d
     return {"tokens": Artifact("tokens", arrays, facts)}
 
 
-log = logging.getLogger(__name__)
-
-
 def activations(
     tokens: Artifact,
     model: str,
@@ -69,42 +67,34 @@ def activations(
     source = parse_source(model, trust_remote_code=settings.trust_remote_code)
     if settings.num_layers is None and settings.shard.startswith("1-of"):
         tell_pooling(source, settings.pooling)
-    texts = _shard(tokens, settings.shard)
+    ids, start, token = _shard(tokens, settings.shard)
     facts = {"dataset": tokens.facts["dataset"], "model": describe(source)}
     with own_card(runtime.device, every=runtime.device_map is not None) as device:
         runtime = runtime.model_copy(update={"device": device})
-        layers = _extract(source, texts, facts, settings=settings, runtime=runtime, work=work)
+        layers = _extract(source, start, token, facts, settings, runtime, work)
     lost = {name: _loss(name, values, settings.storage) for name, values in layers.items()}
     stored = {name: Rounded(values, settings.storage) for name, values in layers.items()}
     kept = layers if settings.storage == "float32" else stored
     facts = {**facts, "storage": settings.storage, "loss": lost}
-    return {"activations": Artifact("activations", {"id": texts.id, **kept}, facts)}
+    return {"activations": Artifact("activations", {"id": ids, **kept}, facts)}
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """The texts of a job: ids (n,), and tokens as in the artifact."""
-
-    id: Array
-    start: Array
-    token: Array
-
-
-def _shard(tokens: Artifact, shard: str) -> _Texts:
+def _shard(tokens: Artifact, shard: str) -> tuple[Array, Array, Array]:
+    """Ids (n,) of the texts of a job, and their `start` and `token` as in the artifact."""
     number, count = map(int, shard.split("-of-"))
     if number > count:
         raise DataError(f"shard: found {shard}, expected a number up to {count}")
     start, token = tokens["start"], tokens["token"]
     first, end = shard_of(np.diff(start), number, count)
     own = start[first : end + 1]
-    return _Texts(tokens["id"][first:end], own - own[0], token[own[0] : own[-1]])
+    return tokens["id"][first:end], own - own[0], token[own[0] : own[-1]]
 
 
 def _extract(
     source: Source,
-    texts: _Texts,
+    start: Array,
+    token: Array,
     facts: dict[str, Any],
-    *,
     settings: ActivationsSettings,
     runtime: JobRuntime,
     work: Path | None,
@@ -112,7 +102,7 @@ def _extract(
     """Of each layer, by the name of its tensor, float32 (n, d) in memory or on disk."""
     options: Any = {"num_layers": settings.num_layers, "dtype": settings.dtype}
     encoder = load_encoder(source, device=runtime.device, device_map=runtime.device_map, **options)
-    name, lengths = facts["dataset"], np.diff(texts.start)
+    name, lengths = facts["dataset"], np.diff(start)
     done, spool = np.zeros(len(lengths), dtype=bool), None
     if work is not None:
         identity = json.dumps([facts, encoder.device.type], sort_keys=True)
@@ -128,8 +118,8 @@ def _extract(
     with bar(what, int(lengths.sum()), "tokens", int(lengths[done].sum())) as advance:
         layers = extract(
             encoder,
-            texts.start,
-            texts.token,
+            start,
+            token,
             layers=settings.layers,
             pooling=settings.pooling,
             batch_tokens=runtime.batch_tokens,
@@ -157,9 +147,6 @@ def _loss(name: str, values: Any, storage: str) -> float:
     return float(f"{lost.error:.3g}")
 
 
-FACTS = ("dataset", "model", "storage")
-
-
 def gather_activations(
     tokens: Artifact, shards: Sequence[Artifact], *, settings: GatherActivationsSettings
 ) -> dict[str, Artifact]:
@@ -178,17 +165,15 @@ def gather_activations(
                     f"shards: found {fact} {shard.facts[fact]} and {shards[0].facts[fact]}, "
                     f"expected one"
                 )
-        if _made(shard) != _made(shards[0]):
+        made, code = _made(shard), shard.provenance.get("code")
+        if made != _made(shards[0]):
             raise ArtifactError(
-                f"shards: found settings {_made(shard)} and {_made(shards[0])}, expected the same"
+                f"shards: found settings {made} and {_made(shards[0])}, expected the same"
             )
         expected = settings.model_dump(mode="json", exclude={"code"})
-        if settings.code and (shard.provenance.get("code"), _made(shard)) != (
-            settings.code,
-            expected,
-        ):
+        if settings.code and (code, made) != (settings.code, expected):
             raise ArtifactError(
-                f"shards: found settings {_made(shard)} of code {shard.provenance.get('code')}, "
+                f"shards: found settings {made} of code {code}, "
                 f"expected {expected} of code {settings.code}"
             )
         if set(shard.arrays) != set(shards[0].arrays):

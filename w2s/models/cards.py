@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def own_card(device: str, *, every: bool = False) -> Iterator[str]:
-    """Use a GPU, or all of them, that no other job uses: wait for it, and give it back at the end.
+    """Use a GPU, or `every`, that no other job uses: wait for it, and give it back at the end.
 
     The cards are those torch sees, so a preset CUDA_VISIBLE_DEVICES is respected. The card comes as
     a number among them and is made the current one; CUDA_VISIBLE_DEVICES itself is left as it is,
@@ -35,10 +35,8 @@ def own_card(device: str, *, every: bool = False) -> Iterator[str]:
 
     A block in a block of the same process waits for itself: there is to be one at a time.
 
-    Args:
-        device: `cuda` or `auto` for any free card, `cuda:N` for this one; `cpu` for none. `auto`
-            without a card, and a card that is not there, need no lock.
-        every: Take all cards, for a model that is spread over them.
+    `cuda` or `auto` stand for any free card, `cuda:N` for this one, `cpu` for none; `auto` without
+    a card, and a card that is not there, need no lock.
 
     Yields:
         The device to use: `cuda:N`; what was given for all, and where nothing was locked.
@@ -77,12 +75,8 @@ def card_names(places: Sequence[int], uuids: Sequence[str], preset: str) -> list
     """Names of cards that are the same in every process of the machine.
 
     A card's number is not: it depends on CUDA_VISIBLE_DEVICES and on the order CUDA was told to
-    count in. A part of a card (MIG) is told apart by the name it was given to the process under.
-
-    Args:
-        places: Numbers of the cards among those the process sees.
-        uuids: What the driver calls each of them.
-        preset: Value of CUDA_VISIBLE_DEVICES, "" if there is none.
+    count in: the driver's `uuids` are not. A part of a card (MIG) is told apart by the name it was
+    given to the process under, in `preset`, the value of CUDA_VISIBLE_DEVICES.
     """
     given = [word.strip() for word in preset.split(",")]
     names = []
@@ -101,10 +95,7 @@ def locked(
     All are taken in the order of their names: two processes that take all cannot each hold what the
     other waits for, and one that takes a single card holds nothing while it waits.
 
-    Args:
-        names: Names of the cards, one or more.
-        every: Take all.
-        folder: Of the lock files; that for temporary files where not given.
+    Lock files are in the folder for temporary files where no other is given.
 
     Yields:
         The position of the card in `names`; 0 for all.

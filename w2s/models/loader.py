@@ -13,9 +13,8 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from w2s.errors import DataError, DegenerateError
-from w2s.models import families
-from w2s.models import families as family_check
 from w2s.models.cards import visible
+from w2s.models.encoder import apart, padded
 from w2s.models.forward import Encoder, vocabulary
 from w2s.models.source import Source, loading, refuse_adapters
 
@@ -69,9 +68,8 @@ def load_encoder(
     _check_weights(source, model, found, cut=num_layers is not None)
     with loading(source, "run on a short text"):
         model = model.eval() if spread else model.eval().to(one)
-        encoder: Encoder = family_check.padded(
-            Encoder(model, depth, _pad(model), apart=families.apart(model.config))
-        )
+        own = Encoder(model, depth, _pad(model), apart=apart(model.config))
+        encoder: Encoder = padded(own)
     log.info(
         "model %s: %s of %d layers, %s, attention %s, all weights from its files",
         source.name, type(model).__name__, depth, dtype, model.config._attn_implementation,
@@ -125,11 +123,8 @@ def _attend_to_all(config: Any) -> None:
 def _check_weights(source: Source, model: Any, found: Any, *, cut: bool) -> None:
     """Check that every weight an activation depends on came from the model's files.
 
-    Args:
-        source: The model, for messages.
-        model: The network.
-        found: What the loader of `transformers` says of its weights.
-        cut: Whether later layers are left out on purpose.
+    `found` is what the loader of `transformers` says of them; where the model is `cut`, later
+    layers are left out on purpose.
     """
     for name, theirs, ours in sorted(found["mismatched_keys"]):
         raise DataError(

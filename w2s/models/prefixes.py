@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from w2s.checks import Array
-from w2s.models.forward import Encoder, Pooling
-from w2s.models.passes import Pooled, passes
+from w2s.models.forward import Encoder, Pooled, Pooling, passes
 
 MIN_PREFIX = 32  # tokens; shorter prefixes hardly save, and short runs of them are everywhere
 MIN_SAVING = 1.2  # the mask keeps attention off its fast causal path, which eats smaller savings
@@ -55,7 +54,7 @@ class Plan:
 
 
 def plan(start: Array, token: Array, *, budget: int, width: int) -> Plan:
-    """The cheapest rows.
+    """The cheapest rows: each text once, in a row or not.
 
     The texts, sorted by token ids, are cut into rows and single texts at the least predicted work.
     A row has a prefix of `MIN_PREFIX` tokens or more, saves `MIN_SAVING` or more, and has `MAX_ROW`
@@ -67,9 +66,6 @@ def plan(start: Array, token: Array, *, budget: int, width: int) -> Plan:
         token: Token ids, not negative.
         budget: Most tokens of a row.
         width: Numbers in a hidden state of the model.
-
-    Returns:
-        Each text once, in a row or not.
     """
     order, common = _neighbours(start, token)
     lengths = np.diff(start)[order]
@@ -149,21 +145,12 @@ def row_passes(
     budget: int,
     done: Array,
 ) -> Iterator[tuple[Array, Pooled]]:
-    """Vectors of the texts in packed rows, rows of like size in one forward pass.
+    """Vectors of the texts in packed rows (from `plan`), rows of like size in one forward pass.
 
-    Where `w2s.models.families.refusal` says nothing they are those of plain batches but for
+    Where `w2s.models.encoder.refusal` says nothing they are those of plain batches but for
     rounding: in float32 within 1e-5 of the largest activation (1e-6 was found; other plain batches
-    differ by half of that).
-
-    Args:
-        encoder: The model.
-        start: int64 (n + 1,): text i is `token[start[i]:start[i + 1]]`.
-        token: Token ids.
-        rows: From `plan`.
-        layers: As for `extract`.
-        pooling: As for `extract`, over a whole text with its prefix.
-        budget: Most padded tokens of a forward pass.
-        done: Which texts need not be computed, bool (n,).
+    differ by half of that). Arguments are those of `extract` and `passes`; pooling is over a whole
+    text with its prefix.
 
     Returns:
         Of each pass the positions of its texts (k,), and for each layer float32 (k, d).

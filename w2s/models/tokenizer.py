@@ -33,17 +33,11 @@ def tokenize(
     truncation: Literal["right", "left"] = "right",
     on_chunk: Callable[[int], object] | None = None,
 ) -> tuple[Array, Array, int]:
-    """Token ids of each text, special tokens included, one text after another.
+    """Token ids of each of n texts, special tokens included, one text after another.
 
     Padding is not the tokenizer's business here, so it needs no pad token and its padding side does
-    not matter.
-
-    Args:
-        texts: n texts.
-        source: The model.
-        max_length: Longest allowed; longer texts are cut.
-        truncation: Side that is cut.
-        on_chunk: Told the number of texts after each chunk.
+    not matter. Texts longer than `max_length` are cut on the side of `truncation`; `on_chunk` is
+    told the number of texts after each chunk.
 
     Returns:
         start, int64 (n + 1,): text i is `token[start[i]:start[i + 1]]`; token, int32; and the

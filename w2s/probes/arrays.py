@@ -6,7 +6,7 @@ the same code runs on torch tensors.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,68 +14,40 @@ from w2s.checks import Array
 from w2s.errors import W2SError
 
 
-class Backend(Protocol):
-    """Operations on the arrays of one library and device.
+class Backend:
+    """Operations on the arrays of one library and device: here NumPy, on the CPU.
 
     Attributes:
         xp: The library's namespace, for all that both libraries call by one name.
         eager: Whether looking at a value costs nothing, so that loops may end early.
     """
 
-    xp: Any
-    eager: bool
-
-    def array(self, values: Array, *, double: bool) -> Any:
-        """A float64 or float32 array of the library."""
-
-    def sigmoid(self, logits: Any, *, out: Any = None) -> Any:
-        """1 / (1 + exp(-logits)), into an array of that shape where one is given."""
-
-    def dot(self, a: Any, b: Any) -> Any:
-        """Inner product of each column of `a` with that of `b`, (b,)."""
-
-    def columns(self, values: Any, chosen: Array) -> Any:
-        """Columns at some positions, as an array whose rows lie one after another."""
-
-    def loss(self, logits: Any, y: Any) -> Any:
-        """Binary cross-entropy of targets y, without cancellation."""
-
-    def narrow(self, values: Any) -> Any:
-        """The same in float32, for arrays of the library or of NumPy."""
-
-    def numpy(self, values: Any) -> Array:
-        """Back to NumPy."""
-
-
-class NumpyBackend:
-    """NumPy on the CPU."""
-
     xp: Any = np
     eager = True
 
-    def array(self, values: Array, *, double: bool) -> Array:
-        """See `Backend`."""
+    def array(self, values: Array, *, double: bool) -> Any:
+        """A float64 or float32 array of the library."""
         return np.ascontiguousarray(values, dtype=np.float64 if double else np.float32)
 
-    def sigmoid(self, logits: Array, *, out: Array | None = None) -> Array:
-        """See `Backend`; overflow of exp gives the right limit 0."""
-        result: Array = np.negative(logits, out=out)
-        with np.errstate(over="ignore"):
+    def sigmoid(self, logits: Any, *, out: Any = None) -> Any:
+        """1 / (1 + exp(-logits)), into an array of that shape where one is given."""
+        result = np.negative(logits, out=out)
+        with np.errstate(over="ignore"):  # of exp: gives the right limit 0
             np.exp(result, out=result)
         result += 1
         return np.reciprocal(result, out=result)
 
-    def dot(self, a: Array, b: Array) -> Array:
-        """See `Backend`; without an array for the products."""
-        result: Array = np.einsum("ij,ij->j", a, b)
-        return result
+    def dot(self, a: Any, b: Any) -> Any:
+        """Inner product of each column of `a` with that of `b`, (b,)."""
+        return np.einsum("ij,ij->j", a, b)  # without an array for the products
 
-    def columns(self, values: Array, chosen: Array) -> Array:
-        """See `Backend`; indexing would lay out the columns one after another."""
-        return np.take(values, chosen, axis=-1)
+    def columns(self, values: Any, chosen: Array) -> Any:
+        """Columns at some positions, as an array whose rows lie one after another."""
+        return np.take(values, chosen, axis=-1)  # indexing would lay out column after column
 
-    def loss(self, logits: Array, y: Array) -> Array:
-        """See `Backend`; several times faster than numpy.logaddexp, which is not vectorised."""
+    def loss(self, logits: Any, y: Any) -> Any:
+        """Binary cross-entropy of targets y, without cancellation."""
+        # several times faster than numpy.logaddexp, which is not vectorised
         size = np.abs(logits)
         result = np.negative(size)
         np.log1p(np.exp(result, out=result), out=result)
@@ -83,22 +55,23 @@ class NumpyBackend:
         result += size
         return result
 
-    def narrow(self, values: Array) -> Array:
-        """See `Backend`."""
+    def narrow(self, values: Any) -> Any:
+        """The same in float32, for arrays of the library or of NumPy."""
         return np.ascontiguousarray(values, dtype=np.float32)
 
-    def numpy(self, values: Array) -> Array:
-        """See `Backend`."""
-        return values
+    def numpy(self, values: Any) -> Array:
+        """Back to NumPy."""
+        result: Array = values
+        return result
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """Torch on a device."""
 
     def __init__(self, device: str) -> None:
         import torch
 
-        self.xp: Any = torch
+        self.xp = torch
         self.device = device
         self.eager = device == "cpu"
 
@@ -144,7 +117,7 @@ def backend(device: str) -> Backend:
         W2SError: a device that is not there.
     """
     if device == "cpu":
-        return NumpyBackend()
+        return Backend()
     made = TorchBackend(device)
     try:
         made.array(np.zeros(1), double=False)

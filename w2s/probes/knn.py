@@ -50,10 +50,7 @@ class Neighbors:
     def predict_proba(self, x: npt.ArrayLike) -> Array:
         """P(y = 1), float64 in [0, 1], of shape (m,) for a single probe and (m, b) for many.
 
-        Memory for distances is bounded, whatever the number of points.
-
-        Args:
-            x: Activations, shape (m, d).
+        Of activations (m, d); memory for distances is bounded, whatever their number.
 
         Raises:
             W2SError: another width than fitted, values that are not finite, or too far apart for

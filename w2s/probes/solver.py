@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,7 @@ from w2s.checks import Array
 from w2s.errors import W2SError
 from w2s.probes.arrays import backend
 from w2s.probes.lbfgs import minimise
-from w2s.probes.preconditioner import Preconditioner
-from w2s.probes.problem import CURVATURE, Problem, certify
+from w2s.probes.problem import CURVATURE, Preconditioner, Problem, certify
 
 TOLERANCE = 1e-6  # relative optimality gap that every column reaches
 SINGLE = (1e-10, 1e10)  # penalties, in scaled coordinates, that float32 can hold
@@ -25,6 +25,9 @@ CHUNK = 128  # most columns: more make no product faster, and fewer leave more r
 CLOSER = 1e-3  # share of the tolerance to aim at where the certificate was just missed
 TINY = 1e-150  # its square and that of its inverse are numbers of float64
 SMALL = 1e-6  # penalties below this get few steps of Newton's method before all
+ENOUGH = 1e-12  # decrement relative to the objective that ends these: far below what is certified
+MAX_STEPS = 300  # of Newton's method
+EPSILON = float(np.finfo(np.float64).eps)
 SPARSE = 0.8  # share of the rows in use below which copying them pays
 
 
@@ -125,7 +128,7 @@ class Solver:
             narrow = self.ops.array(self.matrix.narrow[rows], double=False)
             part = Problem(self.ops, x64, narrow, y64, u64, inverse.select(columns), penalty)
             begin = None if start is None else start[:, columns]
-            last = (_newton,) if l2 >= SMALL else (_brief_newton, _newton)
+            last = (_newton,) if l2 >= SMALL else (partial(_newton, enough=ENOUGH), _newton)
             theta[:, columns], gap[columns] = _certified(part, begin, tolerance, last)
         return Solution(theta, gap)
 
@@ -179,11 +182,6 @@ def _closer(problem: Problem, theta: Any, tolerance: float) -> Any:
     return minimise(problem, theta, CLOSER * tolerance)
 
 
-def _brief_newton(problem: Problem, theta: Any, tolerance: float) -> Any:
-    """The same as `_newton`, ended where a step gains next to nothing: a tenth of its steps."""
-    return _newton(problem, theta, tolerance, enough=ENOUGH)
-
-
 def _newton(problem: Problem, theta: Any, tolerance: float, enough: float = -np.inf) -> Any:
     """Newton's method in float64 on one column after another, for what L-BFGS leaves.
 
@@ -197,11 +195,6 @@ def _newton(problem: Problem, theta: Any, tolerance: float, enough: float = -np.
     for j in range(found.shape[1]):
         found[:, j] = newton_column(x, y[:, j], u[:, j], penalty, found[:, j], enough=enough)
     return ops.array(found, double=True)
-
-
-MAX_STEPS = 300
-ENOUGH = 1e-12  # decrement relative to the objective: a gap far below what is certified
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 def newton_column(
