@@ -11,7 +11,7 @@ from scipy.stats import beta
 
 from w2s.rng import stream
 from w2s.selection.bandits import (
-    POLICIES,
+    INDICES,
     Chance,
     Seen,
     choose,
@@ -46,7 +46,7 @@ def seen(pulls, overlap, *, batch=10, density=None, right_density=None):
 
 
 def test_policies_are_those_of_the_configuration():
-    assert tuple(POLICIES) == get_args(Policy)
+    assert tuple(INDICES) == get_args(Policy)
 
 
 def test_means_by_hand():
@@ -154,7 +154,7 @@ def test_thompson_draw_of_a_source_depends_on_its_own_generator_only():
 
 def test_every_policy_reads_what_it_should():
     known = seen([4, 1, 0], [10, 5, 0], density=[0.3, 0.5, 0.1], right_density=[0.2, 0.1, 0.05])
-    index = {name: policy(known, 50, 0.0, chance(3)) for name, policy in POLICIES.items()}
+    index = {name: policy(known, 50, 0.0, chance(3)) for name, policy in INDICES.items()}
     np.testing.assert_array_equal(index["oracle"], [0.3, 0.5, 0.1])
     np.testing.assert_array_equal(index["label_oracle"], [0.2, 0.1, 0.05])
     np.testing.assert_array_equal(index["random"], [0, 0, 0])
@@ -170,12 +170,12 @@ def test_every_policy_reads_what_it_should():
     np.testing.assert_array_equal(index["thompson"], drawn)
 
 
-@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"oracle", "label_oracle"}))
+@pytest.mark.parametrize("policy", sorted(set(INDICES) - {"oracle", "label_oracle"}))
 def test_only_the_oracles_know_true_densities(policy):
     known = seen([4, 1, 2], [10, 5, 3])
     told = seen([4, 1, 2], [10, 5, 3], density=[0.9, 0.1, 0], right_density=[0, 0.1, 0.9])
     np.testing.assert_array_equal(
-        POLICIES[policy](known, 50, 0.1, chance(3)), POLICIES[policy](told, 50, 0.1, chance(3))
+        INDICES[policy](known, 50, 0.1, chance(3)), INDICES[policy](told, 50, 0.1, chance(3))
     )
 
 

@@ -26,9 +26,10 @@ from w2s.declare import Kind
 from w2s.files.artifacts import Artifact, load, save
 from w2s.files.checkpoint import KEY
 from w2s.finetuning.classifier import Classifier, adapted
-from w2s.finetuning.losses import LOSSES, Loss, LossOptions
+from w2s.finetuning.losses import Loss, LossOptions
 from w2s.finetuning.strong import finetune_strong
 from w2s.finetuning.track import (
+    LOSSES,
     AuxiliaryConfig,
     FinetuneStrongSettings,
     FinetuneWeakSettings,
@@ -189,7 +190,7 @@ def test_commands_write_what_the_library_gives_and_the_same_bytes_twice(
 
 
 def test_settings_are_those_of_the_losses() -> None:
-    assert get_args(LossName) == LOSSES
+    assert get_args(LossName) == tuple(LOSSES)
     assert LossOptions(**AuxiliaryConfig().model_dump()) == LossOptions()
 
 

@@ -9,9 +9,8 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from w2s.results.drawing import select
+from w2s.results.drawing import COLORS, select
 from w2s.synthetic.figures import (
-    COLORS,
     GROUPS,
     SWEPT,
     detection_figure,
@@ -19,6 +18,7 @@ from w2s.synthetic.figures import (
     sweep_figure,
     thresholds_figure,
 )
+from w2s.synthetic.figures import MODELS as DRAWN
 from w2s.synthetic.mixture import SWEEPS
 from w2s.synthetic.study import MODELS
 
@@ -234,9 +234,9 @@ def test_sweep_figure_bands_are_the_intervals_in_the_colors_of_the_lines():
         (low, high) = band.get_paths()[0].get_extents().get_points()[:, 1]
         assert low == pytest.approx(height("overlap", model, "overall", 5) - 0.02)
         assert high == pytest.approx(height("overlap", model, "overall", 95) + 0.03)
-        assert to_hex(band.get_facecolor()[0]) == COLORS[model].lower()
+        assert to_hex(band.get_facecolor()[0]) == COLORS[DRAWN[model]].lower()
     found = {line.get_label(): to_hex(line.get_color()) for line in ax.lines}
-    assert found == {model: COLORS[model].lower() for model in MODELS}
+    assert found == {model: COLORS[DRAWN[model]].lower() for model in MODELS}
 
 
 def test_sweep_figure_draws_the_sweeps_it_is_given():

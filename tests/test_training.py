@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w2s.overlap.mixing import Mix
-from w2s.overlap.training import (
+from w2s.overlap import track
+from w2s.overlap.controls import (
+    CURVES,
+    DRAWN,
     MATCHED,
     Pool,
     Run,
-    Trained,
-    joined,
     mixing_runs,
-    targets_of,
-    train,
     whole_pool_runs,
     without_labels,
 )
+from w2s.overlap.mixing import Mix
+from w2s.overlap.strong import Trained, joined, targets_of, train
 from w2s.probes.probes import fit_columns, fit_probes
 from w2s.results.metrics import REGIONS
 from w2s.rng import stream
@@ -146,6 +146,10 @@ def test_without_labels_leaves_what_needs_none():
             assert (after.labels, after.weak_activations) == (
                 before.labels, before.weak_activations
             )  # fmt: skip
+
+
+def test_every_control_that_is_declared_is_made():
+    assert {*CURVES, *DRAWN, "few_labels"} == set(track.CONTROLS)
 
 
 def test_every_control_has_its_runs():

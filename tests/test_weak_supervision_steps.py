@@ -28,7 +28,7 @@ from w2s.overlap.evaluate import evaluate
 from w2s.overlap.track import EvaluateSettings
 from w2s.probes.probes import fit_probes
 from w2s.results.metrics import LABEL_SCORES, REFERENCES
-from w2s.weak_supervision.label_models import LABEL_MODELS
+from w2s.weak_supervision.label_models import FITS
 from w2s.weak_supervision.mlp import MLPs, fit_mlps
 from w2s.weak_supervision.stages import label_matrix, label_model, wrench_features, wrench_votes
 from w2s.weak_supervision.student import student
@@ -147,7 +147,7 @@ def test_of_long_texts_vader_reads_the_beginning_and_the_facts_say_so(
 
 # --- label models ---------------------------------------------------------------------------------
 
-EVERY = pytest.mark.parametrize("name", list(LABEL_MODELS))
+EVERY = pytest.mark.parametrize("name", list(FITS))
 
 
 @EVERY
@@ -155,7 +155,7 @@ def test_a_label_model_is_fitted_on_the_votes_of_weak_train(made: Made, name: st
     weak = made.weak_labels(name)
     train = made.split["id"][made.split["half"] == "weak_train"]
     votes = np.array([of(made.votes, "votes", train)]).squeeze(0)
-    fitted = LABEL_MODELS[name](votes, seed=3)
+    fitted = FITS[name](votes, seed=3)
     expected = fitted.predict_proba(of(made.votes, "votes", weak["id"]))
     np.testing.assert_allclose(weak["weak_proba"], expected, atol=1e-6)
     assert weak.facts["n_train"] == len(train) == 200

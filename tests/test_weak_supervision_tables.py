@@ -23,7 +23,7 @@ from w2s.files.artifacts import Artifact, digest, load
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.outcome import Outcome
 from w2s.tracks import KINDS
-from w2s.weak_supervision.figures import COLORS, lf_figure, mixes_figure, weak_supervision_figures
+from w2s.weak_supervision.figures import lf_figure, mixes_figure, weak_supervision_figures
 from w2s.weak_supervision.tables import (
     PUBLISHED,
     lf_rows,
@@ -32,7 +32,11 @@ from w2s.weak_supervision.tables import (
     weak_supervision_rows,
     weak_supervision_tables,
 )
-from w2s.weak_supervision.track import WeakSupervisionFiguresSettings, WeakSupervisionTablesSettings
+from w2s.weak_supervision.track import (
+    LABEL_MODELS,
+    WeakSupervisionFiguresSettings,
+    WeakSupervisionTablesSettings,
+)
 
 LEVEL = 0.95
 CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matched", "random",
@@ -484,7 +488,7 @@ def mixes_table(models: list[str] | None = None, students: Any = ("mlp", "probe"
         (d, s, m, c)
         for d in TITLES
         for s in students
-        for m in models or list(COLORS)
+        for m in models or list(LABEL_MODELS)
         for c in ("plain", "purity_matched", "label_balanced")
     ):
         for p in SHARES[::-1]:
@@ -538,8 +542,8 @@ def test_mixes_figure_has_a_panel_for_every_student_and_dataset() -> None:
     for dataset, title in TITLES.items():
         for strong in ("mlp", "probe"):
             curves = curves_of(shown[f"{title}, {strong}"])
-            assert len(curves) == 2 * len(COLORS)
-            for model in COLORS:
+            assert len(curves) == 2 * len(LABEL_MODELS)
+            for model in LABEL_MODELS:
                 for control in ("plain", "purity_matched"):
                     mine = frame[(frame["dataset"] == dataset) & (frame["strong"] == strong)
                                  & (frame["label_model"] == model)
@@ -579,7 +583,9 @@ def test_the_legend_names_every_label_model_and_curve_once() -> None:
     figure = mixes_figure(mixes_table(), TITLES)
     (legend,) = figure.legends
     told = [text.get_text() for text in legend.get_texts()]
-    assert sorted(told) == sorted(f"{m}, {c}" for m in COLORS for c in ("plain", "purity matched"))
+    assert sorted(told) == sorted(
+        f"{m}, {c}" for m in LABEL_MODELS for c in ("plain", "purity matched")
+    )
 
 
 def without(table: Any, **where: str) -> Any:
@@ -598,7 +604,7 @@ def test_a_degenerate_dataset_says_so_in_its_panels() -> None:
         assert told.startswith("no mixes of majority_vote")
         assert not silent.lines
         assert words_in(shown[f"Films, {strong}"]) == []
-        assert len(shown[f"Films, {strong}"].lines) == 2 * len(COLORS)
+        assert len(shown[f"Films, {strong}"].lines) == 2 * len(LABEL_MODELS)
 
 
 def test_a_degenerate_student_says_so_in_its_panels() -> None:

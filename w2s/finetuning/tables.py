@@ -12,16 +12,14 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import FinetuningTablesSettings
+from w2s.finetuning.track import PLAIN, FinetuningTablesSettings
 from w2s.progress import bar
 from w2s.results.intervals import DIGITS, Bootstrap, estimate
 from w2s.results.metrics import MODELS
-from w2s.results.outcome import Outcome, Row
+from w2s.results.outcome import KEY, Outcome, Row, by_seed, outcome_of, table
 from w2s.results.rows import corrected, difference_rows, minus, pgr_row, spread
-from w2s.results.seeds import KEY, by_seed, outcome_of, table
 
 BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained
-PLAIN = "xent"  # the loss that the others are compared with
 SELF_TRAINED = "s2s_"
 PROBE = "probe "  # begins the names of the probes' rows
 

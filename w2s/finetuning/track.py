@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ from w2s.declare import (
     Many,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     number,
@@ -34,7 +35,18 @@ from w2s.overlap.track import (
     TablesSettings,
 )
 
-LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
+PLAIN = "xent"  # the loss that the others are compared with
+LOSSES = {  # formulas are in w2s.finetuning.losses; colors are Okabe and Ito's
+    "xent": Shown("#0072B2", "binary cross-entropy"),
+    "logconf": Shown("#D55E00", "mixed with that to the model's own hardened predictions"),
+    "entropy": Shown("#CC79A7", "mixed with the entropy of the model's predictions"),
+    "kl": Shown("#E69F00", "less the entropy of the labels"),
+    "window": Shown("#56B4E9", "only where the model is uncertain"),
+}
+if TYPE_CHECKING:
+    LossName = str
+else:
+    LossName = Literal[*LOSSES]
 
 
 class FinetuningRecipe(Strict):

@@ -15,11 +15,14 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.overlap.track import FiguresSettings
+from w2s.overlap.track import CONTROLS, FiguresSettings
 from w2s.results.drawing import (
+    COLORS,
     COLUMNS,
     LETTER,
+    PALETTE,
     Rows,
+    banded,
     legend,
     no_data,
     paired_panels,
@@ -28,39 +31,16 @@ from w2s.results.drawing import (
 )
 from w2s.results.metrics import MODELS, REFERENCES
 
-COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
-    "floor": "#999999",
-    "w2s": "#0072B2",
-    "ceiling": "#009E73",
-    "reference": "#E69F00",
-    "reference_w2s": "#56B4E9",
-    "plain": "#D55E00",
-    "placebo": "#000000",
-    "fixed_hard": "#0072B2",
-    "overlap_against_easy": "#009E73",
-    "purity_matched": "#CC79A7",
-    "label_balanced": "#E69F00",
-    "brier_matched": "#F0E442",
-    "same_capacity": "#56B4E9",
-    "random": "#999999",
-    "true_labels": "#009E73",
-    "easy": "#56B4E9",
-    "hard": "#D55E00",
-    "overlap": "#CC79A7",
-}
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of pairs of models
 SURE = 0.05  # corrected p value below which a difference is marked
 
 
-def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> None:
-    order = rows[np.argsort(mixing["proportion"][rows])]
-    p = mixing["proportion"][order]
-    color = COLORS[label]
-    ax.plot(p, mixing["accuracy"][order], "o-", color=color, label=label, markersize=3)
-    if band:
-        ax.fill_between(
-            p, mixing["lo"][order], mixing["hi"][order], color=color, alpha=0.18, linewidth=0
-        )
+def _curve(
+    ax: Axes, mixing: Rows, rows: Array, name: str, *, band: tuple[str, str] | None = None
+) -> None:
+    """The curve of a control over the proportion."""
+    shown = CONTROLS[name]
+    banded(ax, mixing, rows, "proportion", "accuracy", color=shown.color, label=name,
+           style=shown.style, band=band)  # fmt: skip
 
 
 def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure:
@@ -76,18 +56,16 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
-        rows = select(mixing, dataset=dataset, control="plain")
-        known = rows[np.isfinite(mixing["accuracy"][rows])]
-        placebos = select(mixing, dataset=dataset, control="placebo")
-        placebos = placebos[np.isfinite(mixing["accuracy"][placebos])]
-        if len(known):
-            _curve(ax, mixing, known, "plain", band=True)
-        else:
-            why = mixing["reason"][rows[0]] if len(rows) else ""
-            no_data(ax, why, beside=len(placebos) > 0)
-        if len(placebos):
-            _curve(ax, mixing, placebos, "placebo", band=True)
-        for name in ("floor", "w2s", "ceiling"):
+        controls = [name for name, shown in CONTROLS.items() if shown.band]
+        rows = {name: select(mixing, dataset=dataset, control=name) for name in controls}
+        known = {name: mine[np.isfinite(mixing["accuracy"][mine])] for name, mine in rows.items()}
+        if not len(known["plain"]):
+            why = mixing["reason"][rows["plain"][0]] if len(rows["plain"]) else ""
+            no_data(ax, why, beside=any(map(len, known.values())))
+        for name, mine in known.items():
+            if len(mine):
+                _curve(ax, mixing, mine, name, band=("lo", "hi"))
+        for name in MODELS:
             i = select(main, dataset=dataset)[0]
             ax.axhline(main[name][i], color=COLORS[name], label=name, linewidth=1.2)
             ax.axhspan(main[f"{name}_lo"][i], main[f"{name}_hi"][i], color=COLORS[name], alpha=0.1)
@@ -104,7 +82,11 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
         here = select(mixing, dataset=dataset)
-        controls = [name for name in dict.fromkeys(mixing["control"][here]) if name in COLORS]
+        controls = [
+            name
+            for name in dict.fromkeys(mixing["control"][here])
+            if name in REFERENCES or (name in CONTROLS and CONTROLS[name].color)
+        ]
         reasons = []
         for control in controls:
             rows = select(mixing, dataset=dataset, control=control)
@@ -112,11 +94,10 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
             if not len(known):
                 reasons.append(f"{control}: {mixing['reason'][rows[0]]}")
             elif np.isfinite(mixing["proportion"][known]).any():
-                _curve(ax, mixing, known, control, band=False)
+                _curve(ax, mixing, known, control)
             elif control not in REFERENCES:
-                style = ":" if control == "random" else "--"
-                value = mixing["accuracy"][known[0]]
-                ax.axhline(value, linestyle=style, color=COLORS[control], label=control)
+                shown, value = CONTROLS[control], mixing["accuracy"][known[0]]
+                ax.axhline(value, linestyle=shown.style, color=shown.color, label=control)
         if reasons and len(reasons) == len(controls):
             no_data(ax, reasons[0])
     legend(figure, axes)

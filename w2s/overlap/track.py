@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ from w2s.declare import (
     Many,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     number,
@@ -29,10 +30,42 @@ from w2s.declare import (
 )
 from w2s.models.track import ACTIVATIONS
 
-Control = Literal[
-    "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
-    "label_balanced", "same_capacity", "random", "true_labels", "few_labels",
-]  # fmt: skip
+CONTROLS = {  # the curves of the mixing experiment; colors are Okabe and Ito's
+    "plain": Shown(
+        "#D55E00", "overlap points against all others", "o-", True, ("placebo", "random")
+    ),
+    "placebo": Shown(
+        "#000000", "random points that are not hard in the place of overlap points", "o-", True
+    ),
+    "fixed_hard": Shown(
+        "#0072B2", "the pool's share of hard points in every mix, overlap against easy points", "o-"
+    ),
+    "overlap_against_easy": Shown("#009E73", "overlap against easy points, no hard ones", "o-"),
+    "purity_matched": Shown(
+        "#CC79A7", "hard weak labels, in every mix as often right as in the pool", "o-"
+    ),
+    "brier_matched": Shown(
+        "#F0E442", "soft weak labels, of the pool's Brier score in every mix (expected)", "o-"
+    ),
+    "label_balanced": Shown("#E69F00", "hard weak labels, half of them positive", "o-"),
+    "same_capacity": Shown("#56B4E9", "the plain mixes on the weak model's activations", "o-"),
+    "random": Shown("#999999", "points of a plain mix's number, whatever their region", ":"),
+    "true_labels": Shown("#009E73", "the points of random, true labels", "--", False, ("random",)),
+    "few_labels": Shown("", "true labels of a 256th, ... a half of the points: for references"),
+}
+COMPARED = (  # models trained on all points: which is subtracted from which
+    ("w2s", "floor"),
+    ("w2s", "reference"),
+    ("w2s", "reference_w2s"),
+    ("w2s", "same_capacity_w2s"),
+    ("same_capacity_w2s", "floor"),
+    ("ceiling", "w2s"),
+    ("ceiling", "floor"),
+)
+if TYPE_CHECKING:
+    Control = str
+else:
+    Control = Literal[*CONTROLS]
 
 
 class Pair(Strict):

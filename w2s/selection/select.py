@@ -14,7 +14,7 @@ from w2s.errors import ArtifactError, DegenerateError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import group_codes, layer_of, same_width
 from w2s.overlap.detect import Detector, fit_detector
-from w2s.overlap.training import Trained, joined
+from w2s.overlap.strong import Trained, joined
 from w2s.overlap.weak_labels import fitter
 from w2s.results.metrics import SETS
 from w2s.rng import stream

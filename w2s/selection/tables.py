@@ -29,13 +29,11 @@ from w2s.results.intervals import (
     t_p_value,
 )
 from w2s.results.metrics import SETS, correct_rows
-from w2s.results.outcome import Row
+from w2s.results.outcome import Row, by_seed, table
 from w2s.results.rows import spread
-from w2s.results.seeds import by_seed, table
 from w2s.rng import stream
-from w2s.selection.track import SelectionTablesSettings
+from w2s.selection.track import BASELINE, SelectionTablesSettings
 
-BASELINE = "random"
 PER_SEED = ("regret", "best_share")  # curves without test points
 
 

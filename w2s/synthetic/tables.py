@@ -18,7 +18,7 @@ from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
 from w2s.results.metrics import REGIONS
-from w2s.results.seeds import table
+from w2s.results.outcome import table
 from w2s.synthetic.detection import METRICS, TARGETS
 from w2s.synthetic.mixture import MIXTURES, SWEEPS, mixture
 from w2s.synthetic.study import GROUPS, MODELS

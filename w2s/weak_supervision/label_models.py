@@ -275,7 +275,7 @@ def _fitting(votes: npt.ArrayLike, m: int) -> Array:
     return matrix
 
 
-LABEL_MODELS: dict[str, Callable[..., LabelModel]] = {
+FITS: dict[str, Callable[..., LabelModel]] = {
     "majority_vote": fit_majority_vote,
     "snorkel": fit_snorkel,
     "dawid_skene": fit_dawid_skene,

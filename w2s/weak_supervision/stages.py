@@ -13,7 +13,7 @@ from w2s.errors import DataError, DegenerateError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import parts_of, same_job
 from w2s.progress import bar
-from w2s.weak_supervision.label_models import LABEL_MODELS, SETTLED, mean_coverage
+from w2s.weak_supervision.label_models import FITS, SETTLED, mean_coverage
 from w2s.weak_supervision.labeling_functions import beginning
 from w2s.weak_supervision.labeling_functions import label_matrix as votes_of
 from w2s.weak_supervision.track import (
@@ -59,7 +59,7 @@ def label_model(
             examples.facts["dataset"], f"{covered:.1%}", f"{SETTLED:.0%}",
         )  # fmt: skip
     try:
-        fitted = LABEL_MODELS[settings.label_model](votes[train], seed=seed)
+        fitted = FITS[settings.label_model](votes[train], seed=seed)
         proba = fitted.predict_proba(votes[~train])
     except DegenerateError as error:
         why = str(error)

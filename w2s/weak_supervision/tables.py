@@ -12,12 +12,12 @@ from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
+from w2s.overlap.tables import comparison_rows
 from w2s.progress import bar
 from w2s.results.intervals import Bootstrap, estimate
 from w2s.results.metrics import LABEL_SCORES, MODELS
-from w2s.results.outcome import COLUMNS, Outcome, with_references
-from w2s.results.rows import comparison_rows, corrected, row_means, value_of
-from w2s.results.seeds import KEY, by_seed, outcome_of, table
+from w2s.results.outcome import COLUMNS, KEY, Outcome, by_seed, outcome_of, table
+from w2s.results.rows import corrected, row_means, value_of, with_references
 from w2s.weak_supervision.lf_analysis import analyze_lfs
 from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
