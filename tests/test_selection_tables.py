@@ -19,7 +19,6 @@ from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, load
 from w2s.results.intervals import Bootstrap, holm
 from w2s.selection.figures import (
-    BANDS,
     accuracy_figure,
     pulls_figure,
     regret_figure,
@@ -41,6 +40,7 @@ from w2s.selection.track import (
 )
 
 LEVEL = 0.95
+BANDS = [name for name, shown in POLICIES.items() if shown.band]
 NAMES = {"experiment": "cut", "weak": "small", "strong": "large"}
 PER_SEED = ("regret", "best_share")
 MEASURES = ("accuracy_all", "auc_all", "accuracy_overlap", "auc_overlap", "regret", "best_share")

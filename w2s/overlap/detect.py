@@ -23,6 +23,7 @@ ROUNDING = 4e-6  # relative size below which float32 scores may differ by the or
 CLEAR = 10  # roundings that values must spread over: a threshold among fewer is one of rounding
 LARGEST = float(np.finfo(np.float32).max)
 EPSILON = float(np.finfo(np.float32).eps)  # what sums of float32 terms of size 1 leave of a 0
+log = logging.getLogger(__name__)
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 
@@ -97,7 +98,10 @@ class Detector:
                 f"activations: found width {x.shape[1]}, expected {self.hard.shape[1]} as fitted"
             )
         score = _scores(x, confidence >= self.tau_hard, self)
-        return _regions(confidence, score, self)
+        region = np.full(len(confidence), "easy", dtype=object)
+        region[score >= self.tau_overlap - self.margin] = "overlap"
+        region[confidence < self.tau_hard] = "hard"
+        return Regions(region, confidence, score, self.tau_hard, self.tau_overlap)
 
 
 def detect_overlap(
@@ -238,16 +242,6 @@ def _scores(x: Array, scored: Array, detector: Detector) -> Array:
     return score
 
 
-def _regions(confidence: Array, score: Array, detector: Detector) -> Regions:
-    region = np.full(len(confidence), "easy", dtype=object)
-    region[score >= detector.tau_overlap - detector.margin] = "overlap"
-    region[confidence < detector.tau_hard] = "hard"
-    return Regions(region, confidence, score, detector.tau_hard, detector.tau_overlap)
-
-
-log = logging.getLogger(__name__)
-
-
 def overlap(
     weak_labels: Artifact, activations: Artifact, *, settings: OverlapSettings
 ) -> dict[str, Artifact]:
@@ -259,17 +253,11 @@ def overlap(
     same_job(weak_labels=weak_labels, activations=activations)
     layer = layer_of(activations, settings.layer)
     x = layer[rows_of(points["id"], activations["id"], what="activations")]
-    found = dominant_coordinate([x])
+    found, dataset = dominant_coordinate([x]), weak_labels.facts["dataset"]
     if found.strong:
-        log.warning("overlap %s: %s of the strong vectors", weak_labels.facts["dataset"], found)
-    regions = regions_of(
-        points,
-        x,
-        points["part"] == "strong_train",
-        settings.overlap,
-        dataset=weak_labels.facts["dataset"],
-        seed=weak_labels.facts["seed"],
-    )
+        log.warning("overlap %s: %s of the strong vectors", dataset, found)
+    train, seed = points["part"] == "strong_train", weak_labels.facts["seed"]
+    regions = regions_of(points, x, train, settings.overlap, dataset=dataset, seed=seed)
     return {"regions": regions}
 
 

@@ -17,8 +17,10 @@ from w2s.results.intervals import (
     estimate,
     holm,
     interval,
+    known_mean,
     known_means,
     p_value,
+    t_interval,
 )
 from w2s.results.metrics import REFERENCES, pgr
 from w2s.results.outcome import Outcome, Row
@@ -120,6 +122,20 @@ def spread(name: str, mean: float, draws: Array, level: float) -> Row:
     if math.isnan(mean):
         low = high = math.nan
     return {name: float(mean), f"{name}_lo": low, f"{name}_hi": high}
+
+
+def over_seeds(name: str, values: Array, level: float) -> Row:
+    """Mean of the finite ones of values (seeds,) and Student's t interval, as `spread` has them."""
+    low, high = t_interval(values, level)
+    return {name: round(known_mean(values), DIGITS), f"{name}_lo": low, f"{name}_hi": high}
+
+
+def too_few(values: Array) -> str:
+    """Why values (seeds,) with a mean have no interval over seeds, "" if they have one."""
+    n = int(np.isfinite(values).sum())
+    if not 0 < n < FEWEST:
+        return ""
+    return f"found {n} seeds, expected {FEWEST} or more for an interval over seeds"
 
 
 def row_means(outcome: Outcome) -> dict[str, list[float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,15 +12,22 @@ from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
 from w2s.overlap.tables import comparison_rows
-from w2s.progress import bar
-from w2s.results.intervals import Bootstrap, estimate
+from w2s.results.intervals import Bootstrap, estimate, known_means
 from w2s.results.metrics import LABEL_SCORES, MODELS
-from w2s.results.outcome import COLUMNS, KEY, Outcome, by_seed, outcome_of, table
+from w2s.results.outcome import (
+    COLUMNS,
+    KEY,
+    Outcome,
+    Row,
+    by_seed,
+    each_outcome,
+    outcome_of,
+    table,
+)
 from w2s.results.rows import corrected, row_means, value_of, with_references
 from w2s.weak_supervision.lf_analysis import analyze_lfs
 from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
-Row = dict[str, Any]
 RENAMED = {"floor": "label_model"}
 # label model, MLP on all its labels, MLP on true labels, then accuracy at overlap shares 0, .5, 1:
 # Shin et al. (2025), means over 25 seeds
@@ -118,9 +124,7 @@ def restart_sd(outcome: Outcome) -> list[float]:
     by_seed = share.reshape(-1, outcome.restarts, share.shape[1])
     sd = by_seed.std(axis=1, ddof=1)  # (seeds, rows)
     sd[:, outcome.row("floor")] = np.nan
-    known = np.isfinite(sd)
-    with np.errstate(invalid="ignore"):
-        return list(np.where(known, sd, 0).sum(axis=0) / known.sum(axis=0))
+    return known_means(sd)
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:
@@ -162,22 +166,20 @@ def weak_supervision_tables(
             f"tables: found {len(examples)} examples and {len(label_matrix)} label matrices, "
             f"expected as many"
         )
-    lfs: list[dict[str, Any]] = []
+    lfs: list[Row] = []
     for texts, matrix in zip(examples, label_matrix, strict=True):
         same_job(examples=texts, label_matrix=matrix)
         label = texts["label"][rows_of(matrix["id"], texts["id"], what="examples")]
         lfs += lf_rows(matrix.facts["dataset"], matrix.facts["lfs"], matrix["votes"], label)
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    level = settings.evaluation.level
+    rows: list[Row] = []
+    differences: list[Row] = []
+    level, draws = settings.evaluation.level, settings.evaluation.bootstrap
     jobs = by_seed(metrics, correct, key=KEY)
-    with bar("weak supervision tables", len(jobs), "outcomes") as advance:
-        for job in jobs:
-            outcome = with_references(outcome_of(job))
-            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
-            rows += weak_supervision_rows(outcome, drawn, level)
-            differences += comparison_rows(outcome, drawn, level)
-            advance(1)
+    what = "weak supervision tables"
+    for found, drawn in each_outcome(jobs, outcome_of, draws=draws, what=what, unit="outcomes"):
+        outcome = with_references(found)
+        rows += weak_supervision_rows(outcome, drawn, level)
+        differences += comparison_rows(outcome, drawn, level)
     return {
         "lf_analysis": table("lf_table", lfs),
         "weak_supervision": table("weak_supervision_table", rows),
