@@ -228,9 +228,9 @@ def test_bad_names_are_refused(names, message):
 
 
 def test_abstentions_have_one_value_in_the_project():
-    from w2s.weak_supervision import label_model as lf_analysis
+    from w2s.weak_supervision import label_models
 
-    assert labeling_functions.ABSTAIN == lf_analysis.ABSTAIN == -1
+    assert labeling_functions.ABSTAIN == label_models.ABSTAIN == -1
 
 
 # what is read in the place of a text

@@ -26,8 +26,8 @@ from w2s.synthetic.tables import (
     anchor_rows,
     detection_rows,
     expansion_rows,
+    mean_row,
     purity_rows,
-    spread,
     standard_error,
     threshold_rows,
 )
@@ -82,7 +82,7 @@ def page_anchors():
 
 
 def test_spread_by_hand():
-    assert spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL) == {
+    assert mean_row("mean", np.array([0.5, 0.6, 0.7]), LEVEL) == {
         "mean": pytest.approx(0.6),
         "lo": pytest.approx(0.6 - Z * 0.1 / math.sqrt(3)),
         "hi": pytest.approx(0.6 + Z * 0.1 / math.sqrt(3)),
@@ -91,21 +91,21 @@ def test_spread_by_hand():
 
 @pytest.mark.parametrize("missing", [NAN, math.inf, -math.inf])
 def test_spread_leaves_out_what_is_not_finite(missing):
-    found = spread("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL)
-    assert found == spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
+    found = mean_row("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL)
+    assert found == mean_row("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
 
 
 def test_spread_of_one_value_has_no_interval_and_of_none_no_mean():
-    assert list(spread("mean", np.array([NAN, 0.25]), LEVEL)) == ["mean", "lo", "hi"]
+    assert list(mean_row("mean", np.array([NAN, 0.25]), LEVEL)) == ["mean", "lo", "hi"]
     np.testing.assert_equal(
-        spread("mean", np.array([NAN, 0.25]), LEVEL), {"mean": 0.25, "lo": NAN, "hi": NAN}
+        mean_row("mean", np.array([NAN, 0.25]), LEVEL), {"mean": 0.25, "lo": NAN, "hi": NAN}
     )
     for nothing in (np.array([]), np.array([NAN, NAN])):
-        np.testing.assert_equal(spread("m", nothing, LEVEL), {"m": NAN, "lo": NAN, "hi": NAN})
+        np.testing.assert_equal(mean_row("m", nothing, LEVEL), {"m": NAN, "lo": NAN, "hi": NAN})
 
 
 def test_spread_of_equal_values_has_no_width():
-    assert spread("mean", np.full(4, 0.5), LEVEL) == {"mean": 0.5, "lo": 0.5, "hi": 0.5}
+    assert mean_row("mean", np.full(4, 0.5), LEVEL) == {"mean": 0.5, "lo": 0.5, "hi": 0.5}
 
 
 @given(
@@ -113,7 +113,7 @@ def test_spread_of_equal_values_has_no_width():
     st.floats(0.51, 0.99),
 )
 def test_spread_equals_scipy_at_any_level(values, level):
-    found = spread("mean", np.array(values), level)
+    found = mean_row("mean", np.array(values), level)
     expected = stats.norm.interval(level, np.mean(values), stats.sem(values))
     assert interval(found) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert found["hi"] - found["mean"] == pytest.approx(found["mean"] - found["lo"])
@@ -122,7 +122,7 @@ def test_spread_equals_scipy_at_any_level(values, level):
 def test_interval_covers_the_planted_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     for level in (0.8, 0.95):
-        found = [spread("m", draw, level) for draw in rng.normal(0.7, 0.1, (2000, 60))]
+        found = [mean_row("m", draw, level) for draw in rng.normal(0.7, 0.1, (2000, 60))]
         share = np.mean([row["lo"] <= 0.7 <= row["hi"] for row in found])
         assert share == pytest.approx(level, abs=0.03)
 

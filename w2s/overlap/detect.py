@@ -162,10 +162,8 @@ def fit_detector(
 ) -> Detector:
     """Fit the detector of `detect_overlap` without applying it; see there."""
     confidence, x = _inputs(weak_proba, activations)
-    if len(confidence) < MIN_VALUES:
-        raise DegenerateError(
-            f"overlap: found {len(confidence)} points, expected at least {MIN_VALUES}"
-        )
+    if (n := len(confidence)) < MIN_VALUES:
+        raise DegenerateError(f"overlap: found {n} points, expected at least {MIN_VALUES}")
     # the rounding is that of a probability of 1/2 to 1, however small the confidences are
     low = _threshold(tau_hard, confidence, "confidences", rounding=ROUNDING)
     hard = confidence < low
@@ -180,7 +178,11 @@ def fit_detector(
             "activations: found products too large for float32; scale them, or use cosine"
         )
     rounding = ROUNDING * float(np.abs(score).max())
-    least = max(rounding, EPSILON * _size(x, hard, similarity))
+    size = 1.0  # the largest that a score could be: such terms may cancel out in one near 0
+    if similarity != "cosine":
+        norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+        size = float(norm[hard].max() * norm[~hard].max())
+    least = max(rounding, EPSILON * size)
     high = _threshold(tau_overlap, score, "overlap scores", rounding=least, tolerance=rounding)
     return replace(unfinished, tau_overlap=high, margin=rounding / 2)
 
@@ -192,14 +194,6 @@ def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Arra
         raise W2SError(f"activations: found values beyond {LARGEST:g}, expected float32")
     same_length("activations", x, "weak_proba", len(proba))
     return 2 * np.abs(proba - 0.5), x
-
-
-def _size(x: Array, hard: Array, similarity: str) -> float:
-    """The largest that a score could be: terms of this size may cancel out in one near 0."""
-    if similarity == "cosine":
-        return 1.0
-    norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-    return float(norm[hard].max() * norm[~hard].max())
 
 
 def _threshold(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from w2s.checks import Array, rows_of
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
 from w2s.overlap.controls import Labels, Pool, Run, runs_of
-from w2s.overlap.track import StrongSettings
+from w2s.overlap.track import RUNS, StrongSettings
 from w2s.overlap.weak_labels import fitter
 from w2s.probes.columns import Fit
 from w2s.results.metrics import LABEL_SCORES, label_scores
 from w2s.rng import stream
+
+NONE = ("proportion", "gap", "l2")  # columns of runs that a training may have no value for
 
 
 @dataclass(frozen=True)
@@ -161,23 +163,38 @@ def _matrices(
     return x[pool_rows], x[test_rows]
 
 
-def described(runs: list[Run], trained: Trained, pool: Pool) -> dict[str, Array]:
+def described(runs: Sequence[Run], trained: Trained, pool: Pool) -> dict[str, Array]:
     """Columns of the `runs` artifact."""
     targets = {
         labels: targets_of(labels, pool.weak_proba, pool.label) for labels in get_args(Labels)
     }
-    scores = np.array(
-        [label_scores(targets[run.labels][run.mix.rows], pool.label[run.mix.rows]) for run in runs]
-    )  # (runs, 3)
-    return {
-        "run": np.arange(len(runs), dtype=np.int32),
-        "control": np.array([run.control for run in runs], dtype=object),
-        "proportion": np.array([run.mix.proportion for run in runs], dtype=np.float64),
-        "repeat": np.array([run.mix.repeat for run in runs], dtype=np.int32),
-        "restart": np.array([run.restart for run in runs], dtype=np.int32),
-        "n_train": np.array([len(run.mix.rows) for run in runs], dtype=np.int32),
-        **dict(zip(LABEL_SCORES, scores.T, strict=True)),
-        "gap": trained.gap,
-        "l2": trained.l2,
-        "reason": np.array(trained.reason, dtype=object),
+    scores = [
+        label_scores(targets[run.labels][run.mix.rows], pool.label[run.mix.rows]) for run in runs
+    ]
+    return run_columns(
+        scores,
+        control=[run.control for run in runs],
+        proportion=[run.mix.proportion for run in runs],
+        repeat=[run.mix.repeat for run in runs],
+        restart=[run.restart for run in runs],
+        n_train=[len(run.mix.rows) for run in runs],
+        gap=trained.gap,
+        l2=trained.l2,
+        reason=trained.reason,
+    )
+
+
+def run_columns(scores: Sequence[tuple[float, float, float]], **given: Any) -> dict[str, Array]:
+    """Columns of the `runs` artifact; of what is not given a run has none.
+
+    Args:
+        scores: Scores of the labels that each of n runs was trained on, as `LABEL_SCORES`.
+        given: Other columns by name, n values each; control, n_train and reason at least.
+    """
+    n = len(scores)
+    columns = {"run": range(n), "repeat": 0, "restart": 0, **dict.fromkeys(NONE, np.nan), **given}
+    columns |= dict(zip(LABEL_SCORES, np.array(scores).T, strict=True))
+    dtypes = {
+        name: object if spec.dtype == "str" else spec.dtype for name, spec in RUNS.arrays.items()
     }
+    return {name: np.full(n, columns[name], dtype=dtype) for name, dtype in dtypes.items()}

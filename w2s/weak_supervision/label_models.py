@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
-from w2s.weak_supervision.lf_analysis import ABSTAIN, checked_votes
+from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
 
 MIN_LFS = (
     3  # accuracies are identified by agreements of three LFs, not of two (Ratner et al., 2019)

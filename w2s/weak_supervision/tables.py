@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from w2s.checks import Array, rows_of
-from w2s.errors import ArtifactError
+from w2s.checks import Array, rows_of, same_length, vector
+from w2s.errors import ArtifactError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
 from w2s.overlap.tables import comparison_rows
@@ -25,7 +26,7 @@ from w2s.results.outcome import (
     table,
 )
 from w2s.results.rows import corrected, row_means, value_of, with_references
-from w2s.weak_supervision.lf_analysis import analyze_lfs
+from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
 from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
 RENAMED = {"floor": "label_model"}
@@ -52,6 +53,59 @@ QUANTITIES = {  # of PUBLISHED, in order: control and proportion of our rows
     "mix_0.5": ("plain", 0.5),
     "mix_1": ("plain", 1.0),
 }
+
+
+@dataclass(frozen=True)
+class LFAnalysis:
+    """Shares of the points, by labeling function (LF); all float64 (m,).
+
+    Attributes:
+        coverage: Points it votes on.
+        lf_overlaps: Points on which it and at least one other LF vote. (No relation to overlap
+            points.)
+        conflicts: Points on which it and another LF vote differently.
+        accuracy: Right votes / its votes; NaN for an LF that never votes, and without labels.
+    """
+
+    coverage: Array
+    lf_overlaps: Array
+    conflicts: Array
+    accuracy: Array
+
+
+def analyze_lfs(votes: npt.ArrayLike, label: npt.ArrayLike | None = None) -> LFAnalysis:
+    """Coverage, co-votes, conflicts and empirical accuracy of each LF.
+
+    Definitions as in Snorkel's `LFAnalysis` (Ratner et al., 2017). Deviation: an LF without a vote
+    has accuracy NaN, where Snorkel says 0.
+
+    Args:
+        votes: Label matrix, shape (n, m), values -1 (abstain), 0, 1; n and m at least 1.
+        label: True labels, shape (n,), 0 or 1.
+
+    Raises:
+        W2SError: another shape or other values.
+    """
+    matrix = checked_votes(votes)
+    voted = matrix != ABSTAIN  # (n, m)
+    count = voted.sum(axis=0)
+    accuracy = np.full(len(count), np.nan)
+    if label is not None:
+        truth = vector(label, "label")
+        same_length("label", truth, "label matrix", len(matrix))
+        if not np.isin(truth, (0, 1)).all():
+            raise W2SError("label: found values other than 0 and 1, expected these alone")
+        right = (matrix == truth[:, None]).sum(axis=0)
+        np.divide(right, count, out=accuracy, where=count > 0)
+    others = voted.sum(axis=1, keepdims=True) - voted  # (n, m): other LFs that vote
+    ones = (matrix == 1).sum(axis=1, keepdims=True)
+    against = np.where(matrix == 1, others - (ones - 1), ones)  # of those, on the other side
+    return LFAnalysis(
+        coverage=voted.mean(axis=0),
+        lf_overlaps=(voted & (others > 0)).mean(axis=0),
+        conflicts=(voted & (against > 0)).mean(axis=0),
+        accuracy=accuracy,
+    )
 
 
 def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> list[Row]:
