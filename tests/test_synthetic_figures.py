@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from w2s.results.drawing import COLORS, select
 from w2s.synthetic.figures import (
     GROUPS,
-    SWEPT,
     detection_figure,
     purity_figure,
     sweep_figure,
@@ -21,6 +20,7 @@ from w2s.synthetic.figures import (
 from w2s.synthetic.figures import MODELS as DRAWN
 from w2s.synthetic.mixture import SWEEPS
 from w2s.synthetic.study import MODELS
+from w2s.synthetic.track import STUDIES
 
 NAN = np.nan
 VARIANTS = ("default", "dot", "tau_hard quantile 0.5")
@@ -65,7 +65,7 @@ def sweeps_table():
             for mixture in ("moving", "fixed"):
                 for model in MODELS:
                     for group in GROUPS:
-                        value = height(study, model, group, key[SWEPT[study]])
+                        value = height(study, model, group, key[STUDIES[study]])
                         value = value if mixture == "fixed" else 0.1
                         rows.append(
                             {"study": study, "mixture": mixture, **key, "model": model}

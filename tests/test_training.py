@@ -11,7 +11,6 @@ from w2s.overlap import track
 from w2s.overlap.controls import (
     CURVES,
     DRAWN,
-    MATCHED,
     Pool,
     Run,
     mixing_runs,
@@ -29,6 +28,7 @@ CONTROLS = (
     "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
     "label_balanced", "same_capacity", "random", "true_labels",
 )  # fmt: skip
+MATCHED = [name for name, curve in CURVES.items() if curve.matched]
 PLACEBOS = {name: f"{name}_placebo" for name in MATCHED}
 PROPORTIONS = (0.0, 0.5, 1.0)
 TENTHS = tuple(i / 10 for i in range(11))

@@ -25,6 +25,7 @@ from w2s.models.encoder import check_tokens
 from w2s.models.loader import load_encoder
 from w2s.models.source import Source, describe, parse_source
 from w2s.models.track import JobRuntime
+from w2s.overlap.weak_labels import said
 from w2s.progress import bar
 
 COLUMNS = ("step", "epoch", "loss", "val_auroc")
@@ -229,17 +230,16 @@ def finetune_weak(
         trainer = Trainer(source, tokens, settings, here, work, seed)
         trained = trainer.train(task, place[~train])
     why = f"weak model: {trained.reason}" if trained.reason else ""
-    arrays = {
+    points = {
         "id": examples["id"][~train],
         "part": part[~train],
         "label": label[~train],
         "dataset": np.full((~train).sum(), dataset, dtype=object),
-        "weak_proba": np.full_like(trained.proba, 0.5) if why else trained.proba,
     }
     facts = {"dataset": dataset, "seed": seed}
-    status = {"status": "degenerate" if why else "ok", "reason": why}
     told = {"n_train": int(train.sum()), "gap": None, "l2": None, "model": settings.recipe.method}
+    proba = None if why else trained.proba
     return {
-        "weak_labels": Artifact("weak_labels", arrays, facts | told | status),
+        "weak_labels": said(points, proba, facts=facts | told, why=why),
         "training": training_artifact([trained], {**facts, "model": trainer.model}),
     }

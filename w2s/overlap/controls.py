@@ -190,7 +190,6 @@ CURVES = {
     "same_capacity": Curve(_against_rest, mixes="plain", weak_activations=True),
 }
 DRAWN = ("random", "true_labels")  # points of a plain mix's number; `few_labels` needs no regions
-MATCHED = tuple(name for name, curve in CURVES.items() if curve.matched)
 
 
 def mixing_runs(

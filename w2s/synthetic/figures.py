@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.files.artifacts import Artifact
 from w2s.results.drawing import COLORS, PALETTE, Rows, banded, legend, panels, select
-from w2s.synthetic.track import SyntheticFiguresSettings
+from w2s.synthetic.track import STUDIES, SyntheticFiguresSettings
 
 MODELS = {"weak": "floor", "strong": "ceiling", "w2s": "w2s"}  # and the names of their colors
 ARMS = {  # columns of the purity table
     "overlap points": ("with_overlap", PALETTE[0]),
     "easy points instead": ("with_easy", PALETTE[1]),
 }
-SWEPT = {"first": "n_overlap", "overlap": "n_overlap", "easy": "n_easy", "hard": "n_hard"}
 CUTS = ("tau_overlap quantile 0.7", "both quantiles")  # options that only move a threshold
 GROUPS = ("overall", "hard", "overlap", "easy")
 
@@ -34,12 +33,12 @@ def sweep_figure(table: Rows, studies: Sequence[str]) -> Figure:
     figure, axes = panels(len(GROUPS) * len(studies))
     for i, ax in enumerate(axes):
         study, group = studies[i // len(GROUPS)], GROUPS[i % len(GROUPS)]
-        what = SWEPT[study].removeprefix("n_")
+        what = STUDIES[study].removeprefix("n_")
         ax.set(title=f"sweep '{study}', {group} test points", xlabel=f"{what} points in training")
         ax.set_ylabel("accuracy")
         for model, name in MODELS.items():
             rows = select(table, study=study, group=group, model=model, mixture="fixed")
-            banded(ax, table, rows, SWEPT[study], "accuracy", color=COLORS[name], label=model,
+            banded(ax, table, rows, STUDIES[study], "accuracy", color=COLORS[name], label=model,
                    band=("lo", "hi"))  # fmt: skip
         if i % len(GROUPS):
             ax.sharey(axes[i - i % len(GROUPS)])
