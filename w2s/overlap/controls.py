@@ -24,8 +24,7 @@ from w2s.overlap.mixing import (
     no_strata,
     placebo,
 )
-from w2s.overlap.track import MixingConfig
-from w2s.results.metrics import PLACEBO
+from w2s.overlap.track import PLACEBO, MixingConfig
 from w2s.rng import stream
 
 Labels = Literal["soft", "hard", "true"]

@@ -1,6 +1,7 @@
-"""Figures of the spine: mixing curves, their controls and contrasts, score curves, regions.
+"""Figures of the paper: mixing curves, their controls and contrasts, score curves, regions.
 
-All draw on matplotlib's object interface, so that nothing is shown or kept open.
+Each takes columns of tables, of one pair unless it says otherwise, and `titles`: the title of each
+dataset by its name, in the order of the panels.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from w2s.results.drawing import (
     panels,
     select,
 )
-from w2s.results.metrics import MODELS, REFERENCES
+from w2s.results.metrics import MODELS, REFERENCES, REGIONS
 
 SURE = 0.05  # corrected p value below which a difference is marked
 
@@ -44,15 +45,7 @@ def _curve(
 
 
 def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against the share of overlap points, or of placebo points in their place.
-
-    One panel per dataset.
-
-    Args:
-        main: Columns of the main table, for one pair.
-        mixing: Columns of the mixing table, for the same pair.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Test accuracy against the share of overlap points, or of placebo points in their place."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
@@ -74,7 +67,7 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
 
 
 def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Every curve of overlap points, one panel per dataset; arguments as `mixing_figure`.
+    """Every curve of overlap points.
 
     Without bands, and of the placebos the plain one only: see `contrasts_figure`.
     """
@@ -105,14 +98,10 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
 
 
 def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
-    """What overlap points change under each control: differences with intervals, by dataset.
+    """What overlap points change under each control: differences with intervals.
 
     A dot is filled where Holm's correction leaves p below 0.05. Several pairs of models are drawn
     beside each other.
-
-    Args:
-        comparisons: Columns of the comparisons table.
-        titles: Title of each dataset, in the order of the panels.
     """
     mine = (comparisons["group"] == "overall") & [
         ": " in name for name in comparisons["comparison"]
@@ -132,7 +121,7 @@ def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
             rows = rows[mine[rows] & np.isfinite(comparisons["difference"][rows])]
             place = np.array([names.index(name) for name in comparisons["comparison"][rows]])
             value = comparisons["difference"][rows]
-            bars = np.abs(np.stack([comparisons["lo"][rows], comparisons["hi"][rows]]) - value)
+            bars = np.abs([comparisons[end][rows] - value for end in ("lo", "hi")])
             color = PALETTE[number % len(PALETTE)]
             y = place + step * (number - (len(pairs) - 1) / 2)
             label = f"{weak}, {strong}" if len(pairs) > 1 else "difference of test accuracies"
@@ -159,7 +148,7 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
     Args:
         scores: Per dataset `confidence`, `score` (n,), `tau_hard`, `tau_overlap` and `reason` of
             one seed's training points.
-        titles: Title of each dataset, in the order of the panels.
+        titles: See above.
     """
     figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (dataset, title) in zip(top, bottom, titles.items(), strict=True):
@@ -193,12 +182,7 @@ def _split_curve(ax: Axes, ordered: Array, tau: float, name: str) -> None:
 
 
 def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
-    """Accuracy of models and references on easy, hard and overlap test points.
-
-    Args:
-        regions: Columns of the regions table, for one pair.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Accuracy of models and references on easy, hard and overlap test points."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, ylabel="test accuracy")
@@ -208,16 +192,15 @@ def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
             rows = select(regions, dataset=dataset, model=model)
             rows = rows[np.isfinite(regions["accuracy"][rows])]
             value = regions["accuracy"][rows]
-            bars = np.abs(np.stack([regions["lo"][rows], regions["hi"][rows]]) - value)
-            names = list(regions["region"][rows])
-            place = np.array([("easy", "hard", "overlap").index(name) for name in names])
+            bars = np.abs([regions[end][rows] - value for end in ("lo", "hi")])
+            place = np.array([REGIONS.index(name) for name in regions["region"][rows]])
             marker = "o" if model in MODELS else "D"
             ax.errorbar(place + 0.14 * (k - 2), value, yerr=bars, fmt=marker, capsize=2,
                         markersize=4.5, color=COLORS[model], label=model)  # fmt: skip
         known = select(regions, dataset=dataset)
         if not np.isfinite(regions["accuracy"][known]).any():
             no_data(ax, regions["reason"][known[0]] if len(known) else "")
-        ax.set_xticks(range(3), ["easy", "hard", "overlap"])
+        ax.set_xticks(range(3), REGIONS)
     legend(figure, axes)
     return figure
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from w2s.files.artifacts import Artifact
-from w2s.overlap.track import COMPARED, CONTROLS, TablesSettings
+from w2s.overlap.track import COMPARED, CONTROLS, PLACEBO, TablesSettings
 from w2s.results.intervals import Bootstrap, estimate, known_means
-from w2s.results.metrics import MODELS, PLACEBO, REFERENCES, REGIONS
+from w2s.results.metrics import MODELS, REFERENCES, REGIONS
 from w2s.results.outcome import (
     COLUMNS,
     KEY,

@@ -53,6 +53,7 @@ CONTROLS = {  # the curves of the mixing experiment; colors are Okabe and Ito's
     "true_labels": Shown("#009E73", "the points of random, true labels", "--", False, ("random",)),
     "few_labels": Shown("", "true labels of a 256th, ... a half of the points: for references"),
 }
+PLACEBO = "_placebo"  # ends the name of a matched curve over random points that are not hard
 COMPARED = (  # models trained on all points: which is subtracted from which
     ("w2s", "floor"),
     ("w2s", "reference"),

@@ -1,4 +1,8 @@
-"""Figures of source selection: accuracy, regret and pulls over the rounds."""
+"""Figures of source selection: accuracy, regret and pulls over the rounds.
+
+Each takes columns of tables of one pair and `titles`: the title of each experiment by its name, in
+the order of the panels.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +42,7 @@ def _curves(ax: Axes, rounds: Rows, experiment: str, column: str, *, bands: bool
 
 
 def accuracy_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against rounds, trained on all points (top) and on overlap points (bottom).
-
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        titles: Title of each experiment, in the order of the panels.
-    """
+    """Test accuracy against rounds, trained on all points (top) and on overlap points (bottom)."""
     figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (experiment, title) in zip(top, bottom, titles.items(), strict=True):
         for ax, name, told in ((upper, "all", "all points"), (lower, "overlap", "overlap points")):
@@ -57,10 +56,7 @@ def accuracy_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
 def regret_figure(rounds: Rows, sources: Rows, titles: Mapping[str, str]) -> Figure:
     """Cumulative regret (top), and regret per round beside the bound sqrt(K ln T / t) (bottom).
 
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        sources: Columns of the sources table, for the same pair: how many sources there are.
-        titles: Title of each experiment, in the order of the panels.
+    The table of sources tells how many there are.
     """
     per_round = {**rounds, "regret": rounds["regret"] / rounds["round"]}
     figure, top, bottom = paired_panels(len(titles))
@@ -79,12 +75,7 @@ def regret_figure(rounds: Rows, sources: Rows, titles: Mapping[str, str]) -> Fig
 
 
 def pulls_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
-    """Share of the pulls so far that went to the densest source.
-
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        titles: Title of each experiment, in the order of the panels.
-    """
+    """Share of the pulls so far that went to the densest source."""
     figure, axes = panels(len(titles))
     for ax, (experiment, title) in zip(axes, titles.items(), strict=True):
         ax.set(

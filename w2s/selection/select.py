@@ -15,7 +15,6 @@ from w2s.files.inputs import group_codes, layer_of, same_width
 from w2s.overlap.detect import fit_detector
 from w2s.overlap.strong import Trained, joined
 from w2s.overlap.weak_labels import fitter
-from w2s.results.metrics import SETS
 from w2s.rng import stream
 from w2s.selection.paths import (
     Path,
@@ -27,7 +26,7 @@ from w2s.selection.paths import (
     train_rounds,
 )
 from w2s.selection.sources import Source, Supply, partition, supply
-from w2s.selection.track import Partition, SelectSettings
+from w2s.selection.track import SETS, Partition, SelectSettings
 
 
 def select(

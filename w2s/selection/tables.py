@@ -24,11 +24,11 @@ from w2s.results.intervals import (
     p_value,
     t_p_value,
 )
-from w2s.results.metrics import SETS, correct_rows
+from w2s.results.metrics import correct_rows
 from w2s.results.outcome import Row, Seeds, by_seed, each_outcome, table
 from w2s.results.rows import over_seeds, spread, too_few
 from w2s.rng import stream
-from w2s.selection.track import BASELINE, SelectionTablesSettings
+from w2s.selection.track import BASELINE, SETS, SelectionTablesSettings
 
 PER_SEED = ("regret", "best_share")  # curves without test points
 

@@ -45,6 +45,7 @@ POLICIES = {  # what chooses the next source; colors are Okabe and Ito's
     "label_oracle": Shown("#CC79A7", "the true density of rightly labelled overlap points", "--"),
     "original": Shown("#56B4E9", "mean density + sqrt(2 ln T) / n, as the published code has it"),
 }
+SETS = ("all", "overlap")  # what a probe is trained on: all points, or these
 if TYPE_CHECKING:
     Policy = str
 else:

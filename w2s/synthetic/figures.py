@@ -82,11 +82,7 @@ def _heat(ax: Axes, grid: Array, columns: Sequence[str], lines: Sequence[str] | 
 
 
 def thresholds_figure(table: Rows) -> Figure:
-    """Heat maps over both thresholds: precision and recall of hard and of overlap points.
-
-    Args:
-        table: Columns of the thresholds table.
-    """
+    """Heat maps over both thresholds: precision and recall of hard and of overlap points."""
     figure, axes = panels(4, height=3.4)
     wanted = [
         (target, metric) for target in ("hard", "overlap") for metric in ("precision", "recall")
@@ -107,11 +103,7 @@ def thresholds_figure(table: Rows) -> Figure:
 
 
 def purity_figure(table: Rows) -> Figure:
-    """Hard-only accuracy of w2s with overlap points and with easy points instead.
-
-    Args:
-        table: Columns of the purity table.
-    """
+    """Hard-only accuracy of w2s with overlap points and with easy points instead."""
     others = list(dict.fromkeys(table["others"]))
     figure, axes = panels(len(others))
     for ax, name in zip(axes, others, strict=True):

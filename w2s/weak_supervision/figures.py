@@ -1,4 +1,8 @@
-"""Figures of weak supervision: labeling functions, and mixes under plain and pure conditions."""
+"""Figures of weak supervision: labeling functions, and mixes under plain and pure conditions.
+
+Each takes columns of a table and `titles`: the title of each dataset by its name, in the order of
+the panels.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,7 @@ from w2s.weak_supervision.track import CURVES, LABEL_MODELS, WeakSupervisionFigu
 
 
 def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
-    """Accuracy against coverage of each labeling function, one panel for each dataset.
-
-    Args:
-        table: Columns of the LF table.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Accuracy against coverage of each labeling function."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         rows = select(table, dataset=dataset)
@@ -42,12 +41,7 @@ def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
 
 
 def mixes_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against the share of overlap points: a row of panels for each student.
-
-    Args:
-        table: Columns of the weak supervision table.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Test accuracy against the share of overlap points: a row of panels for each student."""
     students = list(dict.fromkeys(table["strong"]))
     figure, axes = panels(len(students) * len(titles), columns=len(titles))
     for k, ax in enumerate(axes):

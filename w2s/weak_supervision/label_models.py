@@ -16,10 +16,8 @@ import numpy.typing as npt
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
 from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
+from w2s.weak_supervision.track import MIN_LFS
 
-MIN_LFS = (
-    3  # accuracies are identified by agreements of three LFs, not of two (Ratner et al., 2019)
-)
 EPOCHS = 500  # with Snorkel's default of 100 steps some datasets are not yet where they settle
 SETTLED = 0.1  # mean coverage below which Snorkel's fit depends on its seed: see `mean_coverage`
 PSEUDO_VOTES = 1.0  # Laplace's rule: a rare LF is never certain

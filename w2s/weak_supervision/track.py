@@ -61,7 +61,7 @@ else:
     LabelModelName = Literal[*LABEL_MODELS]
     Student = Literal[*STUDENTS]
 OWN_FEATURES = "features"  # stands for a model where features come with a dataset
-MIN_LFS = 3  # as in w2s.weak_supervision.label_models
+MIN_LFS = 3  # accuracies are identified by agreements of three LFs (Ratner et al., 2019)
 NAMES = frozenset({*LABEL_MODELS, *STUDENTS, OWN_FEATURES})
 
 
