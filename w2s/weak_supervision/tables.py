@@ -138,8 +138,11 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
     """
     names = {"dataset": outcome.dataset, "label_model": outcome.weak, "strong": outcome.strong}
     found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
-    spread = restart_sd(outcome)
-    numbers = row_means(_labelled(outcome))
+    deviation = restart_sd(outcome)
+    columns = {name: values.copy() for name, values in outcome.columns.items()}
+    for name in LABEL_SCORES:  # what w2s trains on, also in units where it could not be trained
+        columns[name][:, outcome.row("floor")] = columns[name][:, outcome.row("w2s")]
+    numbers = row_means(replace(outcome, columns=columns))
     order = [outcome.row(control) for control in MODELS]
     order += [i for i in range(len(outcome.control)) if i not in order]
     return [
@@ -148,23 +151,12 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
             "control": RENAMED.get(outcome.control[i], outcome.control[i]),
             "proportion": float(outcome.proportion[i]),
             **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
-            "restart_sd": spread[i],
+            "restart_sd": deviation[i],
             **{name: numbers[name][i] for name in COLUMNS},
             "n_seeds": outcome.seeds_of(found.n_seeds[i]),
         }
         for i in order
     ]
-
-
-def _labelled(outcome: Outcome) -> Outcome:
-    """The outcome whose label model has the label scores of w2s, trained on all of its labels.
-
-    Also in units where w2s could not be trained.
-    """
-    columns = {name: values.copy() for name, values in outcome.columns.items()}
-    for name in LABEL_SCORES:
-        columns[name][:, outcome.row("floor")] = columns[name][:, outcome.row("w2s")]
-    return replace(outcome, columns=columns)
 
 
 def restart_sd(outcome: Outcome) -> list[float]:
