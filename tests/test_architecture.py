@@ -111,7 +111,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_methods_know_no_files_and_no_command_line() -> None:
     """Only the modules that rows name, and tables, figures and results of them, open artifacts."""
-    shells = {*stage_functions(), "w2s.results.seeds", "w2s.overlap.weak_labels"}
+    shells = {*stage_functions(), "w2s.results.outcome", "w2s.overlap.weak_labels"}
     folders = {"probes", "results", "data", "models", "overlap", "selection", "synthetic"}
     for module in MODULES:
         if part(module) in folders | {"weak_supervision", "finetuning"}:

@@ -11,7 +11,7 @@ from scipy.stats import beta
 
 from w2s.rng import stream
 from w2s.selection.bandits import (
-    POLICIES,
+    INDICES,
     Chance,
     Seen,
     choose,
@@ -42,7 +42,7 @@ def seen(pulls, overlap, *, density=None, right_density=None):
 
 
 def test_policies_are_those_of_the_configuration():
-    assert tuple(POLICIES) == get_args(Policy)
+    assert tuple(INDICES) == get_args(Policy)
 
 
 def test_indices_by_hand():
@@ -132,7 +132,7 @@ def test_thompson_draw_of_a_source_depends_on_its_own_generator_only():
 def test_every_policy_reads_what_it_should():
     pulls, overlap = [4, 1, 0], [10, 5, 0]
     known = seen(pulls, overlap, density=[0.3, 0.5, 0.1], right_density=[0.2, 0.1, 0.05])
-    index = {name: policy(known, 50, 0.0, chance(3)) for name, policy in POLICIES.items()}
+    index = {name: policy(known, 50, 0.0, chance(3)) for name, policy in INDICES.items()}
     bonus = 2 * math.log(50)
     last = [0.5 + math.sqrt(bonus), np.inf]
     exact = {
@@ -151,10 +151,10 @@ def test_every_policy_reads_what_it_should():
         np.testing.assert_array_equal(index[name], expected)
     for name, expected in rounded.items():
         np.testing.assert_allclose(index[name], expected)
-    for name in set(POLICIES) - {"oracle", "label_oracle"}:  # only these know true densities
+    for name in set(INDICES) - {"oracle", "label_oracle"}:  # only these know true densities
         for epsilon in (0.0, 0.1):
             told, untold = (
-                POLICIES[name](what, 50, epsilon, chance(3))
+                INDICES[name](what, 50, epsilon, chance(3))
                 for what in (known, seen(pulls, overlap))
             )
             np.testing.assert_array_equal(told, untold)

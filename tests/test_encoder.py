@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from w2s.errors import DataError, W2SError
-from w2s.models import families as family_check
+from w2s.models import encoder as family_check
 from w2s.models import prefixes
 from w2s.models.encoder import extract
+from w2s.models.forward import token_batches
 from w2s.models.loader import load_encoder
-from w2s.models.passes import token_batches
 from w2s.models.source import parse_source, quiet
 from w2s.models.tokenizer import tokenize
 

@@ -13,7 +13,8 @@ from project import command, contents, copy_project, environment, make_project, 
 from test_fetch import settings_for, write_wheel
 
 from w2s.cli import main
-from w2s.data.fetch import check_fetched, file_hashes, sha256_of
+from w2s.data.fetch import check_fetched, file_hashes
+from w2s.data.sources import sha256_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, load, save
 from w2s.inspect import verify

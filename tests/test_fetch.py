@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from w2s.cli import main
-from w2s.data.fetch import check_fetched, download, file_hashes, is_fetched, sha256_of, unpack
+from w2s.data.fetch import check_fetched, download, file_hashes, is_fetched, unpack
+from w2s.data.sources import sha256_of
 from w2s.errors import DataError
 
 FILES = {

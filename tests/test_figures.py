@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from w2s.overlap.figures import (
-    COLORS,
     contrasts_figure,
     controls_figure,
     curves_figure,
@@ -20,7 +19,7 @@ from w2s.overlap.figures import (
     regions_figure,
 )
 from w2s.results import drawing
-from w2s.results.drawing import panels
+from w2s.results.drawing import COLORS, panels
 
 TITLES = {"films": "Films", "news": "News"}
 PROPORTIONS = (0.0, 0.5, 1.0)

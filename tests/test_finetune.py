@@ -20,8 +20,8 @@ from transformers import AutoModel
 from w2s.errors import DataError, DegenerateError
 from w2s.files.resume import Checkpoint
 from w2s.finetuning.classifier import Classifier, adapted
-from w2s.finetuning.losses import LOSSES, Loss, LossOptions
-from w2s.finetuning.track import FinetuningRecipe
+from w2s.finetuning.losses import Loss, LossOptions
+from w2s.finetuning.track import LOSSES, FinetuningRecipe
 from w2s.finetuning.training import Lesson, Plan, Training, look_steps, rate
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source, quiet

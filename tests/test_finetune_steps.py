@@ -19,7 +19,7 @@ from test_steps import by_id, shuffled
 from w2s.cli import main
 from w2s.config import parse_as
 from w2s.files.artifacts import load, save
-from w2s.files.checkpoint import KEY
+from w2s.files.formats import KEY
 from w2s.finetuning.classifier import Classifier, adapted
 from w2s.finetuning.losses import Loss
 from w2s.finetuning.strong import finetune_strong

@@ -18,8 +18,10 @@ from test_steps import run_stage
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check
-from w2s.finetuning.figures import COLORS, accuracy_figure, learning_figure
-from w2s.results.seeds import table
+from w2s.finetuning.figures import accuracy_figure, learning_figure
+from w2s.finetuning.track import LOSSES
+from w2s.results import drawing
+from w2s.results.outcome import table
 from w2s.tracks import KINDS
 
 TITLES = {"films": "Films", "news": "News, long"}
@@ -27,6 +29,9 @@ CONTROLS = ("floor", "ceiling", "xent", "logconf", "s2s_1", "s2s_2")
 PAIR = ("small", "large")
 REASON = "found only targets equal to 1"
 EPOCHS = (0.0, 0.5, 1.0, 1.5)
+COLORS = {name: drawing.COLORS[name] for name in ("floor", "ceiling")} | {
+    name: shown.color for name, shown in LOSSES.items()
+}
 
 
 def finetuning(missing=(), *, pairs=(PAIR,), no_probe=(), titles=TITLES):

@@ -16,10 +16,10 @@ from test_steps import changed, renamed, run_stage
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check, digest, load
+from w2s.overlap.tables import main_row
 from w2s.results.intervals import Bootstrap, holm
 from w2s.results.metrics import LABEL_SCORES
-from w2s.results.rows import main_row
-from w2s.results.seeds import outcome_of
+from w2s.results.outcome import outcome_of
 from w2s.rng import stream
 from w2s.tracks import KINDS
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import w2s
 from w2s.data.hub import load_rows
-from w2s.data.hub_splits import splits_of
+from w2s.data.hub_tables import splits_of
 from w2s.data.task import Task
 from w2s.errors import DataError
 from w2s.models.source import Source

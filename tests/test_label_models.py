@@ -12,17 +12,22 @@ from snorkel.labeling.model import LabelModel, MajorityLabelVoter
 from w2s.errors import DegenerateError, W2SError
 from w2s.weak_supervision import label_models
 from w2s.weak_supervision.label_models import (
-    LABEL_MODELS,
+    FITS,
     SETTLED,
     fit_dawid_skene,
     fit_majority_vote,
     fit_snorkel,
     mean_coverage,
 )
+from w2s.weak_supervision.track import LABEL_MODELS
 
-EVERY = pytest.mark.parametrize("fit", LABEL_MODELS.values(), ids=LABEL_MODELS)
+EVERY = pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 NEED_THREE = pytest.mark.parametrize("fit", [fit_snorkel, fit_dawid_skene])
 SEEDED = given(st.integers(0, 2**32 - 1))
+
+
+def test_every_label_model_that_is_declared_has_a_fit():
+    assert list(FITS) == list(LABEL_MODELS)
 
 
 def matrix(seed, n=30, m=4):

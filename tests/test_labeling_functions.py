@@ -187,9 +187,10 @@ def test_a_package_that_is_not_there_and_bad_names_are_said(monkeypatch):
 
 
 def test_abstentions_have_one_value_in_the_project():
-    from w2s.weak_supervision.stages import label_model as lf_analysis
 
-    assert labeling_functions.ABSTAIN == lf_analysis.ABSTAIN == -1
+    from w2s.weak_supervision import label_models
+
+    assert labeling_functions.ABSTAIN == label_models.ABSTAIN == -1
 
 
 # what is read in the place of a text

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from snorkel.labeling import LFAnalysis as Peer
 
 from w2s.errors import W2SError
-from w2s.weak_supervision.lf_analysis import analyze_lfs
+from w2s.weak_supervision.tables import analyze_lfs
 
 VOTES = np.array([[1, 1, -1, -1], [0, 1, 0, -1], [-1, -1, 1, -1], [-1, -1, -1, -1]])
 

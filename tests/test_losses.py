@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from w2s.errors import W2SError
 from w2s.finetuning import track as config_finetuning
-from w2s.finetuning.losses import LOSSES, Loss, LossOptions
+from w2s.finetuning.losses import FUNCTIONS, Loss, LossOptions
+from w2s.finetuning.track import LOSSES
 
 LABELS = np.array([0.1, 0.2, 0.4, 0.7, 0.9, 0.3])
 AT_ONCE = LossOptions(coefficient=0.5, warmup=0, radius=0.3)
@@ -26,6 +27,10 @@ BATCH = st.lists(
 
 def tensor(values, dtype=torch.float32):
     return torch.tensor(np.asarray(values, dtype=np.float64), dtype=dtype)
+
+
+def test_every_loss_that_is_declared_has_a_function() -> None:
+    assert list(FUNCTIONS) == list(LOSSES)
 
 
 def make(name, labels=LABELS, **changed):
@@ -375,6 +380,6 @@ def test_what_is_wrong_is_refused_in_one_line(subtests):
 
 
 def test_names_and_defaults_are_those_of_the_configuration():
-    assert get_args(config_finetuning.LossName) == LOSSES
+    assert get_args(config_finetuning.LossName) == tuple(LOSSES)
     assert LossOptions(**config_finetuning.AuxiliaryConfig().model_dump()) == LossOptions()
     assert Loss("xent", LABELS).options == LossOptions()

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2s.errors import W2SError
+from w2s.overlap.controls import Pool, whole_pool_runs
 from w2s.overlap.detect import detect_overlap
-from w2s.overlap.training import Pool, train, whole_pool_runs
+from w2s.overlap.strong import train
 from w2s.rng import stream
 from w2s.weak_supervision import mlp
 from w2s.weak_supervision.mlp import MLPs, fit_mlps

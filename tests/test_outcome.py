@@ -13,12 +13,12 @@ from outcomes import drawn, lacking, make_outcome
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check
 from w2s.overlap.evaluate import evaluate
+from w2s.overlap.tables import comparison_rows
 from w2s.overlap.track import EvaluateSettings
 from w2s.results.intervals import Bootstrap, estimate
 from w2s.results.metrics import LABEL_SCORES, REFERENCES, REGIONS
-from w2s.results.outcome import COLUMNS, with_references
-from w2s.results.rows import comparison_rows
-from w2s.results.seeds import outcome_of
+from w2s.results.outcome import COLUMNS, outcome_of
+from w2s.results.rows import with_references
 from w2s.rng import stream
 
 WHY = "found only targets equal to 1"

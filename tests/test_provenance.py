@@ -13,9 +13,9 @@ from w2s import dag, digest, provenance
 from w2s.cli import main
 from w2s.config import parse
 from w2s.dag import FILES, jobs
+from w2s.data.sources import sha256_of
 from w2s.declare import Plain
 from w2s.files.artifacts import load
-from w2s.files.hashes import sha256_of
 from w2s.provenance import differing, foreign, has_weights, metadata_of
 from w2s.tracks import STAGES
 

@@ -16,7 +16,7 @@ from w2s import dag
 from w2s.cli import main
 from w2s.config import parse
 from w2s.data import fetch as fetch_step
-from w2s.data.fetch import sha256_of
+from w2s.data.sources import sha256_of
 
 
 def zip_with(name, mode=0o100644):

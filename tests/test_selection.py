@@ -9,7 +9,6 @@ from reference.logistic import newton
 
 from w2s.probes.probes import fit_columns, fit_probes
 from w2s.rng import stream
-from w2s.selection.bandits import POLICIES
 from w2s.selection.paths import (
     UNTRAINED,
     Path,
@@ -20,6 +19,7 @@ from w2s.selection.paths import (
     train_rounds,
 )
 from w2s.selection.sources import Source, supply
+from w2s.selection.track import POLICIES
 
 L2 = 1e-2
 

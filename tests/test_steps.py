@@ -23,7 +23,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from w2s.config import parse_as
-from w2s.data.rows import text_id
+from w2s.data.files import text_id
 from w2s.data.splits import REASONS
 from w2s.errors import ArtifactError, DataError
 from w2s.files.artifacts import Artifact, load

@@ -10,18 +10,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from test_figures import assert_drawable, columns, legend, lines, titles_of
 
-from w2s.results.drawing import select
+from w2s.results.drawing import COLORS, select
 from w2s.synthetic.figures import (
-    COLORS,
     GROUPS,
-    SWEPT,
     detection_figure,
     purity_figure,
     sweep_figure,
     thresholds_figure,
 )
+from w2s.synthetic.figures import MODELS as DRAWN
 from w2s.synthetic.mixture import SWEEPS
 from w2s.synthetic.study import MODELS
+from w2s.synthetic.track import STUDIES
 
 NAN = np.nan
 VARIANTS = ("default", "dot", "tau_hard quantile 0.5")
@@ -55,7 +55,7 @@ def sweeps_table():
     every = product(settings, ("moving", "fixed"), MODELS, GROUPS)
     for (study, counts), mixture, model, group in every:
         key = dict(zip(("n_easy", "n_hard", "n_overlap"), counts, strict=True))
-        value = height(study, model, group, key[SWEPT[study]]) if mixture == "fixed" else 0.1
+        value = height(study, model, group, key[STUDIES[study]]) if mixture == "fixed" else 0.1
         rows.append(
             {"study": study, "mixture": mixture, **key, "model": model, "group": group}
             | {"accuracy": value, "lo": value - 0.02, "hi": value + 0.03}
@@ -187,9 +187,9 @@ def test_sweep_figure_bands_are_the_intervals_in_the_colors_of_the_lines():
         (low, high) = band.get_paths()[0].get_extents().get_points()[:, 1]
         assert low == pytest.approx(height("overlap", model, "overall", 5) - 0.02)
         assert high == pytest.approx(height("overlap", model, "overall", 95) + 0.03)
-        assert to_hex(band.get_facecolor()[0]) == COLORS[model].lower()
+        assert to_hex(band.get_facecolor()[0]) == COLORS[DRAWN[model]].lower()
     found = {line.get_label(): to_hex(line.get_color()) for line in ax.lines}
-    assert found == {model: COLORS[model].lower() for model in MODELS}
+    assert found == {model: COLORS[DRAWN[model]].lower() for model in MODELS}
 
 
 def test_sweep_figure_with_unknown_accuracies():

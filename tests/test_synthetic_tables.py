@@ -26,8 +26,8 @@ from w2s.synthetic.tables import (
     anchor_rows,
     detection_rows,
     expansion_rows,
+    mean_row,
     purity_rows,
-    spread,
     standard_error,
     threshold_rows,
 )
@@ -87,21 +87,21 @@ def page_anchors():
 
 
 def test_spread_by_hand():
-    found = spread("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
+    found = mean_row("mean", np.array([0.5, 0.6, 0.7]), LEVEL)
     assert found == {
         "mean": pytest.approx(0.6),
         "lo": pytest.approx(0.6 - Z * 0.1 / math.sqrt(3)),
         "hi": pytest.approx(0.6 + Z * 0.1 / math.sqrt(3)),
     }
     for missing in (NAN, math.inf, -math.inf):  # what is not finite is left out
-        assert spread("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL) == found
+        assert mean_row("mean", np.array([0.5, missing, 0.6, 0.7, missing]), LEVEL) == found
     # one value has no interval, none have no mean, and equal ones have no width
-    one = spread("mean", np.array([NAN, 0.25]), LEVEL)
+    one = mean_row("mean", np.array([NAN, 0.25]), LEVEL)
     assert list(one) == ["mean", "lo", "hi"]
     np.testing.assert_equal(one, {"mean": 0.25, "lo": NAN, "hi": NAN})
     for nothing in (np.array([]), np.array([NAN, NAN])):
-        np.testing.assert_equal(spread("m", nothing, LEVEL), {"m": NAN, "lo": NAN, "hi": NAN})
-    assert spread("mean", np.full(4, 0.5), LEVEL) == {"mean": 0.5, "lo": 0.5, "hi": 0.5}
+        np.testing.assert_equal(mean_row("m", nothing, LEVEL), {"m": NAN, "lo": NAN, "hi": NAN})
+    assert mean_row("mean", np.full(4, 0.5), LEVEL) == {"mean": 0.5, "lo": 0.5, "hi": 0.5}
 
 
 @given(
@@ -109,7 +109,7 @@ def test_spread_by_hand():
     st.floats(0.51, 0.99),
 )
 def test_spread_equals_scipy_at_any_level(values, level):
-    found = spread("mean", np.array(values), level)
+    found = mean_row("mean", np.array(values), level)
     expected = stats.norm.interval(level, np.mean(values), stats.sem(values))
     assert interval(found) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert found["hi"] - found["mean"] == pytest.approx(found["mean"] - found["lo"])
@@ -118,7 +118,7 @@ def test_spread_equals_scipy_at_any_level(values, level):
 def test_interval_covers_the_planted_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     for level in (0.8, 0.95):
-        found = [spread("m", draw, level) for draw in rng.normal(0.7, 0.1, (2000, 60))]
+        found = [mean_row("m", draw, level) for draw in rng.normal(0.7, 0.1, (2000, 60))]
         share = np.mean([row["lo"] <= 0.7 <= row["hi"] for row in found])
         assert share == pytest.approx(level, abs=0.03)
 

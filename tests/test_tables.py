@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from outcomes import drawn, lacking, make_outcome
 from reference.bootstrap import draws as loop_draws
 
+from w2s.overlap.tables import comparison_rows, main_row, mixing_rows, region_rows
 from w2s.results.intervals import Bootstrap, interval
 from w2s.results.metrics import LABEL_SCORES
-from w2s.results.outcome import COLUMNS, with_references
-from w2s.results.rows import comparison_rows, corrected, main_row, mixing_rows, region_rows
+from w2s.results.outcome import COLUMNS
+from w2s.results.rows import corrected, with_references
 
 CONTROLS = ("floor", "w2s", "ceiling", "plain", "plain", "plain", "random", "true_labels")
 PROPORTIONS = (np.nan, np.nan, np.nan, 0.0, 0.5, 1.0, np.nan, np.nan)

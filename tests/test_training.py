@@ -7,19 +7,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w2s.overlap.mixing import Mix
-from w2s.overlap.training import (
-    MATCHED,
+from w2s.overlap import track
+from w2s.overlap.controls import (
+    CURVES,
+    DRAWN,
     Pool,
     Run,
-    Trained,
-    joined,
     mixing_runs,
-    targets_of,
-    train,
     whole_pool_runs,
     without_labels,
 )
+from w2s.overlap.mixing import Mix
+from w2s.overlap.strong import Trained, joined, targets_of, train
 from w2s.probes.probes import fit_columns, fit_probes
 from w2s.results.metrics import REGIONS
 from w2s.rng import stream
@@ -29,6 +28,7 @@ CONTROLS = (
     "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
     "label_balanced", "same_capacity", "random", "true_labels",
 )  # fmt: skip
+MATCHED = [name for name, curve in CURVES.items() if curve.matched]
 PLACEBOS = {name: f"{name}_placebo" for name in MATCHED}
 PROPORTIONS = (0.0, 0.5, 1.0)
 TENTHS = tuple(i / 10 for i in range(11))
@@ -139,6 +139,10 @@ def test_without_labels_leaves_what_needs_none():
             np.testing.assert_array_equal(after.mix.proportion, before.mix.proportion)
             assert after.mix.repeat == before.mix.repeat
             assert replace(after, mix=before.mix) == before
+
+
+def test_every_control_that_is_declared_is_made():
+    assert {*CURVES, *DRAWN, "few_labels"} == set(track.CONTROLS)
 
 
 def test_every_control_has_its_runs():

@@ -24,7 +24,7 @@ from w2s.files.artifacts import Artifact, digest, load
 from w2s.overlap.detect import fit_detector
 from w2s.probes.probes import fit_probes
 from w2s.results.metrics import LABEL_SCORES, REFERENCES
-from w2s.weak_supervision.label_models import LABEL_MODELS
+from w2s.weak_supervision.label_models import FITS
 from w2s.weak_supervision.mlp import MLPs, fit_mlps
 from w2s.weak_supervision.track import StudentSettings
 
@@ -114,7 +114,7 @@ def test_of_long_texts_vader_reads_the_beginning_and_the_facts_say_so(made, caps
 
 # --- label models ---------------------------------------------------------------------------------
 
-EVERY = pytest.mark.parametrize("name", list(LABEL_MODELS))
+EVERY = pytest.mark.parametrize("name", list(FITS))
 
 
 @EVERY
@@ -122,7 +122,7 @@ def test_a_label_model_is_fitted_on_the_votes_of_weak_train(made, name):
     """And it labels every other point, whose votes change nothing of the fit."""
     weak = made.weak_labels(name)
     train = made.split["id"][made.split["half"] == "weak_train"]
-    fitted = LABEL_MODELS[name](of(made.votes, "votes", train), seed=3)
+    fitted = FITS[name](of(made.votes, "votes", train), seed=3)
     expected = fitted.predict_proba(of(made.votes, "votes", weak["id"]))
     np.testing.assert_allclose(weak["weak_proba"], expected, atol=1e-6)
     assert weak.facts["n_train"] == len(train) == 200

@@ -24,7 +24,7 @@ from w2s.files.artifacts import Artifact, digest, load
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.outcome import Outcome
 from w2s.tracks import KINDS
-from w2s.weak_supervision.figures import COLORS, lf_figure, mixes_figure
+from w2s.weak_supervision.figures import lf_figure, mixes_figure
 from w2s.weak_supervision.tables import (
     PUBLISHED,
     lf_rows,
@@ -32,6 +32,7 @@ from w2s.weak_supervision.tables import (
     restart_sd,
     weak_supervision_rows,
 )
+from w2s.weak_supervision.track import LABEL_MODELS
 
 LEVEL = 0.95
 CONTROLS = ("floor", "ceiling", "w2s", "plain", "plain", "plain", "purity_matched", "random",
@@ -436,7 +437,7 @@ def lf_table(**changes: Any) -> dict[str, Any]:
 def mixes_table(models: list[str] | None = None, students: Any = ("mlp", "probe")) -> Any:
     """Rows in an order of their own: plain and purity-matched curves of everything."""
     controls = ("plain", "purity_matched", "label_balanced")
-    every = itertools.product(TITLES, students, models or list(COLORS), controls)
+    every = itertools.product(TITLES, students, models or list(LABEL_MODELS), controls)
     rows = []
     for number, (dataset, strong, model, control) in enumerate(every):
         for p in SHARES[::-1]:
@@ -491,7 +492,7 @@ def test_mixes_figure_has_a_panel_for_every_student_and_dataset():
     frame = pd.DataFrame(table).sort_values("proportion")
     frame = frame[frame["control"] != "label_balanced"]
     drawn_ = {title: curves_of(ax) for title, ax in shown.items()}
-    assert {len(curves) for curves in drawn_.values()} == {2 * len(COLORS)}
+    assert {len(curves) for curves in drawn_.values()} == {2 * len(LABEL_MODELS)}
     by_curve = frame.groupby(["dataset", "strong", "label_model", "control"])["accuracy"]
     for (dataset, strong, model, control), accuracy in by_curve:
         label = f"{model}, {control.replace('_', ' ')}"
@@ -526,7 +527,9 @@ def test_students_of_a_dataset_are_below_one_another_and_the_legend_names_all_on
     assert boxes[0].x1 < boxes[1].x0
     (legend,) = figure.legends
     told = [text.get_text() for text in legend.get_texts()]
-    assert sorted(told) == sorted(f"{m}, {c}" for m in COLORS for c in ("plain", "purity matched"))
+    assert sorted(told) == sorted(
+        f"{m}, {c}" for m in LABEL_MODELS for c in ("plain", "purity matched")
+    )
 
 
 def test_what_is_degenerate_says_so_in_its_panels():
@@ -539,7 +542,7 @@ def test_what_is_degenerate_says_so_in_its_panels():
         assert told.startswith("no mixes of majority_vote")
         assert not silent.lines
         assert words(shown[f"Films, {strong}"]) == []
-        assert len(shown[f"Films, {strong}"].lines) == 2 * len(COLORS)
+        assert len(shown[f"Films, {strong}"].lines) == 2 * len(LABEL_MODELS)
     student = shown_of(strong="mlp")
     assert [bool(words(ax)) for ax in student.values()] == [True, True, False, False]
     model = shown_of(label_model="snorkel")  # beside the others

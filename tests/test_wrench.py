@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from w2s.data.wrench import PARTS, read_wrench
 from w2s.errors import DataError
-from w2s.weak_supervision.lf_analysis import analyze_lfs
+from w2s.weak_supervision.tables import analyze_lfs
 
 
 def row(label=0, votes=(-1, 0, 1), **data):

@@ -206,6 +206,25 @@ def with_interval(name: str, doc: str) -> dict[str, Array]:
     }
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a name that users choose stands for, and how tables and figures show it.
+
+    Attributes:
+        color: Of its curve; "" for what no figure shows.
+        sentence: What it is.
+        style: Of its line.
+        band: Whether its curve has its interval beside it.
+        against: What it is compared with, by name.
+    """
+
+    color: str
+    sentence: str
+    style: str = "-"
+    band: bool = False
+    against: tuple[str, ...] = ()
+
+
 class Plain(Enum):
     """Inputs and outputs that are not artifacts."""
 

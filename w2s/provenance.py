@@ -11,8 +11,7 @@ from typing import Any
 
 from w2s.config import Config, parse_as
 from w2s.dag import Job, jobs, settings
-from w2s.data.fetch import sha256_of
-from w2s.data.sources import beside_weights, dataset_source, model_reference
+from w2s.data.sources import beside_weights, dataset_source, model_reference, sha256_of
 from w2s.declare import Plain, Strict
 from w2s.digest import code_digest
 from w2s.files.artifacts import is_provenance

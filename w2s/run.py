@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from w2s.config import parse_as
-from w2s.data.fetch import file_hashes, is_fetched, sha256_of
+from w2s.data.fetch import file_hashes, is_fetched
+from w2s.data.sources import sha256_of
 from w2s.declare import ForPeople, Input, Kind, Many, Output, Plain, Stage
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError, DataError

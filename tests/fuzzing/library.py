@@ -18,7 +18,7 @@ from w2s.probes.probes import fit_columns, fit_probes
 from w2s.results.metrics import accuracy, auroc, brier, calibration_error
 from w2s.weak_supervision.label_models import fit_dawid_skene, fit_majority_vote, fit_snorkel
 from w2s.weak_supervision.labeling_functions import label_matrix
-from w2s.weak_supervision.lf_analysis import analyze_lfs
+from w2s.weak_supervision.tables import analyze_lfs
 
 N, D = 40, 5
 

@@ -7,7 +7,6 @@ A manifest with the hash of each file tells later whether a folder is as it was 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from w2s.data.sources import sha256_of
 from w2s.data.track import FetchSettings
 from w2s.errors import DataError
 
@@ -121,12 +121,6 @@ def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below `folder`, by its path relative to it, sorted."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_fetched(folder: Path) -> bool:

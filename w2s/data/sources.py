@@ -161,3 +161,9 @@ def model_reference(config: Any, model: str) -> str:
     if chosen.source == "local":
         return str(chosen.path)
     return f"hub:{chosen.id}@{chosen.revision}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

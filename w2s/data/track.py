@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from w2s.data.fetch import sha256_of
-from w2s.data.sources import hub_datasets, packages, tasks
+from w2s.data.sources import hub_datasets, packages, sha256_of, tasks
 from w2s.declare import (
     DATASET,
     ID,

@@ -14,18 +14,9 @@ from matplotlib.lines import Line2D
 from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import FinetuningFiguresSettings
-from w2s.results.drawing import COLUMNS, Rows, no_data, panels, select
+from w2s.finetuning.track import LOSSES, FinetuningFiguresSettings
+from w2s.results.drawing import COLORS, COLUMNS, Rows, no_data, panels, select
 
-COLORS = {  # Okabe and Ito's palette, floor, xent and ceiling as floor, w2s and ceiling elsewhere
-    "floor": "#999999",
-    "ceiling": "#009E73",
-    "xent": "#0072B2",
-    "logconf": "#D55E00",
-    "entropy": "#CC79A7",
-    "kl": "#E69F00",
-    "window": "#56B4E9",
-}
 SELF_TRAINED = "#000000"  # one colour for all rounds, told apart by dashes
 DASHES = ("-", "--", ":", "-.")
 BOUNDS = ("floor", "ceiling")
@@ -35,7 +26,8 @@ SHIFT = 0.16  # fine-tuned models to the left of their place, probes to the righ
 
 
 def _color(control: str) -> str:
-    return COLORS.get(control, SELF_TRAINED)
+    shown = LOSSES.get(control)
+    return shown.color if shown else COLORS.get(control, SELF_TRAINED)
 
 
 def _dash(control: str) -> str:

@@ -17,8 +17,9 @@ coefficient with a linear warm-up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,7 @@ from torch.nn import functional
 
 from w2s.checks import Array, finite, probabilities
 from w2s.errors import DegenerateError, W2SError
-from w2s.finetuning.track import LossName
-
-LOSSES: tuple[LossName, ...] = get_args(LossName)
+from w2s.finetuning.track import LOSSES, LossName
 
 
 @dataclass(frozen=True)
@@ -160,18 +159,7 @@ class Loss:
             raise W2SError(f"logits and labels: found shapes {found}, expected (b,) for both")
         z = logits if logits.dtype == torch.float64 else logits.float()
         y = labels.to(z)
-        c = self._share(progress)
-        if self.name == "window":
-            outside = torch.sigmoid(z.detach().abs()) >= 0.5 + self.radius  # NaN stays NaN
-            return torch.where(outside, 0.0, _cross_entropy(z, y))
-        if self.name == "kl":
-            return _cross_entropy(z, y) - _entropy_of_labels(y)
-        if self.name == "xent" or c == 0:
-            return _cross_entropy(z, y)
-        if self.name == "entropy":
-            return (1 - c) * _cross_entropy(z, y) + c * _entropy(z)
-        hardened = (z.detach() > self.threshold).to(z.dtype)
-        return _cross_entropy(z, (1 - c) * y + c * hardened)
+        return FUNCTIONS[self.name](self, z, y, self._share(progress))
 
     @property
     def threshold(self) -> float:
@@ -213,11 +201,40 @@ def _cross_entropy(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return functional.binary_cross_entropy_with_logits(z, y, reduction="none")
 
 
-def _entropy(z: torch.Tensor) -> torch.Tensor:
-    """H(sigmoid(z)), with its gradient; two terms of 0 or more, so nothing cancels."""
-    size = z.abs()
-    return size * torch.sigmoid(-size) - functional.logsigmoid(size)
+def _xent(loss: Loss, z: torch.Tensor, y: torch.Tensor, c: float) -> torch.Tensor:
+    return _cross_entropy(z, y)
 
 
-def _entropy_of_labels(y: torch.Tensor) -> torch.Tensor:
-    return -torch.xlogy(y, y) - torch.xlogy(1 - y, 1 - y)
+def _logconf(loss: Loss, z: torch.Tensor, y: torch.Tensor, c: float) -> torch.Tensor:
+    if c == 0:
+        return _cross_entropy(z, y)
+    hardened = (z.detach() > loss.threshold).to(z.dtype)
+    return _cross_entropy(z, (1 - c) * y + c * hardened)
+
+
+def _entropy(loss: Loss, z: torch.Tensor, y: torch.Tensor, c: float) -> torch.Tensor:
+    if c == 0:
+        return _cross_entropy(z, y)
+    size = z.abs()  # H(sigmoid(z)) with its gradient; two terms of 0 or more, so nothing cancels
+    entropy = size * torch.sigmoid(-size) - functional.logsigmoid(size)
+    return (1 - c) * _cross_entropy(z, y) + c * entropy
+
+
+def _kl(loss: Loss, z: torch.Tensor, y: torch.Tensor, c: float) -> torch.Tensor:
+    return _cross_entropy(z, y) - (-torch.xlogy(y, y) - torch.xlogy(1 - y, 1 - y))
+
+
+def _window(loss: Loss, z: torch.Tensor, y: torch.Tensor, c: float) -> torch.Tensor:
+    outside = torch.sigmoid(z.detach().abs()) >= 0.5 + loss.radius  # NaN stays NaN
+    return torch.where(outside, 0.0, _cross_entropy(z, y))
+
+
+# of the loss with its constants, logits and labels (b,), and the coefficient at this point
+LossFunction = Callable[[Loss, torch.Tensor, torch.Tensor, float], torch.Tensor]
+FUNCTIONS: dict[str, LossFunction] = {
+    "xent": _xent,
+    "logconf": _logconf,
+    "entropy": _entropy,
+    "kl": _kl,
+    "window": _window,
+}

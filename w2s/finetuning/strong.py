@@ -15,7 +15,8 @@ from w2s.finetuning.weak import Task, Trained, Trainer, training_artifact
 from w2s.models.cards import own_card
 from w2s.models.source import parse_source
 from w2s.models.track import JobRuntime
-from w2s.results.metrics import LABEL_SCORES, label_scores
+from w2s.overlap.strong import run_columns
+from w2s.results.metrics import label_scores
 
 
 def finetune_strong(
@@ -97,24 +98,14 @@ def _failed(task: Task, wanted: Array, why: str) -> Trained:
 
 def _runs(trained: list[Trained], label: Array) -> dict[str, Array]:
     """Columns of the runs."""
-    n = len(trained)
-    scores = np.array(
-        [
-            (np.nan,) * len(LABEL_SCORES)
-            if np.isnan(item.task.labels).any()
-            else label_scores(item.task.labels, label)
-            for item in trained
-        ]
-    )  # (n, 3)
-    return {
-        "run": np.arange(n, dtype=np.int32),
-        "control": np.array([item.task.control for item in trained], dtype=object),
-        "proportion": np.full(n, np.nan),
-        "repeat": np.zeros(n, dtype=np.int32),
-        "restart": np.zeros(n, dtype=np.int32),
-        "n_train": np.array([len(item.task.rows) for item in trained], dtype=np.int32),
-        **dict(zip(LABEL_SCORES, scores.T, strict=True)),
-        "gap": np.full(n, np.nan),
-        "l2": np.full(n, np.nan),
-        "reason": np.array([item.reason for item in trained], dtype=object),
-    }
+    unknown = (np.nan, np.nan, np.nan)
+    scores = [
+        unknown if np.isnan(item.task.labels).any() else label_scores(item.task.labels, label)
+        for item in trained
+    ]
+    return run_columns(
+        scores,
+        control=[item.task.control for item in trained],
+        n_train=[len(item.task.rows) for item in trained],
+        reason=[item.reason for item in trained],
+    )

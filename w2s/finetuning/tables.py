@@ -5,23 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import FinetuningTablesSettings
-from w2s.progress import bar
-from w2s.results.intervals import DIGITS, Bootstrap, estimate
+from w2s.finetuning.track import PLAIN, FinetuningTablesSettings
+from w2s.results.intervals import DIGITS, Bootstrap, estimate, known_mean
 from w2s.results.metrics import MODELS
-from w2s.results.outcome import Outcome, Row
+from w2s.results.outcome import (
+    KEY,
+    Outcome,
+    Row,
+    Seeds,
+    by_seed,
+    each_outcome,
+    outcome_of,
+    table,
+)
 from w2s.results.rows import corrected, difference_rows, minus, pgr_row, spread
-from w2s.results.seeds import KEY, by_seed, outcome_of, table
 
 BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained
-PLAIN = "xent"  # the loss that the others are compared with
 SELF_TRAINED = "s2s_"
 PROBE = "probe "  # begins the names of the probes' rows
 
@@ -90,21 +95,15 @@ def finetuning_rows(
                 **outcome.names,
                 "control": control,
                 **spread("accuracy", found.mean[i], found.draws[:, i], level),
-                "auroc": _mean(auroc[:, i]),
+                "auroc": known_mean(auroc[:, i]),
                 **pgr,
-                "probe_accuracy": round(_mean(share[mine, probe]), DIGITS),
-                **{name: _mean(values[mine, i]) for name, values in outcome.columns.items()},
+                "probe_accuracy": round(known_mean(share[mine, probe]), DIGITS),
+                **{name: known_mean(values[mine, i]) for name, values in outcome.columns.items()},
                 "n_seeds": int(found.n_seeds[i]),
                 "reason": "; ".join(filter(None, reasons)),
             }
         )
     return rows
-
-
-def _mean(values: Array) -> float:
-    """Mean over the seeds that have a value, NaN if none has."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
 
 
 def _pgr(
@@ -141,26 +140,16 @@ def finetuning_comparisons(outcome: Outcome, bootstrap: Bootstrap, level: float)
         bootstrap: Draws for the same seeds and test points.
         level: Coverage of the intervals.
     """
-    named = [*_own_pairs(students(outcome)), *_probe_pairs(students(outcome))]
-    pairs = {f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in named}
-    return difference_rows(outcome, pairs, bootstrap, level)
-
-
-def _own_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    names = students(outcome)
     pairs = [(name, "floor") for name in names]
     if PLAIN in names:
         pairs.append(("ceiling", PLAIN))
         pairs += [(name, PLAIN) for name in names if name != PLAIN]
-    return pairs
-
-
-def _probe_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     losses = [name for name in names if not name.startswith(SELF_TRAINED)]
-    pairs = [("floor", "floor"), *((loss, "w2s") for loss in losses), ("ceiling", "ceiling")]
-    return [(own, PROBE + other) for own, other in pairs]
-
-
-Seeds = list[tuple[Artifact, Artifact]]
+    probes = [("floor", "floor"), *((loss, "w2s") for loss in losses), ("ceiling", "ceiling")]
+    pairs += [(own, PROBE + other) for own, other in probes]
+    named = {f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in pairs}
+    return difference_rows(outcome, named, bootstrap, level)
 
 
 def finetuning_tables(
@@ -175,18 +164,20 @@ def finetuning_tables(
 
     Probes of other jobs or seeds are not used.
     """
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    level = settings.evaluation.level
+    rows: list[Row] = []
+    differences: list[Row] = []
+    level, draws = settings.evaluation.level, settings.evaluation.bootstrap
     jobs = by_seed(metrics, correct, key=KEY)
     probes = {_job(seeds[0]): seeds for seeds in by_seed(probe_metrics, probe_correct, key=KEY)}
-    with bar("fine-tuning tables", len(jobs), "outcomes") as advance:
-        for seeds in jobs:
-            outcome = _beside_probes(seeds, probes.get(_job(seeds[0]), []))
-            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
-            rows += finetuning_rows(outcome, _auroc(seeds), drawn, level)
-            differences += finetuning_comparisons(outcome, drawn, level)
-            advance(1)
+
+    def beside_probes(seeds: Seeds) -> Outcome:
+        return _beside_probes(seeds, probes.get(_job(seeds[0]), []))
+
+    what = "fine-tuning tables"
+    found = each_outcome(jobs, beside_probes, draws=draws, what=what, unit="outcomes")
+    for seeds, (outcome, drawn) in zip(jobs, found, strict=True):
+        rows += finetuning_rows(outcome, _auroc(seeds), drawn, level)
+        differences += finetuning_comparisons(outcome, drawn, level)
     return {
         "finetuning": table("finetuning_table", rows),
         "comparisons": table("comparisons_table", corrected(differences)),

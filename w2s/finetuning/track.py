@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from w2s.declare import (
     Many,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     each,
@@ -31,7 +32,18 @@ from w2s.models.track import TOKENS, TRUST
 from w2s.overlap.track import WEAK_LABELS, TablesSettings, titles
 from w2s.results.track import COMPARISONS_TABLE, CORRECT, LABELS, METRICS, PREDICTIONS, RUNS
 
-LossName = Literal["xent", "logconf", "entropy", "kl", "window"]
+PLAIN = "xent"  # the loss that the others are compared with
+LOSSES = {  # formulas are in w2s.finetuning.losses; colors are Okabe and Ito's
+    "xent": Shown("#0072B2", "binary cross-entropy"),
+    "logconf": Shown("#D55E00", "mixed with that to the model's own hardened predictions"),
+    "entropy": Shown("#CC79A7", "mixed with the entropy of the model's predictions"),
+    "kl": Shown("#E69F00", "less the entropy of the labels"),
+    "window": Shown("#56B4E9", "only where the model is uncertain"),
+}
+if TYPE_CHECKING:
+    LossName = str
+else:
+    LossName = Literal[*LOSSES]
 
 
 class FinetuningRecipe(Strict):

@@ -25,9 +25,9 @@ from w2s.models.encoder import check_tokens
 from w2s.models.loader import load_encoder
 from w2s.models.source import Source, describe, parse_source
 from w2s.models.track import JobRuntime
+from w2s.overlap.weak_labels import said
 from w2s.progress import bar
-
-COLUMNS = ("step", "epoch", "loss", "val_auroc")
+from w2s.results.outcome import table
 
 
 @dataclass(frozen=True)
@@ -188,17 +188,13 @@ def _finished(task: Task, keeper: Checkpoint) -> Trained | None:
 def training_artifact(trained: Sequence[Trained], facts: dict[str, Any]) -> Artifact:
     """How trainings went, a row for each look."""
     rows = [
-        (item.task.control, *(getattr(look, name) for name in COLUMNS), k == item.kept)
+        {"control": item.task.control, **vars(look), "kept": k == item.kept}
         for item in trained
         for k, look in enumerate(item.looks)
     ]
-    types = (object, np.int32, np.float64, np.float64, np.float64, np.bool_)
-    arrays: dict[str, Array] = {
-        name: np.array([row[i] for row in rows], dtype=dtype)
-        for i, (name, dtype) in enumerate(zip(("control", *COLUMNS, "kept"), types, strict=True))
-    }
     trainable = max((item.trainable for item in trained), default=0)
     adapters = next((dict(item.adapters) for item in trained if item.adapters), {})
+    arrays = table("training", rows).arrays
     return Artifact("training", arrays, {**facts, "trainable": trainable, "adapters": adapters})
 
 
@@ -229,17 +225,16 @@ def finetune_weak(
         trainer = Trainer(source, tokens, settings, here, work, seed)
         trained = trainer.train(task, place[~train])
     why = f"weak model: {trained.reason}" if trained.reason else ""
-    arrays = {
+    points = {
         "id": examples["id"][~train],
         "part": part[~train],
         "label": label[~train],
         "dataset": np.full((~train).sum(), dataset, dtype=object),
-        "weak_proba": np.full_like(trained.proba, 0.5) if why else trained.proba,
     }
     facts = {"dataset": dataset, "seed": seed}
-    status = {"status": "degenerate" if why else "ok", "reason": why}
     told = {"n_train": int(train.sum()), "gap": None, "l2": None, "model": settings.recipe.method}
+    proba = None if why else trained.proba
     return {
-        "weak_labels": Artifact("weak_labels", arrays, facts | told | status),
+        "weak_labels": said(points, proba, facts=facts | told, why=why),
         "training": training_artifact([trained], {**facts, "model": trainer.model}),
     }

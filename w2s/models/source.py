@@ -22,7 +22,8 @@ from transformers.utils import cached_file
 from transformers.utils import logging as remarks
 
 from w2s.checks import Array
-from w2s.data.fetch import check_fetched, sha256_of
+from w2s.data.fetch import check_fetched
+from w2s.data.sources import sha256_of
 from w2s.errors import DataError
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ ROUNDING = 4e-6  # relative size below which float32 scores may differ by the or
 CLEAR = 10  # roundings that values must spread over: a threshold among fewer is one of rounding
 LARGEST = float(np.finfo(np.float32).max)
 EPSILON = float(np.finfo(np.float32).eps)  # what sums of float32 terms of size 1 leave of a 0
+log = logging.getLogger(__name__)
 Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 
@@ -97,7 +98,10 @@ class Detector:
                 f"activations: found width {x.shape[1]}, expected {self.hard.shape[1]} as fitted"
             )
         score = _scores(x, confidence >= self.tau_hard, self)
-        return _regions(confidence, score, self)
+        region = np.full(len(confidence), "easy", dtype=object)
+        region[score >= self.tau_overlap - self.margin] = "overlap"
+        region[confidence < self.tau_hard] = "hard"
+        return Regions(region, confidence, score, self.tau_hard, self.tau_overlap)
 
 
 def detect_overlap(
@@ -158,10 +162,8 @@ def fit_detector(
 ) -> Detector:
     """Fit the detector of `detect_overlap` without applying it; see there."""
     confidence, x = _inputs(weak_proba, activations)
-    if len(confidence) < MIN_VALUES:
-        raise DegenerateError(
-            f"overlap: found {len(confidence)} points, expected at least {MIN_VALUES}"
-        )
+    if (n := len(confidence)) < MIN_VALUES:
+        raise DegenerateError(f"overlap: found {n} points, expected at least {MIN_VALUES}")
     # the rounding is that of a probability of 1/2 to 1, however small the confidences are
     low = _threshold(tau_hard, confidence, "confidences", rounding=ROUNDING)
     hard = confidence < low
@@ -176,7 +178,11 @@ def fit_detector(
             "activations: found products too large for float32; scale them, or use cosine"
         )
     rounding = ROUNDING * float(np.abs(score).max())
-    least = max(rounding, EPSILON * _size(x, hard, similarity))
+    size = 1.0  # the largest that a score could be: such terms may cancel out in one near 0
+    if similarity != "cosine":
+        norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+        size = float(norm[hard].max() * norm[~hard].max())
+    least = max(rounding, EPSILON * size)
     high = _threshold(tau_overlap, score, "overlap scores", rounding=least, tolerance=rounding)
     return replace(unfinished, tau_overlap=high, margin=rounding / 2)
 
@@ -188,14 +194,6 @@ def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Arra
         raise W2SError(f"activations: found values beyond {LARGEST:g}, expected float32")
     same_length("activations", x, "weak_proba", len(proba))
     return 2 * np.abs(proba - 0.5), x
-
-
-def _size(x: Array, hard: Array, similarity: str) -> float:
-    """The largest that a score could be: terms of this size may cancel out in one near 0."""
-    if similarity == "cosine":
-        return 1.0
-    norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-    return float(norm[hard].max() * norm[~hard].max())
 
 
 def _threshold(
@@ -238,16 +236,6 @@ def _scores(x: Array, scored: Array, detector: Detector) -> Array:
     return score
 
 
-def _regions(confidence: Array, score: Array, detector: Detector) -> Regions:
-    region = np.full(len(confidence), "easy", dtype=object)
-    region[score >= detector.tau_overlap - detector.margin] = "overlap"
-    region[confidence < detector.tau_hard] = "hard"
-    return Regions(region, confidence, score, detector.tau_hard, detector.tau_overlap)
-
-
-log = logging.getLogger(__name__)
-
-
 def overlap(
     weak_labels: Artifact, activations: Artifact, *, settings: OverlapSettings
 ) -> dict[str, Artifact]:
@@ -259,17 +247,11 @@ def overlap(
     same_job(weak_labels=weak_labels, activations=activations)
     layer = layer_of(activations, settings.layer)
     x = layer[rows_of(points["id"], activations["id"], what="activations")]
-    found = dominant_coordinate([x])
+    found, dataset = dominant_coordinate([x]), weak_labels.facts["dataset"]
     if found.strong:
-        log.warning("overlap %s: %s of the strong vectors", weak_labels.facts["dataset"], found)
-    regions = regions_of(
-        points,
-        x,
-        points["part"] == "strong_train",
-        settings.overlap,
-        dataset=weak_labels.facts["dataset"],
-        seed=weak_labels.facts["seed"],
-    )
+        log.warning("overlap %s: %s of the strong vectors", dataset, found)
+    train, seed = points["part"] == "strong_train", weak_labels.facts["seed"]
+    regions = regions_of(points, x, train, settings.overlap, dataset=dataset, seed=seed)
     return {"regions": regions}
 
 

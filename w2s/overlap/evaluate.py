@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from w2s.files.artifacts import Artifact
 from w2s.files.inputs import group_codes, same_job
 from w2s.overlap.track import EvaluateSettings
 from w2s.results.metrics import LABEL_SCORES, METRICS, REGIONS, correct_rows
-
-NAMES = ("control", "proportion", "repeat", "restart")  # of a run
+from w2s.results.outcome import Row, table
 
 
 def evaluate(
@@ -85,26 +85,22 @@ def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:
     }
 
 
-def _metrics(proba: Array, label: Array, region: Array, rows: dict[str, Array]) -> dict[str, Array]:
+def _metrics(proba: Array, label: Array, region: Array, runs: dict[str, Array]) -> dict[str, Array]:
     """One row per run, group of test points and metric."""
     masks = {"overall": np.ones(len(label), dtype=bool)}
     masks |= {word: region == code for code, word in enumerate(REGIONS)}
-    table: dict[str, list[Any]] = {
-        name: [] for name in (*NAMES, "group", "metric", "value", "n", "reason")
-    }
-    for i, group, metric in (
-        (i, group, metric) for i in range(len(proba)) for group in masks for metric in METRICS
+    rows: list[Row] = []
+    for i, (group, mask), (metric, score) in product(
+        range(len(proba)), masks.items(), METRICS.items()
     ):
-        mask, why = masks[group], rows["reason"][i]
-        value = np.nan if why else METRICS[metric](proba[i, mask], label[mask])
+        why = runs["reason"][i]
+        value = np.nan if why else score(proba[i, mask], label[mask])
         if not why and np.isnan(value):
             why = f"too few {group} test points of each class"
-        cells = (*(rows[name][i] for name in NAMES), group, metric)
-        for name, cell in zip(table, (*cells, value, int(mask.sum()), why), strict=True):
-            table[name].append(cell)
-    types = {"proportion": np.float64, "repeat": np.int32, "restart": np.int32}
-    types |= {"value": np.float64, "n": np.int32}
-    return {name: np.array(cells, dtype=types.get(name, object)) for name, cells in table.items()}
+        row = {name: runs[name][i] for name in ("control", "proportion", "repeat", "restart")}
+        row |= {"group": group, "metric": metric, "value": value, "n": mask.sum(), "reason": why}
+        rows.append(row)
+    return dict(table("metrics", rows).arrays)
 
 
 def _correct(

@@ -1,6 +1,7 @@
-"""Figures of the spine: mixing curves, their controls and contrasts, score curves, regions.
+"""Figures of the paper: mixing curves, their controls and contrasts, score curves, regions.
 
-All draw on matplotlib's object interface, so that nothing is shown or kept open.
+Each takes columns of tables, of one pair unless it says otherwise, and `titles`: the title of each
+dataset by its name, in the order of the panels.
 """
 
 from __future__ import annotations
@@ -15,79 +16,49 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.overlap.track import FiguresSettings
+from w2s.overlap.track import CONTROLS, FiguresSettings
 from w2s.results.drawing import (
+    COLORS,
     COLUMNS,
     LETTER,
+    PALETTE,
     Rows,
+    banded,
     legend,
     no_data,
     paired_panels,
     panels,
     select,
 )
-from w2s.results.metrics import MODELS, REFERENCES
+from w2s.results.metrics import MODELS, REFERENCES, REGIONS
 
-COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
-    "floor": "#999999",
-    "w2s": "#0072B2",
-    "ceiling": "#009E73",
-    "reference": "#E69F00",
-    "reference_w2s": "#56B4E9",
-    "plain": "#D55E00",
-    "placebo": "#000000",
-    "fixed_hard": "#0072B2",
-    "overlap_against_easy": "#009E73",
-    "purity_matched": "#CC79A7",
-    "label_balanced": "#E69F00",
-    "brier_matched": "#F0E442",
-    "same_capacity": "#56B4E9",
-    "random": "#999999",
-    "true_labels": "#009E73",
-    "easy": "#56B4E9",
-    "hard": "#D55E00",
-    "overlap": "#CC79A7",
-}
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of pairs of models
 SURE = 0.05  # corrected p value below which a difference is marked
 
 
-def _curve(ax: Axes, mixing: Rows, rows: Array, label: str, *, band: bool) -> None:
-    order = rows[np.argsort(mixing["proportion"][rows])]
-    p = mixing["proportion"][order]
-    color = COLORS[label]
-    ax.plot(p, mixing["accuracy"][order], "o-", color=color, label=label, markersize=3)
-    if band:
-        ax.fill_between(
-            p, mixing["lo"][order], mixing["hi"][order], color=color, alpha=0.18, linewidth=0
-        )
+def _curve(
+    ax: Axes, mixing: Rows, rows: Array, name: str, *, band: tuple[str, str] | None = None
+) -> None:
+    """The curve of a control over the proportion."""
+    shown = CONTROLS[name]
+    banded(ax, mixing, rows, "proportion", "accuracy", color=shown.color, label=name,
+           style=shown.style, band=band)  # fmt: skip
 
 
 def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against the share of overlap points, or of placebo points in their place.
-
-    One panel per dataset.
-
-    Args:
-        main: Columns of the main table, for one pair.
-        mixing: Columns of the mixing table, for the same pair.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Test accuracy against the share of overlap points, or of placebo points in their place."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
-        rows = select(mixing, dataset=dataset, control="plain")
-        known = rows[np.isfinite(mixing["accuracy"][rows])]
-        placebos = select(mixing, dataset=dataset, control="placebo")
-        placebos = placebos[np.isfinite(mixing["accuracy"][placebos])]
-        if len(known):
-            _curve(ax, mixing, known, "plain", band=True)
-        else:
-            why = mixing["reason"][rows[0]] if len(rows) else ""
-            no_data(ax, why, beside=len(placebos) > 0)
-        if len(placebos):
-            _curve(ax, mixing, placebos, "placebo", band=True)
-        for name in ("floor", "w2s", "ceiling"):
+        controls = [name for name, shown in CONTROLS.items() if shown.band]
+        rows = {name: select(mixing, dataset=dataset, control=name) for name in controls}
+        known = {name: mine[np.isfinite(mixing["accuracy"][mine])] for name, mine in rows.items()}
+        if not len(known["plain"]):
+            why = mixing["reason"][rows["plain"][0]] if len(rows["plain"]) else ""
+            no_data(ax, why, beside=any(map(len, known.values())))
+        for name, mine in known.items():
+            if len(mine):
+                _curve(ax, mixing, mine, name, band=("lo", "hi"))
+        for name in MODELS:
             i = select(main, dataset=dataset)[0]
             ax.axhline(main[name][i], color=COLORS[name], label=name, linewidth=1.2)
             ax.axhspan(main[f"{name}_lo"][i], main[f"{name}_hi"][i], color=COLORS[name], alpha=0.1)
@@ -96,7 +67,7 @@ def mixing_figure(main: Rows, mixing: Rows, titles: Mapping[str, str]) -> Figure
 
 
 def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
-    """Every curve of overlap points, one panel per dataset; arguments as `mixing_figure`.
+    """Every curve of overlap points.
 
     Without bands, and of the placebos the plain one only: see `contrasts_figure`.
     """
@@ -104,7 +75,11 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, xlabel="share of overlap points", ylabel="test accuracy")
         here = select(mixing, dataset=dataset)
-        controls = [name for name in dict.fromkeys(mixing["control"][here]) if name in COLORS]
+        controls = [
+            name
+            for name in dict.fromkeys(mixing["control"][here])
+            if name in REFERENCES or (name in CONTROLS and CONTROLS[name].color)
+        ]
         reasons = []
         for control in controls:
             rows = select(mixing, dataset=dataset, control=control)
@@ -112,11 +87,10 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
             if not len(known):
                 reasons.append(f"{control}: {mixing['reason'][rows[0]]}")
             elif np.isfinite(mixing["proportion"][known]).any():
-                _curve(ax, mixing, known, control, band=False)
+                _curve(ax, mixing, known, control)
             elif control not in REFERENCES:
-                style = ":" if control == "random" else "--"
-                value = mixing["accuracy"][known[0]]
-                ax.axhline(value, linestyle=style, color=COLORS[control], label=control)
+                shown, value = CONTROLS[control], mixing["accuracy"][known[0]]
+                ax.axhline(value, linestyle=shown.style, color=shown.color, label=control)
         if reasons and len(reasons) == len(controls):
             no_data(ax, reasons[0])
     legend(figure, axes)
@@ -124,14 +98,10 @@ def controls_figure(mixing: Rows, titles: Mapping[str, str]) -> Figure:
 
 
 def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
-    """What overlap points change under each control: differences with intervals, by dataset.
+    """What overlap points change under each control: differences with intervals.
 
     A dot is filled where Holm's correction leaves p below 0.05. Several pairs of models are drawn
     beside each other.
-
-    Args:
-        comparisons: Columns of the comparisons table.
-        titles: Title of each dataset, in the order of the panels.
     """
     mine = (comparisons["group"] == "overall") & [
         ": " in name for name in comparisons["comparison"]
@@ -151,7 +121,7 @@ def contrasts_figure(comparisons: Rows, titles: Mapping[str, str]) -> Figure:
             rows = rows[mine[rows] & np.isfinite(comparisons["difference"][rows])]
             place = np.array([names.index(name) for name in comparisons["comparison"][rows]])
             value = comparisons["difference"][rows]
-            bars = np.abs(np.stack([comparisons["lo"][rows], comparisons["hi"][rows]]) - value)
+            bars = np.abs([comparisons[end][rows] - value for end in ("lo", "hi")])
             color = PALETTE[number % len(PALETTE)]
             y = place + step * (number - (len(pairs) - 1) / 2)
             label = f"{weak}, {strong}" if len(pairs) > 1 else "difference of test accuracies"
@@ -178,7 +148,7 @@ def curves_figure(scores: Mapping[str, Rows], titles: Mapping[str, str]) -> Figu
     Args:
         scores: Per dataset `confidence`, `score` (n,), `tau_hard`, `tau_overlap` and `reason` of
             one seed's training points.
-        titles: Title of each dataset, in the order of the panels.
+        titles: See above.
     """
     figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (dataset, title) in zip(top, bottom, titles.items(), strict=True):
@@ -212,12 +182,7 @@ def _split_curve(ax: Axes, ordered: Array, tau: float, name: str) -> None:
 
 
 def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
-    """Accuracy of models and references on easy, hard and overlap test points.
-
-    Args:
-        regions: Columns of the regions table, for one pair.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Accuracy of models and references on easy, hard and overlap test points."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         ax.set(title=title, ylabel="test accuracy")
@@ -227,16 +192,15 @@ def regions_figure(regions: Rows, titles: Mapping[str, str]) -> Figure:
             rows = select(regions, dataset=dataset, model=model)
             rows = rows[np.isfinite(regions["accuracy"][rows])]
             value = regions["accuracy"][rows]
-            bars = np.abs(np.stack([regions["lo"][rows], regions["hi"][rows]]) - value)
-            names = list(regions["region"][rows])
-            place = np.array([("easy", "hard", "overlap").index(name) for name in names])
+            bars = np.abs([regions[end][rows] - value for end in ("lo", "hi")])
+            place = np.array([REGIONS.index(name) for name in regions["region"][rows]])
             marker = "o" if model in MODELS else "D"
             ax.errorbar(place + 0.14 * (k - 2), value, yerr=bars, fmt=marker, capsize=2,
                         markersize=4.5, color=COLORS[model], label=model)  # fmt: skip
         known = select(regions, dataset=dataset)
         if not np.isfinite(regions["accuracy"][known]).any():
             no_data(ax, regions["reason"][known[0]] if len(known) else "")
-        ax.set_xticks(range(3), ["easy", "hard", "overlap"])
+        ax.set_xticks(range(3), REGIONS)
     legend(figure, axes)
     return figure
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -10,21 +11,108 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
-from w2s.overlap.track import MixingConfig, StrongSettings
-from w2s.overlap.training import (
-    Labels,
-    Pool,
-    Run,
-    Trained,
-    mixing_runs,
-    targets_of,
-    train,
-    whole_pool_runs,
-    without_labels,
-)
+from w2s.overlap.controls import Labels, Pool, Run, runs_of
+from w2s.overlap.track import StrongSettings
 from w2s.overlap.weak_labels import fitter
+from w2s.probes.columns import Fit
 from w2s.results.metrics import LABEL_SCORES, label_scores
+from w2s.results.track import RUNS
 from w2s.rng import stream
+
+NONE = ("proportion", "gap", "l2")  # columns of runs that a training may have no value for
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Test predictions of runs.
+
+    Attributes:
+        proba: P(y = 1) on the test points, float32 (runs, n_test), NaN where a run failed.
+        gap: Bound on the relative optimality gap, (runs,), NaN where a run failed.
+        l2: Penalty, (runs,), NaN where a run failed or has none.
+        reason: Why a run failed, "" if it did not.
+    """
+
+    proba: Array
+    gap: Array
+    l2: Array
+    reason: list[str]
+
+
+def joined(parts: Sequence[Trained], n_test: int) -> Trained:
+    """The runs of all parts, one after another, with `n_test` test points if there are none."""
+    none = Trained(np.empty((0, n_test), np.float32), np.empty(0), np.empty(0), [])
+    every = [none, *parts]
+    return Trained(
+        np.concatenate([part.proba for part in every]),
+        np.concatenate([part.gap for part in every]),
+        np.concatenate([part.l2 for part in every]),
+        [why for part in every for why in part.reason],
+    )
+
+
+def train(
+    runs: Sequence[Run],
+    weak_proba: Array,
+    label: Array,
+    *,
+    strong: tuple[Array, Array],
+    weak: tuple[Array, Array],
+    fit: Fit,
+) -> Trained:
+    """Train all runs, those on the same activations as one problem, and predict the test points.
+
+    Args:
+        runs: The trainings.
+        weak_proba: Weak labels of the training pool, (n,).
+        label: True labels of the training pool, (n,).
+        strong: Strong activations of the training pool (n, d) and of the test points (n_test, d).
+        weak: The same from the weak model, for `same_capacity`.
+        fit: How the probes of a matrix are fitted.
+    """
+    proba = np.full((len(runs), len(strong[1])), np.nan, dtype=np.float32)
+    gap, l2 = np.full((2, len(runs)), np.nan)
+    reason = [run.mix.reason for run in runs]
+    for on_weak, (x, x_test) in ((False, strong), (True, weak)):
+        numbers = [
+            i for i, run in enumerate(runs) if run.weak_activations == on_weak and not reason[i]
+        ]
+        if not numbers:
+            continue
+        targets = [targets_of(runs[i].labels, weak_proba, label) for i in numbers]
+        found = train_on(x, x_test, targets, [runs[i].mix.rows for i in numbers], fit=fit)
+        proba[numbers], gap[numbers], l2[numbers] = found.proba, found.gap, found.l2
+        for i, why in zip(numbers, found.reason, strict=True):
+            reason[i] = why
+    return Trained(proba, gap, l2, reason)
+
+
+def targets_of(labels: Labels, weak_proba: Array, label: Array) -> Array:
+    """The labels of the pool that a run is trained on, float64 (n,); a hard 1/2 stays 1/2."""
+    if labels == "true":
+        return label.astype(np.float64)
+    hard: Array = (np.sign(weak_proba - 0.5) + 1) / 2
+    return weak_proba if labels == "soft" else hard
+
+
+def train_on(
+    x: Array, x_test: Array, targets: Sequence[Array], rows: Sequence[Array], *, fit: Fit
+) -> Trained:
+    """Train runs on one activation matrix as one problem, and predict the test points.
+
+    Args:
+        x: Activations of the pool, (n, d).
+        x_test: Activations of the test points, (n_test, d).
+        targets: Labels of the pool for each run, each (n,).
+        rows: Training rows of each run.
+        fit: How the probes are fitted.
+    """
+    weights = np.zeros((len(x), len(rows)))
+    for column, mine in enumerate(rows):
+        weights[mine, column] = 1
+    probes = fit(x, np.stack(targets, axis=1), weights)
+    proba = probes.predict_proba(x_test).T.astype(np.float32)
+    return Trained(proba, probes.gap, probes.l2, list(probes.reason))
 
 
 def strong(
@@ -67,33 +155,6 @@ def strong(
     }
 
 
-def runs_of(pool: Pool, reason: str, facts: Any, mixing: MixingConfig) -> list[Run]:
-    """All trainings; where weak labels or regions are undefined, runs without rows that say so.
-
-    Args:
-        pool: The points of strong_train.
-        reason: Why there are no weak labels, "" if there are.
-        facts: Facts of the regions artifact: dataset, seed, status and reason.
-        mixing: The experiment.
-    """
-
-    def streams(control: str) -> Callable[[str], np.random.Generator]:
-        return lambda repeat: stream(facts["seed"], "mixing", facts["dataset"], control, repeat)
-
-    few = mixing.repeats if "few_labels" in mixing.controls else 0
-    capacity = "same_capacity" in mixing.controls
-    whole = whole_pool_runs(pool, few=few, same_capacity=capacity, streams=streams)
-    mixes = mixing_runs(
-        pool,
-        controls=[name for name in mixing.controls if name != "few_labels"],
-        proportions=mixing.proportions,
-        repeats=mixing.repeats,
-        streams=streams,
-    )
-    whole = without_labels(whole, reason) if reason else whole
-    return whole + (mixes if facts["status"] == "ok" else without_labels(mixes, facts["reason"]))
-
-
 def _matrices(
     activations: Artifact, layer: int, pool: Artifact, test: Artifact
 ) -> tuple[Array, Array]:
@@ -103,23 +164,38 @@ def _matrices(
     return x[pool_rows], x[test_rows]
 
 
-def described(runs: list[Run], trained: Trained, pool: Pool) -> dict[str, Array]:
+def described(runs: Sequence[Run], trained: Trained, pool: Pool) -> dict[str, Array]:
     """Columns of the `runs` artifact."""
     targets = {
         labels: targets_of(labels, pool.weak_proba, pool.label) for labels in get_args(Labels)
     }
-    scores = np.array(
-        [label_scores(targets[run.labels][run.mix.rows], pool.label[run.mix.rows]) for run in runs]
-    )  # (runs, 3)
-    return {
-        "run": np.arange(len(runs), dtype=np.int32),
-        "control": np.array([run.control for run in runs], dtype=object),
-        "proportion": np.array([run.mix.proportion for run in runs], dtype=np.float64),
-        "repeat": np.array([run.mix.repeat for run in runs], dtype=np.int32),
-        "restart": np.array([run.restart for run in runs], dtype=np.int32),
-        "n_train": np.array([len(run.mix.rows) for run in runs], dtype=np.int32),
-        **dict(zip(LABEL_SCORES, scores.T, strict=True)),
-        "gap": trained.gap,
-        "l2": trained.l2,
-        "reason": np.array(trained.reason, dtype=object),
+    scores = [
+        label_scores(targets[run.labels][run.mix.rows], pool.label[run.mix.rows]) for run in runs
+    ]
+    return run_columns(
+        scores,
+        control=[run.control for run in runs],
+        proportion=[run.mix.proportion for run in runs],
+        repeat=[run.mix.repeat for run in runs],
+        restart=[run.restart for run in runs],
+        n_train=[len(run.mix.rows) for run in runs],
+        gap=trained.gap,
+        l2=trained.l2,
+        reason=trained.reason,
+    )
+
+
+def run_columns(scores: Sequence[tuple[float, float, float]], **given: Any) -> dict[str, Array]:
+    """Columns of the `runs` artifact; of what is not given a run has none.
+
+    Args:
+        scores: Scores of the labels that each of n runs was trained on, as `LABEL_SCORES`.
+        given: Other columns by name, n values each; control, n_train and reason at least.
+    """
+    n = len(scores)
+    columns = {"run": range(n), "repeat": 0, "restart": 0, **dict.fromkeys(NONE, np.nan), **given}
+    columns |= dict(zip(LABEL_SCORES, np.array(scores).T, strict=True))
+    dtypes = {
+        name: object if spec.dtype == "str" else spec.dtype for name, spec in RUNS.arrays.items()
     }
+    return {name: np.full(n, columns[name], dtype=dtype) for name, dtype in dtypes.items()}

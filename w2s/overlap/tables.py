@@ -2,33 +2,166 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+
+import numpy as np
 
 from w2s.files.artifacts import Artifact
-from w2s.overlap.track import TablesSettings
-from w2s.progress import bar
-from w2s.results.outcome import with_references
-from w2s.results.rows import comparison_rows, corrected, main_row, mixing_rows, region_rows
-from w2s.results.seeds import KEY, by_seed, outcome_of, table
+from w2s.overlap.track import COMPARED, CONTROLS, PLACEBO, TablesSettings
+from w2s.results.intervals import Bootstrap, estimate, known_means
+from w2s.results.metrics import MODELS, REFERENCES, REGIONS
+from w2s.results.outcome import (
+    COLUMNS,
+    KEY,
+    Outcome,
+    Row,
+    by_seed,
+    each_outcome,
+    outcome_of,
+    table,
+)
+from w2s.results.rows import (
+    CURVE,
+    Contrast,
+    corrected,
+    difference_rows,
+    minus,
+    pgr_row,
+    row_means,
+    spread,
+    value_of,
+    with_references,
+)
 
 
 def tables(
     metrics: Sequence[Artifact], correct: Sequence[Artifact], *, settings: TablesSettings
 ) -> dict[str, Artifact]:
     """Main, mixing, regions and comparisons table, one bootstrap per dataset and pair."""
-    outcomes = [with_references(outcome_of(seeds)) for seeds in by_seed(metrics, correct, key=KEY)]
-    level = settings.evaluation.level
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("main", "mixing", "regions", "comparisons")
-    }
-    with bar("tables", len(outcomes), "outcomes") as advance:
-        for outcome in outcomes:
-            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
-            rows["main"].append(main_row(outcome, drawn, level))
-            rows["mixing"] += mixing_rows(outcome, drawn, level)
-            rows["regions"] += region_rows(outcome, drawn, level)
-            rows["comparisons"] += comparison_rows(outcome, drawn, level)
-            advance(1)
+    level, draws = settings.evaluation.level, settings.evaluation.bootstrap
+    rows: dict[str, list[Row]] = {name: [] for name in ("main", "mixing", "regions", "comparisons")}
+    jobs = by_seed(metrics, correct, key=KEY)
+    for found, drawn in each_outcome(jobs, outcome_of, draws=draws, what="tables", unit="outcomes"):
+        outcome = with_references(found)
+        rows["main"].append(main_row(outcome, drawn, level))
+        rows["mixing"] += mixing_rows(outcome, drawn, level)
+        rows["regions"] += region_rows(outcome, drawn, level)
+        rows["comparisons"] += comparison_rows(outcome, drawn, level)
     rows["comparisons"] = corrected(rows["comparisons"])
-    return {name: table(f"{name}_table", found) for name, found in rows.items()}
+    return {name: table(f"{name}_table", mine) for name, mine in rows.items()}
+
+
+def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
+    """Floor, w2s, ceiling and PGR, with the shares of the regions and the status."""
+    rows = [outcome.row(name) for name in MODELS]
+    every = outcome.groups()["overall"]
+    found = estimate(outcome.correct[:, rows], every, bootstrap)
+    row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
+    row |= {"n_test": outcome.correct.shape[2], "n_groups": outcome.n_groups}
+    for i, name in enumerate(MODELS):
+        row |= spread(name, found.mean[i], found.draws[:, i], level)
+    row |= pgr_row(outcome.correct[:, rows], every, bootstrap, level)
+    share = known_means(outcome.shares)
+    row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
+    return row | _status(outcome, row, rows)
+
+
+def _status(outcome: Outcome, row: Row, rows: list[int]) -> Row:
+    bad = [why for why in outcome.reason if why]
+    status = "ok" if not bad else "partial" if len(bad) < len(outcome.reason) else "degenerate"
+    reasons = [f"{len(bad)} of {len(outcome.reason)} seeds: {bad[0]}"] if bad else []
+    failed = {name: outcome.why_row(i) for name, i in zip(MODELS, rows, strict=True)}
+    reasons += [f"{name}: {why}" for name, why in failed.items() if why]
+    if math.isnan(row["pgr"]) and not any(failed.values()):
+        reasons.append(f"pgr: ceiling - floor = {row['ceiling'] - row['floor']:.3f} is not above 0")
+    elif math.isnan(row["pgr_lo"]) and not math.isnan(row["pgr"]):
+        reasons.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
+    return {"status": status, "reason": "; ".join(reasons)}
+
+
+def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+    """Accuracy of every row of the mixing experiment, and of the references."""
+    found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
+    numbers = row_means(outcome)
+    return [
+        {
+            **outcome.names,
+            "control": control,
+            "proportion": float(outcome.proportion[i]),
+            **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
+            **{name: numbers[name][i] for name in COLUMNS},
+            "n_seeds": outcome.seeds_of(found.n_seeds[i]),
+        }
+        for i, control in enumerate(outcome.control)
+        if control not in MODELS
+    ]
+
+
+def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+    """Accuracy of models and references on easy, hard and overlap test points."""
+    models = [*MODELS, *(name for name in REFERENCES if name in outcome.control)]
+    positions = [outcome.row(model) for model in models]
+    groups = outcome.groups()
+    rows = []
+    for region in REGIONS:
+        mask = groups[region]
+        found = estimate(outcome.correct[:, positions], mask, bootstrap)
+        units_with = mask.any(axis=1)
+        size = float(mask.sum(axis=1)[units_with].mean()) if units_with.any() else math.nan
+        for i, model in enumerate(models):
+            n_seeds = outcome.seeds_of(found.n_seeds[i])
+            why = outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region)
+            rows.append(
+                {
+                    **outcome.names,
+                    "model": model,
+                    "region": region,
+                    **value_of("accuracy", found, i, level, why=why),
+                    "n": size,
+                    "n_seeds": n_seeds,
+                }
+            )
+    return rows
+
+
+def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
+    """Paired differences, on all test points and on those of each region."""
+    return difference_rows(outcome, _comparisons(outcome), bootstrap, level)
+
+
+def _comparisons(outcome: Outcome) -> dict[str, Contrast]:
+    """Which rows are subtracted from which, by name, as `COMPARED` and `CONTROLS` say."""
+    there = dict.fromkeys(outcome.control)
+    curves = {name: ends for name in there if (ends := _ends(outcome, name)) and name != CURVE}
+    named = [*COMPARED, *((a, b) for a, shown in CONTROLS.items() for b in shown.against)]
+    found = {
+        f"{a} - {b}": minus(outcome.row(a), outcome.row(b))
+        for a, b in named
+        if a in there and b in there and a not in curves
+    }
+    for name, ends in curves.items():
+        (p, high), (q, low) = max(ends), min(ends)
+        if p > q:
+            found[f"{name}: p={p:g} - p={q:g}"] = minus(high, low)
+        against = CONTROLS[name].against if name in CONTROLS else ()
+        for other in (name + PLACEBO, *against):
+            mirror = dict(curves.get(other, ()))
+            if {p, q} <= set(mirror):
+                title = f"{name}: overlap - placebo, p={p:g}"
+                found[title] = minus(high, mirror[p])
+                if p > q:
+                    rest = {low: -1.0, mirror[p]: -1.0, mirror[q]: 1.0}
+                    found[f"{title} - p={q:g}"] = {high: 1.0, **rest}
+            elif other in there and other not in curves:
+                found[f"{name} p={p:g} - {other}"] = minus(high, outcome.row(other))
+    return found
+
+
+def _ends(outcome: Outcome, control: str) -> list[tuple[float, int]]:
+    """Proportion and position of each row of a curve."""
+    return [
+        (float(p), i)
+        for i, (name, p) in enumerate(zip(outcome.control, outcome.proportion, strict=True))
+        if name == control and np.isfinite(p)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ from w2s.declare import (
     Many,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     each,
@@ -44,10 +45,35 @@ from w2s.results.track import (
     EvaluationConfig,
 )
 
-Control = Literal[
-    "plain", "placebo", "fixed_hard", "overlap_against_easy", "purity_matched", "brier_matched",
-    "label_balanced", "same_capacity", "random", "true_labels", "few_labels",
-]  # fmt: skip
+CONTROLS = {  # the curves of the mixing experiment; colors are Okabe and Ito's
+    "plain": Shown(
+        "#D55E00", "overlap against all other points", "o-", True, ("placebo", "random")
+    ),
+    "placebo": Shown("#000000", "random points, none hard, in the place of overlap", "o-", True),
+    "fixed_hard": Shown("#0072B2", "the pool's share of hard points, the rest traded", "o-"),
+    "overlap_against_easy": Shown("#009E73", "overlap against easy points, no hard ones", "o-"),
+    "purity_matched": Shown("#CC79A7", "hard labels, as often right as in the pool", "o-"),
+    "brier_matched": Shown("#F0E442", "soft labels, of the pool's expected Brier score", "o-"),
+    "label_balanced": Shown("#E69F00", "hard labels, half of them positive", "o-"),
+    "same_capacity": Shown("#56B4E9", "the plain mixes on the weak model's activations", "o-"),
+    "random": Shown("#999999", "points of a plain mix's number, whatever their region", ":"),
+    "true_labels": Shown("#009E73", "the points of random, true labels", "--", False, ("random",)),
+    "few_labels": Shown("", "true labels of a 256th, ... a half of the points: for references"),
+}
+PLACEBO = "_placebo"  # ends the name of a matched curve over random points that are not hard
+COMPARED = (  # models trained on all points: which is subtracted from which
+    ("w2s", "floor"),
+    ("w2s", "reference"),
+    ("w2s", "reference_w2s"),
+    ("w2s", "same_capacity_w2s"),
+    ("same_capacity_w2s", "floor"),
+    ("ceiling", "w2s"),
+    ("ceiling", "floor"),
+)
+if TYPE_CHECKING:
+    Control = str
+else:
+    Control = Literal[*CONTROLS]
 
 
 class Pair(Strict):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from w2s.checks import Array, rows_of
@@ -70,17 +73,29 @@ def label_rest(
     fit = fitter(settings.probe, stream(seed, "folds", dataset, "weak"))
     probe = fit(x[train], columns["label"][train, None], np.ones((train.sum(), 1)))
     why = f"weak probe: {probe.reason[0]}" if probe.reason[0] else ""
-    arrays = {name: column[~train] for name, column in columns.items()}
-    proba = np.full((~train).sum(), 0.5) if why else probe.predict_proba(x[~train])[:, 0]
-    arrays["weak_proba"] = proba.astype(np.float32)
-    facts = {
-        "dataset": dataset,
-        "seed": seed,
-        "n_train": int(train.sum()),
-        "gap": None if why else float(probe.gap[0]),
-        "l2": float(probe.l2[0]) if settings.probe.kind == "logistic" and not why else None,
-        "model": settings.probe.kind,
-        "status": "degenerate" if why else "ok",
-        "reason": why,
-    }
-    return Artifact("weak_labels", arrays, facts)
+    l2 = float(probe.l2[0]) if settings.probe.kind == "logistic" and not why else None
+    return said(
+        {name: column[~train] for name, column in columns.items()},
+        None if why else probe.predict_proba(x[~train])[:, 0],
+        facts={"dataset": dataset, "seed": seed, "n_train": int(train.sum())}
+        | {"gap": None if why else float(probe.gap[0]), "l2": l2, "model": settings.probe.kind},
+        why=why,
+    )
+
+
+def said(
+    points: Mapping[str, Array], proba: Array | None, *, facts: dict[str, Any], why: str
+) -> Artifact:
+    """The weak labels of points; where the weak model could not be fitted they are 1/2.
+
+    Args:
+        points: Id, part, label and dataset of n points.
+        proba: P(y = 1) by the weak model, (n,); None if it could not be fitted.
+        facts: Dataset, seed, n_train, gap, l2 and model.
+        why: It could not be fitted; "" if it could.
+    """
+    known = np.full(len(points["id"]), 0.5) if proba is None else proba
+    status = {"status": "degenerate" if why else "ok", "reason": why}
+    return Artifact(
+        "weak_labels", {**points, "weak_proba": known.astype(np.float32)}, facts | status
+    )

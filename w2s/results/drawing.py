@@ -5,21 +5,34 @@ All draw on matplotlib's object interface, so that nothing is shown or kept open
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from typing import Any
-import numpy as np
-import re
-import textwrap
+
 from w2s.checks import Array
+
 COLUMNS = 4  # panels side by side
 PANEL = 3.6  # inches of a panel with its labels
 TITLE = 12  # size of titles in points, matplotlib's own
 ENTRY, LINE = 0.7, 0.21  # inches of a legend's sign and gaps, and of its line
 LETTER = 0.0079  # inches of a letter, for each point of its size
+COLORS = {  # Okabe and Ito's palette: told apart by colour-blind readers too
+    "floor": "#999999",
+    "w2s": "#0072B2",
+    "ceiling": "#009E73",
+    "reference": "#E69F00",
+    "reference_w2s": "#56B4E9",
+    "easy": "#56B4E9",
+    "hard": "#D55E00",
+    "overlap": "#CC79A7",
+}
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # in turn
 NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # signs that no SVG may hold
 Rows = Mapping[str, Any]
 
@@ -94,6 +107,30 @@ def select(table: Rows, **wanted: str) -> Array:
     for column, value in wanted.items():
         mask &= table[column] == value
     return np.flatnonzero(mask)
+
+
+def banded(
+    ax: Axes, table: Rows, rows: Array, x: str, y: str, *, color: str, label: str,
+    style: str = "o-", band: tuple[str, str] | None = None,
+) -> None:  # fmt: skip
+    """A curve in the order of x, with dots where the style has them.
+
+    Args:
+        ax: Where to draw.
+        table: Columns of a table.
+        rows: Which of its rows.
+        x, y: Names of columns.
+        color, label, style: Of the curve.
+        band: Names of the columns of its interval; none to draw none.
+    """
+    rows = rows[np.argsort(table[x][rows])]
+    dotted = style.startswith("o")
+    size: dict[str, Any] = {"markersize": 3} if dotted else {"linewidth": 1.4}
+    ax.plot(table[x][rows], table[y][rows], style, color=color, label=label, **size)
+    if band:
+        low, high = (table[name][rows] for name in band)
+        alpha = 0.18 if dotted else 0.12
+        ax.fill_between(table[x][rows], low, high, color=color, alpha=alpha, linewidth=0)
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

@@ -198,3 +198,16 @@ def _rounded(values: Array) -> Array:
 def _error(known: Array) -> float:
     """Standard error of the mean."""
     return float(known.std(ddof=1)) / math.sqrt(len(known))
+
+
+def known_mean(values: Array) -> float:
+    """Mean of the finite ones of values (seeds,), NaN if there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def known_means(values: Array) -> list[float]:
+    """The same of each column of values (seeds, k)."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return list(np.where(known, values, 0).sum(0) / known.sum(0))

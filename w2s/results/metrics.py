@@ -35,10 +35,8 @@ def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
 
 
 REGIONS = ("easy", "hard", "overlap")  # codes 0, 1, 2
-SETS = ("all", "overlap")  # what a probe of source selection is trained on: all points, or these
 MODELS = ("floor", "w2s", "ceiling")
 REFERENCES = {"reference": "floor", "reference_w2s": "w2s"}  # and whose accuracy each one has
-PLACEBO = "_placebo"  # ends the name of a matched curve over random points that are not hard
 BINS = 10  # of the calibration error
 LABEL_SCORES = ("label_accuracy", "label_brier", "label_calibration")  # columns of runs and tables
 

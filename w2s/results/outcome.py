@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
 import numpy as np
-from w2s.checks import Array
+
+from w2s.checks import Array, rows_of
+from w2s.declare import kinds
+from w2s.errors import ArtifactError
+from w2s.files.artifacts import Artifact
+from w2s.progress import bar
 from w2s.results.intervals import Bootstrap
-from w2s.results.metrics import LABEL_SCORES, REFERENCES, REGIONS
+from w2s.results.metrics import LABEL_SCORES, REGIONS
 from w2s.rng import stream
-CURVE = "few_labels"  # the rows that references are made from
+
+KEY = ("dataset", "weak", "strong")
 COLUMNS = ("n_train", *LABEL_SCORES)  # of each row: means over its repeats
 DIVIDERS = 2  # seeds with regions: one that is asked, and another that divides its test points
 Row = dict[str, Any]
+Seeds = list[tuple[Artifact, Artifact]]  # two artifacts of each seed, side by side
 
 
 @dataclass(frozen=True)
@@ -118,75 +124,132 @@ class Outcome:
         return told or f"seeds without {group} test points"
 
 
-def with_references(outcome: Outcome) -> Outcome:
-    """The outcome with a row for each of `REFERENCES`: models of known accuracy, true labels.
+def by_seed(
+    first: Sequence[Artifact], second: Sequence[Artifact], *, key: Sequence[str]
+) -> list[Seeds]:
+    """The seeds of each job: two artifacts of a seed side by side.
 
-    A reference is the strong model on so few true labels that it gets as many test points right as
-    the floor, or as w2s. It is the draw between two neighbours of the learning curve `few_labels`
-    (whose end is the ceiling) that has exactly this accuracy, mean over units; what is between
-    two is not trained. A difference between w2s and such a model on some points cannot be due to
-    how accurate either is.
+    Args:
+        first: An artifact of each seed of each job.
+        second: Another, in the same order.
+        key: The facts that name a job.
+
+    Raises:
+        ArtifactError: artifacts that are not side by side, or a seed twice.
     """
-    for name, target in REFERENCES.items():
-        outcome = _with_reference(outcome, name, target)
-    return outcome
-
-
-def _with_reference(outcome: Outcome, name: str, target: str) -> Outcome:
-    curve = [
-        i
-        for i, control in enumerate(outcome.control)
-        if control == CURVE and not outcome.why_row(i)
-    ]
-    curve = [*sorted(curve, key=lambda i: outcome.proportion[i]), outcome.row("ceiling")]
-    wanted = outcome.row(target)
-    share = outcome.correct[:, [*curve, wanted]].mean(axis=2, dtype=np.float64)  # (units, k + 1)
-    whole = np.isfinite(share).all(axis=1)
-    lost = [
-        next((why[i] for i in (*curve, wanted) if why[i]), "") for why in outcome.row_reason
-    ]  # a unit that lacks a side has no part in the comparison
-    accuracy = share[whole].mean(axis=0) if whole.any() else np.full(len(curve) + 1, np.nan)
-    goal = accuracy[-1]
-    crossing = [
-        k for k in range(len(curve) - 1) if accuracy[k] <= goal <= accuracy[k + 1]
-    ]  # the first, where noise makes several
-    if not crossing:
-        few = [i for i, control in enumerate(outcome.control) if control == CURVE]
-        told = outcome.why_row(*curve, wanted)
-        if len(curve) == 1:
-            told = outcome.why_row(*few) if few else f"`mixing.controls` has no {CURVE}"
-        elif whole.any():
-            told = (
-                f"{name}: {target} has accuracy {goal:.3f}, outside of {accuracy[:-1].min():.3f} "
-                f"to {accuracy[:-1].max():.3f}, from {CURVE} to the ceiling"
+    if len(first) != len(second):
+        kinds = " and ".join(sorted({item.kind for item in [*first, *second]}))
+        raise ArtifactError(
+            f"tables: found {len(first)} and {len(second)} files of {kinds}, expected as many"
+        )
+    jobs: dict[tuple[str, ...], Seeds] = {}
+    for one, other in zip(first, second, strict=True):
+        if any(one.facts[name] != other.facts[name] for name in (*key, "seed")):
+            raise ArtifactError(
+                f"tables: found {one.kind} and {other.kind} of different jobs, in this order"
             )
-        return _appended(outcome, name, (curve[-1], curve[-1]), 0.0, [told] * len(lost))
-    below, above = curve[crossing[0]], curve[crossing[0] + 1]
-    low, high = accuracy[crossing[0]], accuracy[crossing[0] + 1]
-    part = float((goal - low) / (high - low)) if high > low else 0.0
-    return _appended(outcome, name, (below, above), part, lost)
+        seeds = jobs.setdefault(tuple(one.facts[name] for name in key), [])
+        if any(one.facts["seed"] == known.facts["seed"] for known, _ in seeds):
+            raise ArtifactError(f"tables: found seed {one.facts['seed']} of a job twice")
+        seeds.append((one, other))
+    return list(jobs.values())
 
 
-def _appended(
-    outcome: Outcome, name: str, pair: tuple[int, int], part: float, whys: Sequence[str]
-) -> Outcome:
-    """The outcome with one more row: `part` of the second of a pair of rows, the rest of the first.
+def outcome_of(seeds: Seeds) -> Outcome:
+    """All seeds of one dataset and pair, test points in the first seed's order.
 
-    NaN in units with a reason, [units].
+    Rows that differ only in their restart become units of one row; a row with a single restart, as
+    the floor, is the same in all units of its seed.
     """
-    below, above = pair
-    lacking = np.array([bool(why) for why in whys])
+    facts = [rows.facts for rows, _ in seeds]
+    first = seeds[0][1]
+    keys = _keys(first)
+    if any(_keys(right) != keys for _, right in seeds):
+        raise ArtifactError("tables: found seeds with different rows, expected the same in each")
+    names = list(dict.fromkeys(key[:2] for key in keys))
+    numbers = sorted({restart for *_, restart in keys})
+    place = {key: i for i, key in enumerate(keys)}
+    units = [
+        [place.get((*name, number), place.get((*name, 0))) for name in names] for number in numbers
+    ]  # position of each row, [restarts][rows]
 
-    def mixed(values: Array) -> Array:
-        row = (1 - part) * values[:, below] + part * values[:, above]
-        row[lacking] = np.nan
-        return np.concatenate([values, row[:, None].astype(values.dtype)], axis=1)
+    def by_unit(name: str) -> Array:
+        return np.stack([right[name][unit] for _, right in seeds for unit in units])
 
-    return replace(
-        outcome,
-        control=[*outcome.control, name],
-        proportion=np.append(outcome.proportion, np.nan),
-        correct=mixed(outcome.correct),
-        columns={key: mixed(values) for key, values in outcome.columns.items()},
-        row_reason=[[*known, why] for known, why in zip(outcome.row_reason, whys, strict=True)],
+    order = [rows_of(first["id"], right["id"], what="correct") for _, right in seeds]
+    correct = [
+        right["correct"][unit][:, o]
+        for (_, right), o in zip(seeds, order, strict=True)
+        for unit in units
+    ]
+    shares = [[f[name] for name in ("easy_share", "hard_share", "density")] for f in facts]
+    return Outcome(
+        **{key: facts[0][key] for key in KEY},
+        control=[control for control, _ in names],
+        proportion=first["proportion"][units[0]],
+        correct=np.stack(correct),
+        region=np.stack([right["region"][o] for (_, right), o in zip(seeds, order, strict=True)]),
+        group=first["group"],
+        columns={name: by_unit(name) for name in COLUMNS},
+        row_reason=[
+            [right.facts["row_reason"][i] for i in unit] for _, right in seeds for unit in units
+        ],
+        shares=np.array(shares, dtype=np.float64),
+        reason=[f["reason"] for f in facts],
+        n_pool=facts[0]["n_pool"],
+        restarts=len(numbers),
     )
+
+
+def _keys(correct: Artifact) -> list[tuple[str, str, int]]:
+    """Control, proportion and restart of each row.
+
+    Raises:
+        ArtifactError: a row twice.
+    """
+    facts, proportions = correct.facts, map(str, correct["proportion"].tolist())
+    keys = list(zip(facts["control"], proportions, correct["restart"].tolist(), strict=True))
+    if len(set(keys)) < len(keys):
+        name = next(key[0] for i, key in enumerate(keys) if key in keys[:i])
+        raise ArtifactError(
+            f"tables: found the row {name} of {facts['dataset']}, {facts['weak']}--"
+            f"{facts['strong']} twice, expected each row once"
+        )
+    return keys
+
+
+class Drawn(Protocol):
+    """What a bootstrap can be drawn for: an `Outcome`, or another with a stream of its own."""
+
+    def bootstrap(self, draws: int) -> Bootstrap:
+        """Draws of the outcome's own stream."""
+
+
+O = TypeVar("O", bound=Drawn)
+
+
+def each_outcome(
+    jobs: Sequence[Seeds], made: Callable[[Seeds], O], *, draws: int, what: str, unit: str
+) -> Iterator[tuple[O, Bootstrap]]:
+    """The outcome of each job with its bootstrap: one for all that is said of it.
+
+    Args:
+        jobs: As `by_seed` gives them.
+        made: Makes the outcome of a job's seeds, as `outcome_of`.
+        draws: Draws of the bootstrap.
+        what, unit: Of the progress bar.
+    """
+    with bar(what, len(jobs), unit) as advance:
+        for seeds in jobs:
+            outcome = made(seeds)
+            yield outcome, outcome.bootstrap(draws)
+            advance(1)
+
+
+def table(kind: str, rows: list[Row]) -> Artifact:
+    """Rows as columns of the declared dtypes."""
+    arrays = {}
+    for name, spec in kinds()[kind].arrays.items():
+        dtype = object if spec.dtype == "str" else spec.dtype
+        arrays[name] = np.array([row[name] for row in rows], dtype=dtype)
+    return Artifact(kind, arrays, {})

@@ -1,31 +1,106 @@
-"""The result tables: means over seeds with intervals, and paired differences."""
+"""What the tables of outcomes share: references, means with intervals, paired differences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
+
 from w2s.checks import Array
-from w2s.results.intervals import Bootstrap, DIGITS, Estimates, FEWEST, estimate, holm, interval, p_value
-from w2s.results.metrics import MODELS, PLACEBO, REFERENCES, REGIONS, pgr
-from w2s.results.outcome import COLUMNS, Outcome, Row
+from w2s.results.intervals import (
+    DIGITS,
+    FEWEST,
+    Bootstrap,
+    Estimates,
+    estimate,
+    holm,
+    interval,
+    known_mean,
+    known_means,
+    p_value,
+    t_interval,
+)
+from w2s.results.metrics import REFERENCES, pgr
+from w2s.results.outcome import Outcome, Row
+
+CURVE = "few_labels"  # the rows that references are made from
 Contrast = Mapping[int, float]  # weight of each row in a difference
 
 
-def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
-    """Floor, w2s, ceiling and PGR, with the shares of the regions and the status."""
-    rows = [outcome.row(name) for name in MODELS]
-    every = outcome.groups()["overall"]
-    found = estimate(outcome.correct[:, rows], every, bootstrap)
-    row: Row = {**outcome.names, "n_seeds": len(outcome.reason), "n_pool": outcome.n_pool}
-    row |= {"n_test": outcome.correct.shape[2], "n_groups": outcome.n_groups}
-    for i, name in enumerate(MODELS):
-        row |= spread(name, found.mean[i], found.draws[:, i], level)
-    row |= pgr_row(outcome.correct[:, rows], every, bootstrap, level)
-    share = _mean(outcome.shares)
-    row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
-    return row | _status(outcome, row, rows)
+def with_references(outcome: Outcome) -> Outcome:
+    """The outcome with a row for each of `REFERENCES`: models of known accuracy, true labels.
+
+    A reference is the strong model on so few true labels that it gets as many test points right as
+    the floor, or as w2s. It is the draw between two neighbours of the learning curve `few_labels`
+    (whose end is the ceiling) that has exactly this accuracy, mean over units; what is between
+    two is not trained. A difference between w2s and such a model on some points cannot be due to
+    how accurate either is.
+    """
+    for name, target in REFERENCES.items():
+        outcome = _with_reference(outcome, name, target)
+    return outcome
+
+
+def _with_reference(outcome: Outcome, name: str, target: str) -> Outcome:
+    curve = [
+        i
+        for i, control in enumerate(outcome.control)
+        if control == CURVE and not outcome.why_row(i)
+    ]
+    curve = [*sorted(curve, key=lambda i: outcome.proportion[i]), outcome.row("ceiling")]
+    wanted = outcome.row(target)
+    share = outcome.correct[:, [*curve, wanted]].mean(axis=2, dtype=np.float64)  # (units, k + 1)
+    whole = np.isfinite(share).all(axis=1)
+    lost = [
+        next((why[i] for i in (*curve, wanted) if why[i]), "") for why in outcome.row_reason
+    ]  # a unit that lacks a side has no part in the comparison
+    accuracy = share[whole].mean(axis=0) if whole.any() else np.full(len(curve) + 1, np.nan)
+    goal = accuracy[-1]
+    crossing = [
+        k for k in range(len(curve) - 1) if accuracy[k] <= goal <= accuracy[k + 1]
+    ]  # the first, where noise makes several
+    if not crossing:
+        few = [i for i, control in enumerate(outcome.control) if control == CURVE]
+        told = outcome.why_row(*curve, wanted)
+        if len(curve) == 1:
+            told = outcome.why_row(*few) if few else f"`mixing.controls` has no {CURVE}"
+        elif whole.any():
+            told = (
+                f"{name}: {target} has accuracy {goal:.3f}, outside of {accuracy[:-1].min():.3f} "
+                f"to {accuracy[:-1].max():.3f}, from {CURVE} to the ceiling"
+            )
+        return _appended(outcome, name, (curve[-1], curve[-1]), 0.0, [told] * len(lost))
+    below, above = curve[crossing[0]], curve[crossing[0] + 1]
+    low, high = accuracy[crossing[0]], accuracy[crossing[0] + 1]
+    part = float((goal - low) / (high - low)) if high > low else 0.0
+    return _appended(outcome, name, (below, above), part, lost)
+
+
+def _appended(
+    outcome: Outcome, name: str, pair: tuple[int, int], part: float, whys: Sequence[str]
+) -> Outcome:
+    """The outcome with one more row: `part` of the second of a pair of rows, the rest of the first.
+
+    NaN in units with a reason, [units].
+    """
+    below, above = pair
+    lacking = np.array([bool(why) for why in whys])
+
+    def mixed(values: Array) -> Array:
+        row = (1 - part) * values[:, below] + part * values[:, above]
+        row[lacking] = np.nan
+        return np.concatenate([values, row[:, None].astype(values.dtype)], axis=1)
+
+    return replace(
+        outcome,
+        control=[*outcome.control, name],
+        proportion=np.append(outcome.proportion, np.nan),
+        correct=mixed(outcome.correct),
+        columns={key: mixed(values) for key, values in outcome.columns.items()},
+        row_reason=[[*known, why] for known, why in zip(outcome.row_reason, whys, strict=True)],
+    )
 
 
 def pgr_row(correct: Array, mask: Array, bootstrap: Bootstrap, level: float) -> Row:
@@ -49,49 +124,25 @@ def spread(name: str, mean: float, draws: Array, level: float) -> Row:
     return {name: float(mean), f"{name}_lo": low, f"{name}_hi": high}
 
 
-def _mean(values: Array) -> list[float]:
-    """Means over the seeds that have a value, NaN where none has."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return list(np.where(known, values, 0).sum(0) / known.sum(0))
+def over_seeds(name: str, values: Array, level: float) -> Row:
+    """Mean of the finite ones of values (seeds,) and Student's t interval, as `spread` has them."""
+    low, high = t_interval(values, level)
+    return {name: round(known_mean(values), DIGITS), f"{name}_lo": low, f"{name}_hi": high}
 
 
-def _status(outcome: Outcome, row: Row, rows: list[int]) -> Row:
-    bad = [why for why in outcome.reason if why]
-    status = "ok" if not bad else "partial" if len(bad) < len(outcome.reason) else "degenerate"
-    reasons = [f"{len(bad)} of {len(outcome.reason)} seeds: {bad[0]}"] if bad else []
-    failed = {name: outcome.why_row(i) for name, i in zip(MODELS, rows, strict=True)}
-    reasons += [f"{name}: {why}" for name, why in failed.items() if why]
-    if math.isnan(row["pgr"]) and not any(failed.values()):
-        reasons.append(f"pgr: ceiling - floor = {row['ceiling'] - row['floor']:.3f} is not above 0")
-    elif math.isnan(row["pgr_lo"]) and not math.isnan(row["pgr"]):
-        reasons.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
-    return {"status": status, "reason": "; ".join(reasons)}
-
-
-def mixing_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """Accuracy of every row of the mixing experiment, and of the references."""
-    found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
-    numbers = row_means(outcome)
-    return [
-        {
-            **outcome.names,
-            "control": control,
-            "proportion": float(outcome.proportion[i]),
-            **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
-            **{name: numbers[name][i] for name in COLUMNS},
-            "n_seeds": outcome.seeds_of(found.n_seeds[i]),
-        }
-        for i, control in enumerate(outcome.control)
-        if control not in MODELS
-    ]
+def too_few(values: Array) -> str:
+    """Why values (seeds,) with a mean have no interval over seeds, "" if they have one."""
+    n = int(np.isfinite(values).sum())
+    if not 0 < n < FEWEST:
+        return ""
+    return f"found {n} seeds, expected {FEWEST} or more for an interval over seeds"
 
 
 def row_means(outcome: Outcome) -> dict[str, list[float]]:
     """Means of each row's numbers (`COLUMNS`) over the units that have the row, [rows] each."""
     lacking = np.array([[bool(why) for why in unit] for unit in outcome.row_reason])
     return {
-        name: _mean(np.where(lacking, np.nan, values)) for name, values in outcome.columns.items()
+        name: known_means(np.where(lacking, np.nan, values)) for name, values in outcome.columns.items()
     }
 
 
@@ -110,38 +161,6 @@ def value_of(name: str, found: Estimates, i: int, level: float, *, why: str) -> 
     if math.isnan(low) and not math.isnan(mean):
         why = why or "no interval: too many bootstrap draws hold no seed or test point with a value"
     return {name: mean, "lo": low, "hi": high, "reason": why}
-
-
-def region_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """Accuracy of models and references on easy, hard and overlap test points."""
-    models = [*MODELS, *(name for name in REFERENCES if name in outcome.control)]
-    positions = [outcome.row(model) for model in models]
-    groups = outcome.groups()
-    rows = []
-    for region in REGIONS:
-        mask = groups[region]
-        found = estimate(outcome.correct[:, positions], mask, bootstrap)
-        units_with = mask.any(axis=1)
-        size = float(mask.sum(axis=1)[units_with].mean()) if units_with.any() else math.nan
-        for i, model in enumerate(models):
-            n_seeds = outcome.seeds_of(found.n_seeds[i])
-            why = outcome.why_row(positions[i]) or outcome.why_group(n_seeds, region)
-            rows.append(
-                {
-                    **outcome.names,
-                    "model": model,
-                    "region": region,
-                    **value_of("accuracy", found, i, level, why=why),
-                    "n": size,
-                    "n_seeds": n_seeds,
-                }
-            )
-    return rows
-
-
-def comparison_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) -> list[Row]:
-    """Paired differences, on all test points and on those of each region."""
-    return difference_rows(outcome, _comparisons(outcome), bootstrap, level)
 
 
 def minus(first: int, second: int) -> Contrast:
@@ -200,38 +219,3 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     return [row | {"p_holm": float(value)} for row, value in zip(rows, p, strict=True)]
 
 
-def _comparisons(outcome: Outcome) -> dict[str, Contrast]:
-    """Which rows are subtracted from which, by name."""
-    against = ("floor", *REFERENCES, "same_capacity_w2s")
-    named = [("w2s", other) for other in against] + [("same_capacity_w2s", "floor")]
-    named += [("ceiling", "w2s"), ("ceiling", "floor"), ("true_labels", "random")]
-    there = set(outcome.control)
-    found = {
-        f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in named if {a, b} <= there
-    }
-    curves = {name: _ends(outcome, name) for name in dict.fromkeys(outcome.control)}
-    for name, ends in curves.items():
-        if not ends or name == "few_labels":
-            continue
-        (p, high), (q, low) = max(ends), min(ends)
-        if p > q:
-            found[f"{name}: p={p:g} - p={q:g}"] = minus(high, low)
-        mirror = dict(curves.get("placebo" if name == "plain" else name + PLACEBO, ()))
-        if {p, q} <= set(mirror):
-            title = f"{name}: overlap - placebo, p={p:g}"
-            found[title] = minus(high, mirror[p])
-            if p > q:
-                rest = {low: -1.0, mirror[p]: -1.0, mirror[q]: 1.0}
-                found[f"{title} - p={q:g}"] = {high: 1.0, **rest}
-        if name == "plain" and "random" in there:
-            found[f"plain p={p:g} - random"] = minus(high, outcome.row("random"))
-    return found
-
-
-def _ends(outcome: Outcome, control: str) -> list[tuple[float, int]]:
-    """Proportion and position of each row of a curve."""
-    return [
-        (float(p), i)
-        for i, (name, p) in enumerate(zip(outcome.control, outcome.proportion, strict=True))
-        if name == control and np.isfinite(p)
-    ]

@@ -112,7 +112,7 @@ class Chance:
 
 
 Index = Callable[[Seen, int, float, Chance], Array]  # of what is seen, horizon, epsilon, chance
-POLICIES: dict[str, Index] = {
+INDICES: dict[str, Index] = {
     "ucb": lambda seen, horizon, _, chance: ucb_index(seen.means, seen.pulls, horizon=horizon),
     "thompson": lambda seen, horizon, _, chance: thompson_index(
         seen.overlap, seen.points, chance.draws

@@ -1,4 +1,8 @@
-"""Figures of source selection: accuracy, regret and pulls over the rounds."""
+"""Figures of source selection: accuracy, regret and pulls over the rounds.
+
+Each takes columns of tables of one pair and `titles`: the title of each experiment by its name, in
+the order of the panels.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,11 @@ from matplotlib.figure import Figure
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.results.drawing import Rows, legend, no_data, paired_panels, panels, select
-from w2s.selection.track import SelectionFiguresSettings
-
-COLORS = {  # Okabe and Ito's palette
-    "ucb": "#0072B2",
-    "thompson": "#009E73",
-    "epsilon_greedy": "#E69F00",
-    "random": "#000000",
-    "oracle": "#D55E00",
-    "label_oracle": "#CC79A7",
-    "original": "#56B4E9",
-}
-BANDS = ("ucb", "random")  # a band for each policy would hide the curves
+from w2s.results.drawing import Rows, banded, legend, no_data, paired_panels, panels, select
+from w2s.selection.track import POLICIES, SelectionFiguresSettings
 
 
-def _curves(
-    ax: Axes, rounds: Rows, experiment: str, column: str, *, per_round: bool = False
-) -> None:
+def _curves(ax: Axes, rounds: Rows, experiment: str, column: str, *, bands: bool = True) -> None:
     """A line for each policy; a note if there is no value.
 
     Args:
@@ -36,31 +27,22 @@ def _curves(
         rounds: Columns of the rounds table.
         experiment: Which rows.
         column: What to draw.
-        per_round: Divide by the number of the round; without bands.
+        bands: With the intervals of policies that are shown with them.
     """
     here = select(rounds, experiment=experiment)
     if not np.isfinite(rounds[column][here]).any():
         no_data(ax, "no rounds: see tables/selection.csv")
     for policy in dict.fromkeys(rounds["policy"][here]):
         rows = select(rounds, experiment=experiment, policy=policy)
-        rows = rows[np.argsort(rounds["round"][rows])]
         rows = rows[np.isfinite(rounds[column][rows])]
-        t, color = rounds["round"][rows], COLORS[policy]
-        value = rounds[column][rows] / (t if per_round else 1)
-        style = "--" if policy == "label_oracle" else "-"  # often the same as oracle: both show
-        ax.plot(t, value, style, color=color, label=policy, linewidth=1.4)
-        if policy in BANDS and not per_round:
-            low, high = (rounds[f"{column}_{end}"][rows] for end in ("lo", "hi"))
-            ax.fill_between(t, low, high, color=color, alpha=0.12, linewidth=0)
+        shown = POLICIES[policy]
+        band = (f"{column}_lo", f"{column}_hi") if shown.band and bands else None
+        banded(ax, rounds, rows, "round", column, color=shown.color, label=policy,
+               style=shown.style, band=band)  # fmt: skip
 
 
 def accuracy_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against rounds, trained on all points (top) and on overlap points (bottom).
-
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        titles: Title of each experiment, in the order of the panels.
-    """
+    """Test accuracy against rounds, trained on all points (top) and on overlap points (bottom)."""
     figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (experiment, title) in zip(top, bottom, titles.items(), strict=True):
         for ax, name, told in ((upper, "all", "all points"), (lower, "overlap", "overlap points")):
@@ -74,17 +56,15 @@ def accuracy_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
 def regret_figure(rounds: Rows, sources: Rows, titles: Mapping[str, str]) -> Figure:
     """Cumulative regret (top), and regret per round beside the bound sqrt(K ln T / t) (bottom).
 
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        sources: Columns of the sources table, for the same pair: how many sources there are.
-        titles: Title of each experiment, in the order of the panels.
+    The table of sources tells how many there are.
     """
+    per_round = {**rounds, "regret": rounds["regret"] / rounds["round"]}
     figure, top, bottom = paired_panels(len(titles))
     for upper, lower, (experiment, title) in zip(top, bottom, titles.items(), strict=True):
         upper.set(title=title, xlabel="round t", ylabel="cumulative regret")
         lower.set(xlabel="round t", ylabel="regret per round", yscale="log")
         _curves(upper, rounds, experiment, "regret")
-        _curves(lower, rounds, experiment, "regret", per_round=True)
+        _curves(lower, per_round, experiment, "regret", bands=False)
         t = np.unique(rounds["round"][select(rounds, experiment=experiment)])
         k = len(set(sources["source"][select(sources, experiment=experiment)]))
         if k:
@@ -95,12 +75,7 @@ def regret_figure(rounds: Rows, sources: Rows, titles: Mapping[str, str]) -> Fig
 
 
 def pulls_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
-    """Share of the pulls so far that went to the densest source.
-
-    Args:
-        rounds: Columns of the rounds table, for one pair.
-        titles: Title of each experiment, in the order of the panels.
-    """
+    """Share of the pulls so far that went to the densest source."""
     figure, axes = panels(len(titles))
     for ax, (experiment, title) in zip(axes, titles.items(), strict=True):
         ax.set(

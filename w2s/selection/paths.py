@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s.checks import Array
-from w2s.overlap.training import Trained, train_on
+from w2s.overlap.strong import Trained, train_on
 from w2s.probes.columns import Fit
-from w2s.selection.bandits import POLICIES, Chance, Seen, choose
+from w2s.selection.bandits import INDICES, Chance, Seen, choose
 from w2s.selection.sources import Supply
 
 UNTRAINED = "no overlap point yet: the probe is untrained and says 1/2"
@@ -66,7 +66,7 @@ def simulate(policy: str, supply: Supply, *, plan: Plan, repeat: int, streams: S
     available, less the density of the one pulled; so that of the oracle is 0.
 
     Args:
-        policy: One of `bandits.POLICIES`.
+        policy: One of `bandits.INDICES`.
         supply: The sources.
         plan: Rounds and batches.
         repeat: Number of the path; names its random streams.
@@ -91,9 +91,7 @@ def simulate(policy: str, supply: Supply, *, plan: Plan, repeat: int, streams: S
         if not available.any():
             break
         seen = Seen(pulls, pulls * plan.batch, overlap, supply.density, supply.right_density)
-        k = choose(
-            POLICIES[policy](seen, plan.rounds, plan.epsilon, chance), available, chance.ties
-        )
+        k = choose(INDICES[policy](seen, plan.rounds, plan.epsilon, chance), available, chance.ties)
         first = int(pulls[k]) * plan.batch
         rows = order[k][first : first + plan.batch]
         hits = int(supply.overlap[rows].sum())

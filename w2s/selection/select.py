@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ from w2s.declare import kinds
 from w2s.errors import ArtifactError, DegenerateError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import group_codes, layer_of, same_width
-from w2s.overlap.detect import Detector, fit_detector
-from w2s.overlap.training import Trained, joined
+from w2s.overlap.detect import fit_detector
+from w2s.overlap.strong import Trained, joined
 from w2s.overlap.weak_labels import fitter
-from w2s.results.metrics import SETS
 from w2s.rng import stream
 from w2s.selection.paths import (
     Path,
@@ -28,26 +26,7 @@ from w2s.selection.paths import (
     train_rounds,
 )
 from w2s.selection.sources import Source, Supply, partition, supply
-from w2s.selection.track import Partition, SelectSettings
-
-
-@dataclass
-class _Selected:
-    """What a job finds, as far as it gets.
-
-    Attributes:
-        region: Region of each point of the pool, (n,).
-        detector: Gives the rewards.
-        supply: The sources.
-        paths: All repeats of each policy.
-        reason: Why there are no paths, "" if there are some.
-    """
-
-    region: Array
-    detector: Detector | None = None
-    supply: Supply | None = None
-    paths: list[Path] = field(default_factory=list)
-    reason: str = ""
+from w2s.selection.track import SETS, Partition, SelectSettings
 
 
 def select(
@@ -61,9 +40,10 @@ def select(
 
     The detector that gives the rewards is fitted on the val parts, which no source holds. Where
     regions or sources are undefined there are no paths, and the artifacts say why. Examples say
-    which test points belong together.
+    which test points belong together. The probes of a policy are one problem, so that other
+    policies do not move them at all.
     """
-    seed = weak_labels.facts["seed"]
+    seed, chosen = weak_labels.facts["seed"], settings.paths
 
     def streams(*names: str) -> np.random.Generator:
         return stream(seed, "selection", settings.experiment, *names)
@@ -71,28 +51,50 @@ def select(
     x = _gather(weak_labels, activations, settings)
     part = {name: weak_labels["part"] == name for name in ("strong_train", "val", "test")}
     points, test = (weak_labels.where(part[name]) for name in ("strong_train", "test"))
-    x_pool, x_test = x[part["strong_train"]], x[part["test"]]
-    selected = _Selected(np.full(len(points), "undefined", dtype=object))
+    proba, x_pool, x_test = points["weak_proba"], x[part["strong_train"]], x[part["test"]]
+    region = np.full(len(points), "undefined", dtype=object)
+    detector, market = None, None
+    paths: list[Path] = []
+    reason = weak_labels.facts["reason"]
     try:
-        if weak_labels.facts["reason"]:
-            raise DegenerateError(weak_labels.facts["reason"])
-        selected.detector = fit_detector(
+        if reason:
+            raise DegenerateError(reason)
+        detector = fit_detector(
             weak_labels["weak_proba"][part["val"]], x[part["val"]], **settings.overlap.model_dump()
         )
-        selected.region = selected.detector.apply(points["weak_proba"], x_pool).region
-        sources = _sources(selected.region, points["dataset"], settings, streams)
-        selected.supply = supply(sources, selected.region == "overlap", _right(points))
-        selected.paths = _paths(selected.supply, settings, streams)
+        region = detector.apply(proba, x_pool).region
+        market = _market(region, points, settings, streams)
+        plan = Plan(chosen.rounds, chosen.batch, chosen.epsilon)
+        if not rounds_possible(market, plan=plan):
+            raise DegenerateError(f"selection: found no source with {plan.batch} points")
+        paths = [
+            simulate(policy, market, plan=plan, repeat=repeat, streams=streams)
+            for policy in chosen.policies
+            for repeat in range(chosen.repeats)
+        ]
     except DegenerateError as error:
-        selected.reason = str(error)
-    rounds = _trained(selected, points["weak_proba"], (x_pool, x_test), settings, streams)
+        reason = str(error)
+    parts: dict[str, list[Trained]] = {name: [] for name in SETS}
+    for policy in chosen.policies if paths else ():
+        mine = [path for path in paths if path.policy == policy]
+        fit = fitter(settings.probe, streams("folds"))
+        sides = x_pool, x_test
+        both = train_rounds(
+            mine, region == "overlap", proba.astype(np.float64), activations=sides, fit=fit
+        )
+        for name, trained in zip(SETS, both, strict=True):
+            parts[name].append(trained)
+    rounds = {name: joined(trained, len(x_test)) for name, trained in parts.items()}
     facts = {name: getattr(settings, name) for name in ("experiment", "weak", "strong")}
     facts["seed"] = seed
-    told = facts | _told(selected, settings)
+    told = facts | _told(market, paths, settings, reason)
+    found = told | {"n_reference": int(part["val"].sum())}
+    found |= {name: getattr(detector, name, None) for name in ("tau_hard", "tau_overlap")}
+    group = _groups(test, examples, settings)
     return {
-        "points": _points(points, selected, told | {"n_reference": int(part["val"].sum())}),
-        "paths": Artifact("selection_paths", _path_rows(selected, rounds), told),
-        "predictions": _predictions(test, _groups(test, examples, settings), rounds, facts),
+        "points": _points(points, region, market, paths, found),
+        "paths": Artifact("selection_paths", _path_rows(paths, region, market, rounds), told),
+        "predictions": _predictions(test, group, rounds, facts),
     }
 
 
@@ -133,109 +135,77 @@ def _datasets(what: str, items: Sequence[Artifact], settings: SelectSettings) ->
     return names
 
 
-def _right(points: Artifact) -> Array:
-    """Whether the weak label of each point is right, (n,); one of exactly 1/2 is not."""
-    right: Array = np.where(
-        points["label"] == 1, points["weak_proba"] > 0.5, points["weak_proba"] < 0.5
-    )
-    return right
+def _market(region: Array, points: Artifact, settings: SelectSettings, streams: Streams) -> Supply:
+    """The sources, with their densities by the regions of the pool.
 
-
-def _sources(
-    region: Array, owner: Array, settings: SelectSettings, streams: Streams
-) -> list[Source]:
+    A weak label of exactly 1/2 is not right.
+    """
     chosen = settings.sources
     if isinstance(chosen, Partition):
         rng = streams("partition")
-        return partition(region, chosen.overlap_shares, counts=chosen.counts, rng=rng)
-    return [Source(name, np.flatnonzero(owner == name)) for name in chosen.datasets]
+        sources = partition(region, chosen.overlap_shares, counts=chosen.counts, rng=rng)
+    else:
+        owner = points["dataset"]
+        sources = [Source(name, np.flatnonzero(owner == name)) for name in chosen.datasets]
+    proba = points["weak_proba"]
+    right = np.where(points["label"] == 1, proba > 0.5, proba < 0.5)
+    return supply(sources, region == "overlap", right)
 
 
-def _paths(market: Supply, settings: SelectSettings, streams: Streams) -> list[Path]:
-    """The paths, policy by policy; DegenerateError if no source holds a batch."""
-    taken = settings.paths
-    plan = Plan(taken.rounds, taken.batch, taken.epsilon)
-    if not rounds_possible(market, plan=plan):
-        raise DegenerateError(f"selection: found no source with {plan.batch} points")
-    return [
-        simulate(policy, market, plan=plan, repeat=repeat, streams=streams)
-        for policy in taken.policies
-        for repeat in range(taken.repeats)
-    ]
+def _told(
+    market: Supply | None, paths: Sequence[Path], settings: SelectSettings, reason: str
+) -> dict[str, Any]:
+    """Facts about the sources, and how the job ended."""
+    asked = settings.paths.rounds
+    done = len(paths[0].source) if paths else 0
+    told: dict[str, Any] = {
+        "sources": {},
+        "source_names": list(market.names) if market else [],
+        "policies": list(settings.paths.policies),
+        "rounds": asked,
+        "ended": f"all sources dry after round {done} of {asked}" if 0 < done < asked else "",
+        "status": "degenerate" if reason else "ok",
+        "reason": reason,
+    }
+    if market:
+        names = ("points", "density", "right_density", "label_accuracy")
+        columns = [getattr(market, name).tolist() for name in names]
+        told["sources"] = {
+            source: dict(zip(names, values, strict=True))
+            for source, *values in zip(market.names, *columns, strict=True)
+        }
+    return told
 
 
-def _trained(
-    selected: _Selected,
-    weak_proba: Array,
-    activations: tuple[Array, Array],
-    settings: SelectSettings,
-    streams: Streams,
-) -> dict[str, Trained]:
-    """Probes on all points and on the overlap points, a row for each round of each path.
-
-    The probes of a policy are one problem, so that other policies do not move them at all.
-    """
-    proba = weak_proba.astype(np.float64)
-    found: dict[str, list[Trained]] = {name: [] for name in SETS}
-    for policy in settings.paths.policies:
-        mine = [path for path in selected.paths if path.policy == policy]
-        if mine and selected.supply is not None:
-            fit = fitter(settings.probe, streams("folds"))
-            both = train_rounds(
-                mine, selected.supply.overlap, proba, activations=activations, fit=fit
-            )
-            for name, trained in zip(SETS, both, strict=True):
-                found[name].append(trained)
-    return {name: joined(parts, len(activations[1])) for name, parts in found.items()}
-
-
-def _points(points: Artifact, selected: _Selected, facts: dict[str, Any]) -> Artifact:
+def _points(
+    points: Artifact,
+    region: Array,
+    market: Supply | None,
+    paths: Sequence[Path],
+    facts: dict[str, Any],
+) -> Artifact:
     source = np.full(len(points), "", dtype=object)
-    if selected.supply is not None:
-        for name, rows in zip(selected.supply.names, selected.supply.rows, strict=True):
-            source[rows] = name
+    for name, rows in zip(market.names, market.rows, strict=True) if market else ():
+        source[rows] = name
     arrays = {name: points[name] for name in ("id", "label", "weak_proba")}
-    arrays |= {"source": source, "region": selected.region}
-    for path in selected.paths:
+    arrays |= {"source": source, "region": region}
+    for path in paths:
         drawn = np.zeros(len(points), dtype=np.int32)
         drawn[path.rows] = np.arange(1, len(path.rows) + 1)[:, None]
         arrays[f"drawn_{path.policy}_{path.repeat}"] = drawn
-    for name in ("tau_hard", "tau_overlap"):
-        facts[name] = getattr(selected.detector, name, None)
     known = {name: facts[name] for name in kinds()["selection_points"].facts}
     return Artifact("selection_points", arrays, known)
 
 
-def _told(selected: _Selected, settings: SelectSettings) -> dict[str, Any]:
-    """Facts about the sources, and how the job ended."""
-    told: dict[str, Any] = {
-        "sources": {},
-        "source_names": [] if selected.supply is None else list(selected.supply.names),
-        "policies": list(settings.paths.policies),
-        "rounds": settings.paths.rounds,
-        "ended": "",
-        "status": "degenerate" if selected.reason else "ok",
-        "reason": selected.reason,
-    }
-    if selected.supply is not None:
-        names = ("points", "density", "right_density", "label_accuracy")
-        columns = [getattr(selected.supply, name).tolist() for name in names]
-        told["sources"] = {
-            source: dict(zip(names, values, strict=True))
-            for source, *values in zip(selected.supply.names, *columns, strict=True)
-        }
-    done = len(selected.paths[0].source) if selected.paths else 0
-    if 0 < done < settings.paths.rounds:
-        told["ended"] = f"all sources dry after round {done} of {settings.paths.rounds}"
-    return told
-
-
-def _path_rows(selected: _Selected, trained: dict[str, Trained]) -> dict[str, Array]:
+def _path_rows(
+    paths: Sequence[Path], region: Array, market: Supply | None, trained: dict[str, Trained]
+) -> dict[str, Array]:
     """Columns of the paths artifact."""
+    words = market.names if market else ()
     rows = [
-        (path.policy, path.repeat, t + 1, path.source[t], path.density[t], path.regret[t])
-        for path in selected.paths
-        for t in range(len(path.source))
+        (path.policy, path.repeat, t + 1, words[k], path.density[t], path.regret[t])
+        for path in paths
+        for t, k in enumerate(path.source)
     ]
     names = ("policy", "repeat", "round", "source", "density", "regret")
     types = (object, np.int32, np.int32, object, np.float64, np.float64)
@@ -244,12 +214,7 @@ def _path_rows(selected: _Selected, trained: dict[str, Trained]) -> dict[str, Ar
         name: np.array(column, dtype=dtype)
         for name, column, dtype in zip(names, columns, types, strict=True)
     }
-    if selected.supply is not None:
-        words = np.array(selected.supply.names, dtype=object)
-        arrays["source"] = words[arrays["source"].astype(np.int64)]
-        counts = collected(selected.paths, selected.supply.overlap)
-    else:
-        counts = ([], [])
+    counts = collected(paths, region == "overlap")
     for name, sets in zip(SETS, counts, strict=True):
         arrays[f"n_{name}"] = np.array([len(mine) for mine in sets], dtype=np.int32)
         arrays[f"gap_{name}"] = trained[name].gap

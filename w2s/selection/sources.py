@@ -152,7 +152,9 @@ def corpora_labels(
         target = files[0].facts["dataset"] in settings.targets
         kept = np.full(len(x), target) | np.isin(columns["part"], ("val", "strong_train"))
         sides.append(({name: column[kept] for name, column in columns.items()}, x[kept]))
-    same_job(**{f"split of {item.facts['dataset']}": _seed_of(item) for item in split})
+    seeds = [Artifact(item.kind, {}, {"seed": item.facts["seed"]}) for item in split]
+    parts = [f"split of {item.facts['dataset']}" for item in split]
+    same_job(**dict(zip(parts, seeds, strict=True)))
     same_width([x for _, x in sides], [item.facts["dataset"] for item in examples])
     names = [item.facts["dataset"] for item in examples]
     if missing := [name for name in settings.targets if name not in names]:
@@ -171,11 +173,6 @@ def corpora_labels(
         settings=settings,
     )
     return {"weak_labels": found}
-
-
-def _seed_of(split: Artifact) -> Artifact:
-    """The split with its seed for its only fact."""
-    return Artifact(split.kind, {}, {"seed": split.facts["seed"]})
 
 
 def _once(ids: Array, part: Array) -> Array:

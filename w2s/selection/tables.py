@@ -9,33 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.progress import bar
 from w2s.results.intervals import (
-    DIGITS,
-    FEWEST,
     Bootstrap,
     Estimates,
     estimate,
     holm,
+    known_mean,
     p_value,
-    t_interval,
     t_p_value,
 )
-from w2s.results.metrics import SETS, correct_rows
-from w2s.results.outcome import Row
-from w2s.results.rows import spread
-from w2s.results.seeds import by_seed, table
+from w2s.results.metrics import correct_rows
+from w2s.results.outcome import Row, Seeds, by_seed, each_outcome, table
+from w2s.results.rows import over_seeds, spread, too_few
 from w2s.rng import stream
-from w2s.selection.track import SelectionTablesSettings
+from w2s.selection.track import BASELINE, SETS, SelectionTablesSettings
 
-BASELINE = "random"
 PER_SEED = ("regret", "best_share")  # curves without test points
 
 
@@ -54,6 +48,7 @@ class SelectionOutcome:
         pulls: Share of the policy's pulls that each source got, (seeds, p, k).
         facts: Of each source, (seeds, k): points, density, right_density, label_accuracy.
         reason: Why a seed has no paths or fewer rounds, "" if it has all, [seeds].
+        group: Group of each test point, (n,); None where there are no groups.
     """
 
     names: Row
@@ -64,12 +59,18 @@ class SelectionOutcome:
     pulls: Array
     facts: Mapping[str, Array]
     reason: Sequence[str]
+    group: Array | None = None
+
+    def bootstrap(self, draws: int) -> Bootstrap:
+        """Draws of the outcome's own stream; test points of a group are drawn together."""
+        rng = stream(0, "bootstrap", "selection", *self.names.values())
+        points = self.correct["all"].shape[3]
+        return Bootstrap.draw(len(self.reason), points, draws, rng, groups=self.group)
 
     @property
     def rounds(self) -> Array:
         """Rounds that each seed has, (seeds,)."""
-        known: Array = np.isfinite(self.curves["regret"][:, 0])
-        return np.asarray(known.sum(axis=1))
+        return np.asarray(np.isfinite(self.curves["regret"][:, 0]).sum(axis=1))
 
 
 def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
@@ -82,10 +83,9 @@ def selection_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float
     seeds = np.arange(len(last))
     rows = []
     for name, right in outcome.correct.items():
-        points = {f"accuracy_{name}": right[seeds, :, last]}  # (seeds, p, n)
-        points[f"auc_{name}"] = _area(right, outcome.rounds)
-        for measure, values in points.items():
-            rows += _point_rows(outcome, measure, values, bootstrap, level)
+        at_end, area = right[seeds, :, last], _area(right, outcome.rounds)  # (seeds, p, n)
+        rows += _point_rows(outcome, f"accuracy_{name}", at_end, bootstrap, level)
+        rows += _point_rows(outcome, f"auc_{name}", area, bootstrap, level)
     for name in PER_SEED:
         rows += _seed_rows(outcome, name, outcome.curves[name][seeds, :, last], level)
     return sorted(rows, key=lambda row: outcome.policies.index(row["policy"]))
@@ -122,8 +122,8 @@ def _seed_rows(outcome: SelectionOutcome, measure: str, values: Array, level: fl
             **over_seeds("minus_random", difference[:, i], level),
             "p": math.nan if policy == BASELINE else t_p_value(difference[:, i]),
         }
-        mine = values[:, i, None]
-        rows.append(_row(outcome, policy, measure, mine, numbers, too_few(values[:, i])))
+        why = too_few(values[:, i])
+        rows.append(_row(outcome, policy, measure, values[:, i, None], numbers, why))
     return rows
 
 
@@ -131,14 +131,18 @@ def _row(
     outcome: SelectionOutcome, policy: str, measure: str, values: Array, numbers: Row, why: str
 ) -> Row:
     """A row of the table: values (seeds, n) and `numbers` of them; `why` there is no interval."""
+    known = np.isfinite(values).all(axis=1)
+    told = next(filter(None, outcome.reason), "")
+    if not told and (~known & (outcome.rounds > 0)).any():
+        told = "rounds without a probe: see the paths"
     return {
         **outcome.names,
         "policy": policy,
         "measure": measure,
         **numbers,
-        "n_rounds": _mean(outcome.rounds[outcome.rounds > 0]),
-        "n_seeds": int(np.isfinite(values).all(axis=1).sum()),
-        "reason": "; ".join(filter(None, [_why(outcome, values), why])),
+        "n_rounds": known_mean(outcome.rounds[outcome.rounds > 0]),
+        "n_seeds": int(known.sum()),
+        "reason": "; ".join(filter(None, [told, why])),
     }
 
 
@@ -146,22 +150,7 @@ def _baseline(outcome: SelectionOutcome, values: Array) -> Array:
     """The values of the policy random, (seeds, 1, ...); NaN if it was not run."""
     if BASELINE not in outcome.policies:
         return np.full_like(values[:, :1], np.nan)
-    baseline: Array = values[:, [outcome.policies.index(BASELINE)]]
-    return baseline
-
-
-def over_seeds(name: str, values: Array, level: float) -> Row:
-    """Mean of the finite ones of values (seeds,) and Student's t interval, as `spread` has them."""
-    low, high = t_interval(values, level)
-    return {name: round(_mean(values), DIGITS), f"{name}_lo": low, f"{name}_hi": high}
-
-
-def too_few(values: Array) -> str:
-    """Why values (seeds,) with a mean have no interval over seeds, "" if they have one."""
-    n = int(np.isfinite(values).sum())
-    if not 0 < n < FEWEST:
-        return ""
-    return f"found {n} seeds, expected {FEWEST} or more for an interval over seeds"
+    return np.asarray(values[:, [outcome.policies.index(BASELINE)]])
 
 
 def _area(right: Array, rounds: Array) -> Array:
@@ -169,20 +158,7 @@ def _area(right: Array, rounds: Array) -> Array:
     there = np.arange(right.shape[2]) < rounds[:, None]  # (seeds, rounds)
     total = np.where(there[:, None, :, None], right, 0).sum(axis=2)
     with np.errstate(invalid="ignore"):
-        mean: Array = total / rounds[:, None, None]
-    return mean
-
-
-def _why(outcome: SelectionOutcome, values: Array) -> str:
-    """Why seeds or rounds are missing among values (seeds, n), "" if none are."""
-    told = next((why for why in outcome.reason if why), "")
-    lacking = ~np.isfinite(values).all(axis=1) & (outcome.rounds > 0)
-    return told or ("rounds without a probe: see the paths" if lacking.any() else "")
-
-
-def _mean(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+        return np.asarray(total / rounds[:, None, None])
 
 
 def round_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) -> list[Row]:
@@ -202,7 +178,7 @@ def round_rows(outcome: SelectionOutcome, bootstrap: Bootstrap, level: float) ->
             row |= spread(name, estimates.mean[i], estimates.draws[:, i], level)
         for name in PER_SEED:
             row |= over_seeds(name, curves[name], level)
-        row |= {name: _mean(curves[name]) for name in ("density", "n_all", "n_overlap")}
+        row |= {name: known_mean(curves[name]) for name in ("density", "n_all", "n_overlap")}
         row["n_seeds"] = int(np.isfinite(curves["regret"]).sum())
         rows.append(row | {"reason": too_few(curves["regret"])})
     return rows
@@ -212,7 +188,7 @@ def source_rows(outcome: SelectionOutcome, level: float) -> list[Row]:
     """The sources, and the share of its pulls that each policy gave them."""
     rows = []
     for j, source in enumerate(outcome.sources):
-        facts = {name: _mean(values[:, j]) for name, values in outcome.facts.items()}
+        facts = {name: known_mean(values[:, j]) for name, values in outcome.facts.items()}
         for p, policy in enumerate(outcome.policies):
             pulls = outcome.pulls[:, p, j]
             rows.append(
@@ -231,8 +207,9 @@ def source_rows(outcome: SelectionOutcome, level: float) -> list[Row]:
 
 CURVES = ("regret", "best_share", "density", "n_all", "n_overlap")
 KEY = ("experiment", "weak", "strong")
-FACTS = {"n_points": "points", "density": "density", "right_density": "right_density",
-         "label_accuracy": "label_accuracy"}  # fmt: skip
+FACTS = {"n_points": "points"} | {
+    name: name for name in ("density", "right_density", "label_accuracy")
+}
 
 
 def selection_tables(
@@ -240,25 +217,16 @@ def selection_tables(
 ) -> dict[str, Artifact]:
     """What each policy reaches, the curves, and the sources; one bootstrap for each experiment.
 
-    Test points of a group are drawn together. All differences to random, of all experiments and
-    pairs, are one family of comparisons.
+    All differences to random, of all experiments and pairs, are one family of comparisons.
     """
     jobs = by_seed(paths, predictions, key=KEY)
-    level = settings.evaluation.level
-    rows: dict[str, list[dict[str, Any]]] = {"selection": [], "rounds": [], "sources": []}
-    with bar("selection tables", len(jobs), "experiments") as advance:
-        for seeds in jobs:
-            outcome = _outcome(seeds)
-            points = outcome.correct["all"].shape[3]
-            rng = stream(0, "bootstrap", "selection", *outcome.names.values())
-            group = seeds[0][1]["group"]  # (n,)
-            drawn = Bootstrap.draw(
-                len(seeds), points, settings.evaluation.bootstrap, rng, groups=group
-            )
-            rows["selection"] += selection_rows(outcome, drawn, level)
-            rows["rounds"] += round_rows(outcome, drawn, level)
-            rows["sources"] += source_rows(outcome, level)
-            advance(1)
+    level, draws = settings.evaluation.level, settings.evaluation.bootstrap
+    rows: dict[str, list[Row]] = {"selection": [], "rounds": [], "sources": []}
+    what = "selection tables"
+    for outcome, drawn in each_outcome(jobs, _outcome, draws=draws, what=what, unit="experiments"):
+        rows["selection"] += selection_rows(outcome, drawn, level)
+        rows["rounds"] += round_rows(outcome, drawn, level)
+        rows["sources"] += source_rows(outcome, level)
     adjusted = holm(np.array([row["p"] for row in rows["selection"]]))
     for row, p in zip(rows["selection"], adjusted, strict=True):
         row["p_holm"] = p
@@ -266,7 +234,7 @@ def selection_tables(
     return {name: table(kind, rows[name]) for name, kind in zip(rows, kinds, strict=True)}
 
 
-def _outcome(seeds: list[tuple[Artifact, Artifact]]) -> SelectionOutcome:
+def _outcome(seeds: Seeds) -> SelectionOutcome:
     """All seeds of one experiment and pair, test points in the first seed's order."""
     facts = [paths.facts for paths, _ in seeds]
     first = facts[0]
@@ -289,6 +257,7 @@ def _outcome(seeds: list[tuple[Artifact, Artifact]]) -> SelectionOutcome:
             for name, fact in FACTS.items()
         },
         reason=[told["reason"] or told["ended"] for told in facts],
+        group=seeds[0][1]["group"],
     )
 
 

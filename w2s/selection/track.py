@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from w2s.declare import (
     Name,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     each,
@@ -40,9 +41,22 @@ from w2s.overlap.track import (
     title_of_pair,
 )
 
-Policy = Literal[
-    "ucb", "thompson", "epsilon_greedy", "random", "oracle", "label_oracle", "original"
-]
+BASELINE = "random"  # what every policy is compared with
+POLICIES = {  # what chooses the next source; colors are Okabe and Ito's
+    "ucb": Shown("#0072B2", "mean density + sqrt(2 ln T / n)", band=True),
+    "thompson": Shown("#009E73", "a draw from the posterior of each density"),
+    "epsilon_greedy": Shown("#E69F00", "the densest so far, now and then any source"),
+    "random": Shown("#000000", "any source", band=True),
+    "oracle": Shown("#D55E00", "the true density"),
+    # often the same as oracle: both lines show
+    "label_oracle": Shown("#CC79A7", "the true density of rightly labelled overlap points", "--"),
+    "original": Shown("#56B4E9", "mean density + sqrt(2 ln T) / n, as the published code has it"),
+}
+SETS = ("all", "overlap")  # what a probe is trained on: all points, or these
+if TYPE_CHECKING:
+    Policy = str
+else:
+    Policy = Literal[*POLICIES]
 
 
 class Partition(Strict):

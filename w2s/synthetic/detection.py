@@ -169,11 +169,12 @@ def detection_study(
                     why = str(error)
                     reasons[name][why] = reasons[name].get(why, 0) + 1
                 found[name].append(row)
-    return {name: _detection(np.stack(found[name]), reasons[name]) for name in variants}
-
-
-def _detection(rows: Array, reasons: Mapping[str, int]) -> Detection:
-    return Detection(rows[:, :6].reshape(-1, len(TARGETS), len(METRICS)), rows[:, 6], reasons)
+    made = {}
+    for name in variants:
+        rows = np.stack(found[name])
+        metrics = rows[:, :6].reshape(-1, len(TARGETS), len(METRICS))
+        made[name] = Detection(metrics, rows[:, 6], reasons[name])
+    return made
 
 
 def scores(found: Regions, truth: Array) -> Array:
@@ -196,12 +197,9 @@ def scores(found: Regions, truth: Array) -> Array:
     for target in TARGETS:
         said, true = found.region == target, names == target
         both = float(np.sum(said & true))
-        row += [_share(both, said.sum()), _share(both, true.sum()), ranks[target]]
+        row += [both / n if (n := side.sum()) else np.nan for side in (said, true)]
+        row.append(ranks[target])
     return np.array([*row, found.density])
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else np.nan
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def expansion_study(
             for part in ("train", "pseudo")
         )
         weak = train_weak(train, Recipe(c=c))
-        right = (weak.logits(points.weak_part) >= 0) == points.label
+        right = weak.right(points)
         source, target = (points.region == REGIONS.index(name) for name in ("overlap", "hard"))
         for x, label, is_right in zip(points.x, points.label, right, strict=True):
             graph = neighbour_graph(x[source], x[target], neighbours=neighbours)

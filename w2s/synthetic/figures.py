@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from w2s.checks import Array
 from w2s.files.artifacts import Artifact
-from w2s.results.drawing import Rows, legend, panels, select
-from w2s.synthetic.track import SyntheticFiguresSettings
+from w2s.results.drawing import COLORS, PALETTE, Rows, banded, legend, panels, select
+from w2s.synthetic.track import STUDIES, SyntheticFiguresSettings
 
-COLORS = {"weak": "#999999", "strong": "#009E73", "w2s": "#0072B2",
-          "overlap points": "#0072B2", "easy points instead": "#D55E00"}  # fmt: skip
-SWEPT = {"first": "n_overlap", "overlap": "n_overlap", "easy": "n_easy", "hard": "n_hard"}
+MODELS = {"weak": "floor", "strong": "ceiling", "w2s": "w2s"}  # and the names of their colors
+ARMS = {  # columns of the purity table
+    "overlap points": ("with_overlap", PALETTE[0]),
+    "easy points instead": ("with_easy", PALETTE[1]),
+}
 CUTS = ("tau_overlap quantile 0.7", "both quantiles")  # options that only move a threshold
 GROUPS = ("overall", "hard", "overlap", "easy")
 
@@ -31,24 +33,17 @@ def sweep_figure(table: Rows, studies: Sequence[str]) -> Figure:
     figure, axes = panels(len(GROUPS) * len(studies))
     for i, ax in enumerate(axes):
         study, group = studies[i // len(GROUPS)], GROUPS[i % len(GROUPS)]
-        what = SWEPT[study].removeprefix("n_")
+        what = STUDIES[study].removeprefix("n_")
         ax.set(title=f"sweep '{study}', {group} test points", xlabel=f"{what} points in training")
         ax.set_ylabel("accuracy")
-        for model in ("weak", "strong", "w2s"):
+        for model, name in MODELS.items():
             rows = select(table, study=study, group=group, model=model, mixture="fixed")
-            _banded(ax, table, rows, SWEPT[study], "accuracy", model)
+            banded(ax, table, rows, STUDIES[study], "accuracy", color=COLORS[name], label=model,
+                   band=("lo", "hi"))  # fmt: skip
         if i % len(GROUPS):
             ax.sharey(axes[i - i % len(GROUPS)])
     legend(figure, axes)
     return figure
-
-
-def _banded(ax: Axes, table: Rows, rows: Array, x: str, y: str, label: str) -> None:
-    rows = rows[np.argsort(table[x][rows])]
-    at, color = table[x][rows], COLORS[label]
-    ax.plot(at, table[y][rows], "o-", color=color, label=label, markersize=3)
-    low, high = (table[end][rows] for end in ("lo", "hi"))
-    ax.fill_between(at, low, high, color=color, alpha=0.18, linewidth=0)
 
 
 def detection_figure(table: Rows, *, metric: str = "auroc") -> Figure:
@@ -87,11 +82,7 @@ def _heat(ax: Axes, grid: Array, columns: Sequence[str], lines: Sequence[str] | 
 
 
 def thresholds_figure(table: Rows) -> Figure:
-    """Heat maps over both thresholds: precision and recall of hard and of overlap points.
-
-    Args:
-        table: Columns of the thresholds table.
-    """
+    """Heat maps over both thresholds: precision and recall of hard and of overlap points."""
     figure, axes = panels(4, height=3.4)
     wanted = [
         (target, metric) for target in ("hard", "overlap") for metric in ("precision", "recall")
@@ -112,30 +103,23 @@ def thresholds_figure(table: Rows) -> Figure:
 
 
 def purity_figure(table: Rows) -> Figure:
-    """Hard-only accuracy of w2s with overlap points and with easy points instead.
-
-    Args:
-        table: Columns of the purity table.
-    """
+    """Hard-only accuracy of w2s with overlap points and with easy points instead."""
     others = list(dict.fromkeys(table["others"]))
     figure, axes = panels(len(others))
     for ax, name in zip(axes, others, strict=True):
         rows = select(table, others=name)
         at = table["n_overlap"][rows]
-        for label, column in _ARMS.items():
-            ax.plot(at, table[column][rows], "o-", color=COLORS[label], label=label, markersize=3)
+        for label, (column, color) in ARMS.items():
+            ax.plot(at, table[column][rows], "o-", color=color, label=label, markersize=3)
         ax.fill_between(  # of the paired difference, added to the second line
             at, *(table["with_easy"][rows] + table[end][rows] for end in ("lo", "hi")),
-            color=COLORS["overlap points"], alpha=0.18, linewidth=0,
+            color=ARMS["overlap points"][1], alpha=0.18, linewidth=0,
         )  # fmt: skip
         besides = "nothing besides" if name == "none" else f"100 {name} points besides"
         ax.set(title=besides, xlabel="points", ylabel="w2s, accuracy on hard points")
         ax.sharey(axes[0])
     legend(figure, axes)
     return figure
-
-
-_ARMS: Mapping[str, str] = {"overlap points": "with_overlap", "easy points instead": "with_easy"}
 
 
 def synthetic_figures(

@@ -18,12 +18,11 @@ from w2s.synthetic.mixture import (
     DESIGNS,
     Counts,
     Design,
-    Sample,
     checked_counts,
     draw_populations,
     draw_samples,
 )
-from w2s.synthetic.study import Recipe, Rules, blocks, train_w2s, train_weak
+from w2s.synthetic.study import Recipe, blocks, train_w2s, train_weak
 from w2s.synthetic.track import SyntheticControlsSettings
 
 POOL = 12  # easy points drawn for each to be used: enough wrong ones where 1 in 12 is wrong
@@ -121,8 +120,8 @@ def _run_block(
     weak = train_weak(train, recipe)
     overlap = pseudo.region == REGIONS.index("overlap")
     besides = np.isin(pseudo.region, [REGIONS.index(name) for name in others])
-    wanted = _right(weak, pseudo)[:, overlap].sum(axis=1)
-    rows, matched = take_matched(_right(weak, pool), wanted, counts[2])
+    wanted = weak.right(pseudo)[:, overlap].sum(axis=1)
+    rows, matched = take_matched(weak.right(pool), wanted, counts[2])
     chosen = np.take_along_axis(pool.x, rows[..., None], axis=1)
     results = []
     for arm in (pseudo.x[:, overlap], chosen):
@@ -130,12 +129,6 @@ def _run_block(
         rule = train_w2s(x, weak.logits(x[..., : design.d_easy]), recipe)
         results.append(populations.accuracy(rule.coef, rule.intercept))
     return *results, wanted / counts[2], matched
-
-
-def _right(weak: Rules, points: Sample) -> Array:
-    """Whether each weak label is right, bool (R, n)."""
-    right: Array = (weak.logits(points.weak_part) >= 0) == points.label
-    return right
 
 
 def take_matched(right: Array, wanted: Array, size: int) -> tuple[Array, Array]:

@@ -98,6 +98,10 @@ class Rules:
         proba: Array = np.exp(-np.logaddexp(0, -self.logits(x)))
         return proba
 
+    def right(self, points: Sample) -> Array:
+        """Whether the labels of a weak model are right, bool (R, n)."""
+        return np.asarray((self.logits(points.weak_part) >= 0) == points.label)
+
 
 @dataclass(frozen=True)
 class Accuracies:

@@ -18,7 +18,7 @@ from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
 from w2s.results.metrics import REGIONS
-from w2s.results.seeds import table
+from w2s.results.outcome import Row, table
 from w2s.synthetic.detection import METRICS, TARGETS
 from w2s.synthetic.mixture import MIXTURES, SWEEPS, mixture
 from w2s.synthetic.study import GROUPS, MODELS
@@ -59,10 +59,7 @@ def standard_error(accuracy: Array, *, mixture: str, shares: Array, n_train: int
     return math.sqrt(spread / len(accuracy) + (spread + noise) / REPETITIONS[mixture])
 
 
-Row = dict[str, Any]
-
-
-def spread(name: str, values: Array, level: float) -> Row:
+def mean_row(name: str, values: Array, level: float) -> Row:
     """Mean of the finite values (R,) with its interval; bounds are NaN for fewer than two."""
     known = values[np.isfinite(values)]
     mean = float(known.mean()) if len(known) else math.nan
@@ -95,7 +92,7 @@ def accuracy_rows(study: str, counts: Array, accuracy: Array, level: float) -> l
                     **key,
                     "model": model,
                     "group": group,
-                    **spread("accuracy", by_group[:, m, g], level),
+                    **mean_row("accuracy", by_group[:, m, g], level),
                     "n_repetitions": int(np.isfinite(by_group[:, m, g]).sum()),
                 }
                 for m, model in enumerate(MODELS)
@@ -168,7 +165,7 @@ def detection_rows(
                             "variant": variant,
                             "target": target,
                             "metric": metric,
-                            **spread("value", found[:, t, m], level),
+                            **mean_row("value", found[:, t, m], level),
                             "n_repetitions": int(np.isfinite(found[:, t, m]).sum()),
                             "n_degenerate": sum(why.values()),
                             "reason": max(why, key=lambda told: why[told], default=""),
@@ -194,8 +191,8 @@ def threshold_rows(
             "tau_overlap": float(high),
             "target": target,
             "metric": metric,
-            **spread("value", rows["metrics"][:, i, j, t, m], level),
-            "density": spread("density", rows["density"][:, i, j], level)["density"],
+            **mean_row("value", rows["metrics"][:, i, j, t, m], level),
+            "density": mean_row("density", rows["density"][:, i, j], level)["density"],
             "n_degenerate": int(np.isnan(rows["density"][:, i, j]).sum()),
             "n_repetitions": int(np.isfinite(rows["metrics"][:, i, j, t, m]).sum()),
         }
@@ -222,10 +219,10 @@ def purity_rows(others: Sequence[str], rows: Mapping[str, Array], level: float) 
             {
                 "n_overlap": int(rows["n_overlap"][i]),
                 "others": name,
-                "with_overlap": spread("mean", with_overlap, level)["mean"],
-                "with_easy": spread("mean", with_easy, level)["mean"],
-                **spread("difference", with_overlap - with_easy, level),
-                "label_accuracy": spread("mean", rows["label_accuracy"][i], level)["mean"],
+                "with_overlap": mean_row("mean", with_overlap, level)["mean"],
+                "with_easy": mean_row("mean", with_easy, level)["mean"],
+                **mean_row("difference", with_overlap - with_easy, level),
+                "label_accuracy": mean_row("mean", rows["label_accuracy"][i], level)["mean"],
                 "n_repetitions": int(np.isfinite(with_easy).sum()),
             }
         )
@@ -245,7 +242,7 @@ def expansion_rows(names: Sequence[str], n_overlap: Array, found: Array, level: 
         {
             "n_overlap": int(n),
             "estimate": name,
-            **spread("value", found[i, :, k], level),
+            **mean_row("value", found[i, :, k], level),
             "n_repetitions": int(np.isfinite(found[i, :, k]).sum()),
         }
         for i, n in enumerate(n_overlap)
@@ -267,8 +264,8 @@ def synthetic_tables(
     sweeps = {item.facts["study"]: item for item in accuracies}
     if len(sweeps) < len(accuracies):
         raise ArtifactError("synthetic_tables: found a sweep twice, expected each once")
-    found: list[dict[str, Any]] = []
-    anchors: list[dict[str, Any]] = []
+    found: list[Row] = []
+    anchors: list[Row] = []
     for study in SWEEPS:
         if study in sweeps:
             counts, accuracy = sweeps[study]["counts"], sweeps[study]["accuracy"]

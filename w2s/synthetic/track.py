@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,16 @@ from w2s.declare import (
     unique,
 )
 
-Study = Literal["first", "overlap", "easy", "hard"]
+STUDIES = {  # the sweeps, and what is swept: a column of their table
+    "first": "n_overlap",
+    "overlap": "n_overlap",
+    "easy": "n_easy",
+    "hard": "n_hard",
+}
+if TYPE_CHECKING:
+    Study = str
+else:
+    Study = Literal[*STUDIES]
 Region = Literal["easy", "hard", "overlap"]
 Repetitions = Annotated[int, Field(ge=2)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -1,4 +1,8 @@
-"""Figures of weak supervision: labeling functions, and mixes under plain and pure conditions."""
+"""Figures of weak supervision: labeling functions, and mixes under plain and pure conditions.
+
+Each takes columns of a table and `titles`: the title of each dataset by its name, in the order of
+the panels.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,12 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.files.artifacts import Artifact
 from w2s.overlap.figures import contrasts_figure
-from w2s.results.drawing import Rows, legend, no_data, panels, select
-from w2s.weak_supervision.track import WeakSupervisionFiguresSettings
-
-COLORS = {"majority_vote": "#E69F00", "snorkel": "#0072B2", "dawid_skene": "#009E73"}
-STYLES = {"plain": "-", "placebo": ":", "purity_matched": "--"}
+from w2s.results.drawing import PALETTE, Rows, banded, legend, no_data, panels, select
+from w2s.weak_supervision.track import CURVES, LABEL_MODELS, WeakSupervisionFiguresSettings
 
 
 def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
-    """Accuracy against coverage of each labeling function, one panel for each dataset.
-
-    Args:
-        table: Columns of the LF table.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Accuracy against coverage of each labeling function."""
     figure, axes = panels(len(titles))
     for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
         rows = select(table, dataset=dataset)
@@ -33,7 +29,7 @@ def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
         if not np.isfinite(table["accuracy"][rows]).any():
             no_data(ax, "no function votes")
         ax.plot(
-            table["coverage"][rows], table["accuracy"][rows], "o", color="#0072B2", markersize=4
+            table["coverage"][rows], table["accuracy"][rows], "o", color=PALETTE[0], markersize=4
         )
         for i in rows[np.isfinite(table["accuracy"][rows])]:
             ax.annotate(
@@ -45,12 +41,7 @@ def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
 
 
 def mixes_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
-    """Test accuracy against the share of overlap points: a row of panels for each student.
-
-    Args:
-        table: Columns of the weak supervision table.
-        titles: Title of each dataset, in the order of the panels.
-    """
+    """Test accuracy against the share of overlap points: a row of panels for each student."""
     students = list(dict.fromkeys(table["strong"]))
     figure, axes = panels(len(students) * len(titles), columns=len(titles))
     for k, ax in enumerate(axes):
@@ -72,24 +63,18 @@ def mixes_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
 def _mixes(ax: Axes, table: Rows, here: Array, model: str) -> bool:
     """Curves of one label model among some rows, and its own accuracy; whether there are curves."""
     here = here[np.isfinite(table["accuracy"][here])]
+    color = LABEL_MODELS[model].color
     for i in here[table["control"][here] == "label_model"]:
         label = f"{model} itself"
-        ax.axhline(
-            table["accuracy"][i], linestyle="-.", linewidth=0.9, color=COLORS[model], label=label
-        )
+        ax.axhline(table["accuracy"][i], linestyle="-.", linewidth=0.9, color=color, label=label)
     drawn = False
-    for control, style in STYLES.items():
+    for control, style in CURVES.items():
         rows = here[table["control"][here] == control]
-        rows = rows[np.argsort(table["proportion"][rows])]
-        if not len(rows):
-            continue
-        drawn, p = True, table["proportion"][rows]
-        label = f"{model}, {control.replace('_', ' ')}"
-        color = COLORS[model]
-        ax.plot(p, table["accuracy"][rows], style, color=color, label=label, linewidth=1.4)
-        if control == "plain":
-            low, high = (table[end][rows] for end in ("lo", "hi"))
-            ax.fill_between(p, low, high, color=color, alpha=0.12, linewidth=0)
+        if len(rows):
+            drawn, band = True, ("lo", "hi") if control == "plain" else None
+            label = f"{model}, {control.replace('_', ' ')}"
+            banded(ax, table, rows, "proportion", "accuracy", color=color, label=label,
+                   style=style, band=band)  # fmt: skip
     return drawn
 
 

@@ -15,11 +15,9 @@ import numpy.typing as npt
 
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
-from w2s.weak_supervision.lf_analysis import ABSTAIN, checked_votes
+from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
+from w2s.weak_supervision.track import MIN_LFS
 
-MIN_LFS = (
-    3  # accuracies are identified by agreements of three LFs, not of two (Ratner et al., 2019)
-)
 EPOCHS = 500  # with Snorkel's default of 100 steps some datasets are not yet where they settle
 SETTLED = 0.1  # mean coverage below which Snorkel's fit depends on its seed: see `mean_coverage`
 PSEUDO_VOTES = 1.0  # Laplace's rule: a rare LF is never certain
@@ -275,7 +273,7 @@ def _fitting(votes: npt.ArrayLike, m: int) -> Array:
     return matrix
 
 
-LABEL_MODELS: dict[str, Callable[..., LabelModel]] = {
+FITS: dict[str, Callable[..., LabelModel]] = {
     "majority_vote": fit_majority_vote,
     "snorkel": fit_snorkel,
     "dawid_skene": fit_dawid_skene,

@@ -15,8 +15,9 @@ from functools import cache
 from unicodedata import category
 
 import numpy as np
+import numpy.typing as npt
 
-from w2s.checks import Array
+from w2s.checks import Array, array_of
 from w2s.errors import W2SError
 from w2s.weak_supervision import lexicons
 from w2s.weak_supervision.lexicons import COMPOUNDS, Lexicon, apart, plain, written_out
@@ -87,6 +88,25 @@ def label_matrix(
         votes[scores >= band, column] = 1
         votes[scores <= -band, column] = 0
     return votes
+
+
+def checked_votes(votes: npt.ArrayLike) -> Array:
+    """A label matrix as int8 (n, m), of one row and one LF at least.
+
+    Raises:
+        W2SError: another shape, or values other than -1, 0 and 1.
+    """
+    matrix = array_of(votes, "label matrix")
+    if matrix.ndim != 2 or not matrix.size:
+        raise W2SError(
+            f"label matrix: found shape {matrix.shape}, expected rows and labeling functions"
+        )
+    known = np.isin(matrix, (ABSTAIN, 0, 1))
+    if not known.all():
+        raise W2SError(
+            f"label matrix: found the value {matrix[~known][0]}, expected -1 (abstain), 0 or 1"
+        )
+    return matrix.astype(np.int8)
 
 
 def _loaded(name: str, *, mended: bool) -> Score:

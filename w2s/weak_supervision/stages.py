@@ -12,8 +12,9 @@ from w2s.data.wrench import PARTS, read_wrench
 from w2s.errors import DataError, DegenerateError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import parts_of, same_job
+from w2s.overlap.weak_labels import said
 from w2s.progress import bar
-from w2s.weak_supervision.label_models import LABEL_MODELS, SETTLED, mean_coverage
+from w2s.weak_supervision.label_models import FITS, SETTLED, mean_coverage
 from w2s.weak_supervision.labeling_functions import beginning
 from w2s.weak_supervision.labeling_functions import label_matrix as votes_of
 from w2s.weak_supervision.track import (
@@ -50,7 +51,7 @@ def label_model(
     votes = label_matrix["votes"][rows_of(examples["id"], label_matrix["id"], what="label_matrix")]
     train = part == "weak_train"
     seed = split.facts["seed"]
-    proba, why = np.full((~train).sum(), 0.5), ""
+    proba, why = None, ""
     covered = mean_coverage(votes[train])
     if settings.label_model == "snorkel" and covered < SETTLED:
         log.warning(
@@ -59,21 +60,20 @@ def label_model(
             examples.facts["dataset"], f"{covered:.1%}", f"{SETTLED:.0%}",
         )  # fmt: skip
     try:
-        fitted = LABEL_MODELS[settings.label_model](votes[train], seed=seed)
+        fitted = FITS[settings.label_model](votes[train], seed=seed)
         proba = fitted.predict_proba(votes[~train])
     except DegenerateError as error:
         why = str(error)
-    arrays = {
+    dataset = examples.facts["dataset"]
+    points = {
         "id": examples["id"][~train],
         "part": part[~train],
         "label": examples["label"][~train],
-        "dataset": np.full((~train).sum(), examples.facts["dataset"], dtype=object),
-        "weak_proba": proba.astype(np.float32),
+        "dataset": np.full((~train).sum(), dataset, dtype=object),
     }
-    facts = {"dataset": examples.facts["dataset"], "seed": seed, "n_train": int(train.sum())}
+    facts = {"dataset": dataset, "seed": seed, "n_train": int(train.sum())}
     facts |= {"gap": None, "l2": None, "model": settings.label_model}
-    facts |= {"status": "degenerate" if why else "ok", "reason": why}
-    return {"weak_labels": Artifact("weak_labels", arrays, facts)}
+    return {"weak_labels": said(points, proba, facts=facts, why=why)}
 
 
 def wrench_votes(

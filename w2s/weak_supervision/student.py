@@ -11,9 +11,9 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
+from w2s.overlap.controls import Pool, Run, runs_of
 from w2s.overlap.detect import regions_of
-from w2s.overlap.strong import described, runs_of
-from w2s.overlap.training import Pool, Run, Trained, joined, targets_of, train
+from w2s.overlap.strong import Trained, described, joined, targets_of, train
 from w2s.overlap.weak_labels import fitter
 from w2s.rng import stream
 from w2s.weak_supervision.track import StudentSettings

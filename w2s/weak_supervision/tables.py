@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from w2s.checks import Array, rows_of
-from w2s.errors import ArtifactError
+from w2s.checks import Array, rows_of, same_length, vector
+from w2s.errors import ArtifactError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
-from w2s.progress import bar
-from w2s.results.intervals import Bootstrap, estimate
+from w2s.overlap.tables import comparison_rows
+from w2s.results.intervals import Bootstrap, estimate, known_means
 from w2s.results.metrics import LABEL_SCORES, MODELS
-from w2s.results.outcome import COLUMNS, Outcome, with_references
-from w2s.results.rows import comparison_rows, corrected, row_means, value_of
-from w2s.results.seeds import KEY, by_seed, outcome_of, table
-from w2s.weak_supervision.lf_analysis import analyze_lfs
+from w2s.results.outcome import (
+    COLUMNS,
+    KEY,
+    Outcome,
+    Row,
+    by_seed,
+    each_outcome,
+    outcome_of,
+    table,
+)
+from w2s.results.rows import corrected, row_means, value_of, with_references
+from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
 from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
-Row = dict[str, Any]
 RENAMED = {"floor": "label_model"}
 # label model, MLP on all its labels, MLP on true labels, then accuracy at overlap shares 0, .5, 1:
 # Shin et al. (2025), means over 25 seeds
@@ -46,6 +53,59 @@ QUANTITIES = {  # of PUBLISHED, in order: control and proportion of our rows
     "mix_0.5": ("plain", 0.5),
     "mix_1": ("plain", 1.0),
 }
+
+
+@dataclass(frozen=True)
+class LFAnalysis:
+    """Shares of the points, by labeling function (LF); all float64 (m,).
+
+    Attributes:
+        coverage: Points it votes on.
+        lf_overlaps: Points on which it and at least one other LF vote. (No relation to overlap
+            points.)
+        conflicts: Points on which it and another LF vote differently.
+        accuracy: Right votes / its votes; NaN for an LF that never votes, and without labels.
+    """
+
+    coverage: Array
+    lf_overlaps: Array
+    conflicts: Array
+    accuracy: Array
+
+
+def analyze_lfs(votes: npt.ArrayLike, label: npt.ArrayLike | None = None) -> LFAnalysis:
+    """Coverage, co-votes, conflicts and empirical accuracy of each LF.
+
+    Definitions as in Snorkel's `LFAnalysis` (Ratner et al., 2017). Deviation: an LF without a vote
+    has accuracy NaN, where Snorkel says 0.
+
+    Args:
+        votes: Label matrix, shape (n, m), values -1 (abstain), 0, 1; n and m at least 1.
+        label: True labels, shape (n,), 0 or 1.
+
+    Raises:
+        W2SError: another shape or other values.
+    """
+    matrix = checked_votes(votes)
+    voted = matrix != ABSTAIN  # (n, m)
+    count = voted.sum(axis=0)
+    accuracy = np.full(len(count), np.nan)
+    if label is not None:
+        truth = vector(label, "label")
+        same_length("label", truth, "label matrix", len(matrix))
+        if not np.isin(truth, (0, 1)).all():
+            raise W2SError("label: found values other than 0 and 1, expected these alone")
+        right = (matrix == truth[:, None]).sum(axis=0)
+        np.divide(right, count, out=accuracy, where=count > 0)
+    others = voted.sum(axis=1, keepdims=True) - voted  # (n, m): other LFs that vote
+    ones = (matrix == 1).sum(axis=1, keepdims=True)
+    against = np.where(matrix == 1, others - (ones - 1), ones)  # of those, on the other side
+    return LFAnalysis(
+        coverage=voted.mean(axis=0),
+        lf_overlaps=(voted & (others > 0)).mean(axis=0),
+        conflicts=(voted & (against > 0)).mean(axis=0),
+        accuracy=accuracy,
+    )
 
 
 def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> list[Row]:
@@ -78,8 +138,11 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
     """
     names = {"dataset": outcome.dataset, "label_model": outcome.weak, "strong": outcome.strong}
     found = estimate(outcome.correct, outcome.groups()["overall"], bootstrap)
-    spread = restart_sd(outcome)
-    numbers = row_means(_labelled(outcome))
+    deviation = restart_sd(outcome)
+    columns = {name: values.copy() for name, values in outcome.columns.items()}
+    for name in LABEL_SCORES:  # what w2s trains on, also in units where it could not be trained
+        columns[name][:, outcome.row("floor")] = columns[name][:, outcome.row("w2s")]
+    numbers = row_means(replace(outcome, columns=columns))
     order = [outcome.row(control) for control in MODELS]
     order += [i for i in range(len(outcome.control)) if i not in order]
     return [
@@ -88,23 +151,12 @@ def weak_supervision_rows(outcome: Outcome, bootstrap: Bootstrap, level: float) 
             "control": RENAMED.get(outcome.control[i], outcome.control[i]),
             "proportion": float(outcome.proportion[i]),
             **value_of("accuracy", found, i, level, why=outcome.why_row(i)),
-            "restart_sd": spread[i],
+            "restart_sd": deviation[i],
             **{name: numbers[name][i] for name in COLUMNS},
             "n_seeds": outcome.seeds_of(found.n_seeds[i]),
         }
         for i in order
     ]
-
-
-def _labelled(outcome: Outcome) -> Outcome:
-    """The outcome whose label model has the label scores of w2s, trained on all of its labels.
-
-    Also in units where w2s could not be trained.
-    """
-    columns = {name: values.copy() for name, values in outcome.columns.items()}
-    for name in LABEL_SCORES:
-        columns[name][:, outcome.row("floor")] = columns[name][:, outcome.row("w2s")]
-    return replace(outcome, columns=columns)
 
 
 def restart_sd(outcome: Outcome) -> list[float]:
@@ -118,9 +170,7 @@ def restart_sd(outcome: Outcome) -> list[float]:
     by_seed = share.reshape(-1, outcome.restarts, share.shape[1])
     sd = by_seed.std(axis=1, ddof=1)  # (seeds, rows)
     sd[:, outcome.row("floor")] = np.nan
-    known = np.isfinite(sd)
-    with np.errstate(invalid="ignore"):
-        return list(np.where(known, sd, 0).sum(axis=0) / known.sum(axis=0))
+    return known_means(sd)
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:
@@ -162,22 +212,20 @@ def weak_supervision_tables(
             f"tables: found {len(examples)} examples and {len(label_matrix)} label matrices, "
             f"expected as many"
         )
-    lfs: list[dict[str, Any]] = []
+    lfs: list[Row] = []
     for texts, matrix in zip(examples, label_matrix, strict=True):
         same_job(examples=texts, label_matrix=matrix)
         label = texts["label"][rows_of(matrix["id"], texts["id"], what="examples")]
         lfs += lf_rows(matrix.facts["dataset"], matrix.facts["lfs"], matrix["votes"], label)
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    level = settings.evaluation.level
+    rows: list[Row] = []
+    differences: list[Row] = []
+    level, draws = settings.evaluation.level, settings.evaluation.bootstrap
     jobs = by_seed(metrics, correct, key=KEY)
-    with bar("weak supervision tables", len(jobs), "outcomes") as advance:
-        for job in jobs:
-            outcome = with_references(outcome_of(job))
-            drawn = outcome.bootstrap(settings.evaluation.bootstrap)
-            rows += weak_supervision_rows(outcome, drawn, level)
-            differences += comparison_rows(outcome, drawn, level)
-            advance(1)
+    what = "weak supervision tables"
+    for found, drawn in each_outcome(jobs, outcome_of, draws=draws, what=what, unit="outcomes"):
+        outcome = with_references(found)
+        rows += weak_supervision_rows(outcome, drawn, level)
+        differences += comparison_rows(outcome, drawn, level)
     return {
         "lf_analysis": table("lf_table", lfs),
         "weak_supervision": table("weak_supervision_table", rows),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ from w2s.declare import (
     Many,
     Plain,
     Share,
+    Shown,
     Stage,
     Strict,
     each,
@@ -46,11 +47,25 @@ LF = Literal[
     "vader", "afinn", "textblob", "harvard_iv4", "loughran_mcdonald", "negation", "intensity",
     "contrast", "movie_words", "product_words", "editorial_words", "tweet_words", "emoticons",
 ]  # fmt: skip
-LabelModelName = Literal["majority_vote", "snorkel", "dawid_skene"]
-Student = Literal["mlp", "probe"]
+LABEL_MODELS = {  # colors are Okabe and Ito's
+    "majority_vote": Shown("#E69F00", "the share of the votes that say 1"),
+    "snorkel": Shown("#0072B2", "matches the rates of agreement of pairs of functions"),
+    "dawid_skene": Shown("#009E73", "two coins for each function, one for each class, by EM"),
+}
+CURVES = {"plain": "-", "placebo": ":", "purity_matched": "--"}  # that are drawn, and their styles
+STUDENTS = {
+    "mlp": "a small multilayer perceptron, on hard labels, from several starting points",
+    "probe": "the configured probe, on soft labels",
+}
+if TYPE_CHECKING:
+    LabelModelName = str
+    Student = str
+else:
+    LabelModelName = Literal[*LABEL_MODELS]
+    Student = Literal[*STUDENTS]
 OWN_FEATURES = "features"  # stands for a model where features come with a dataset
-MIN_LFS = 3  # as in w2s.weak_supervision.label_models
-NAMES = frozenset({*get_args(LabelModelName), *get_args(Student), OWN_FEATURES})
+MIN_LFS = 3  # accuracies are identified by agreements of three LFs (Ratner et al., 2019)
+NAMES = frozenset({*LABEL_MODELS, *STUDENTS, OWN_FEATURES})
 
 
 class WeakSupervisionConfig(Strict):
