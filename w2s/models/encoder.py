@@ -17,7 +17,7 @@ import torch
 
 from w2s.checks import Array
 from w2s.errors import DataError
-from w2s.models import prefixes
+from w2s.models import forward, prefixes
 from w2s.models.forward import (
     Apart,
     Encoder,
@@ -273,7 +273,7 @@ def _texts(encoder: Encoder) -> list[Array]:
 
 def _together(encoder: Encoder, texts: list[Array]) -> list[Any]:
     """Last hidden states (length, d) of each text, from one pass."""
-    states = hidden_states(encoder, texts, (-1,))[-1]
+    states = forward.hidden_states(encoder, texts, (-1,))[-1]  # no pass of `extract`
     return [row[: len(text)].cpu() for row, text in zip(states, texts, strict=True)]
 
 
