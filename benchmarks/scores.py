@@ -16,8 +16,7 @@ from baselines.flat_index import max_cosine as flat_index
 from baselines.similarity import max_cosine
 from measure import alternate, matrix_rate, peak_memory, write_table
 
-from w2s.overlap.change_point import change_point
-from w2s.overlap.similarity import BLOCK, max_similarity
+from w2s.overlap.scores import BLOCK, change_point, max_similarity
 
 PROBLEMS = ((10_000, 10_000, 384), (4_000, 4_000, 4_096))
 LARGE = (200_000, 20_000, 1_024)

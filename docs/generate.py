@@ -25,8 +25,8 @@ from render import Link, code, references, settings_table, slug, table
 
 from w2s import cli
 from w2s.config import Config
-from w2s.declare import ForPeople, Kind, Many, Plain, Stage
-from w2s.tracks import FILES, KINDS, STAGES
+from w2s.declare import KINDS, ForPeople, Kind, Many, Plain, Stage
+from w2s.tracks import FILES, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH = "python docs/generate.py"

@@ -36,13 +36,13 @@ LAYERS = [
     {"tracks"},
     {"digest"},
     {"dag"},
-    {"dag_checks"},
     {"provenance"},
     {"run", "preflight", "estimate", "inspect"},
     {"commands"},
     {"cli"},
 ]
-MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 130, 22_500, 460, 40, 60
+MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 112, 22_000, 300, 40, 60
+MAX_DECLARED = 455  # lines of a module that only declares
 
 
 def part(module: str) -> str:
@@ -190,7 +190,9 @@ def test_the_library_is_small() -> None:
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert len(FILES) <= MAX_FILES
     assert sum(lines.values()) <= MAX_ALL
-    assert not {str(path): n for path, n in lines.items() if n > MAX_LINES}
+    declared = {path for path in FILES if path.stem in ("track", "declare")}
+    most = {path: MAX_DECLARED if path in declared else MAX_LINES for path in FILES}
+    assert not {str(path): n for path, n in lines.items() if n > most[path]}
 
 
 def lines_without_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from w2s.data.track import EXAMPLES
-from w2s.declare import FORMAT
+from w2s.declare import FORMAT, KINDS
 from w2s.errors import ArtifactError
 from w2s.files import artifacts, spool
 from w2s.files.artifacts import Artifact, digest, load, save, whole
@@ -25,7 +25,6 @@ from w2s.files.formats import KEY
 from w2s.files.spool import RowFile
 from w2s.overlap.track import REGIONS
 from w2s.results.track import PREDICTIONS
-from w2s.tracks import KINDS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

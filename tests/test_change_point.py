@@ -12,7 +12,7 @@ from reference.change_point import change_point as brute_force
 from reference.change_point import split_costs
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.overlap.change_point import change_point
+from w2s.overlap.scores import change_point
 
 LIGHT = settings(max_examples=150)
 small_integers = st.lists(st.integers(0, 12), min_size=4, max_size=12).filter(

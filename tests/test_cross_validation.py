@@ -6,8 +6,7 @@ from reference.logistic import newton
 from scipy.special import expit
 
 from w2s.errors import DegenerateError, W2SError
-from w2s.probes.columns import columns_of
-from w2s.probes.cross_validation import CANDIDATES, FOLDS, choose_l2
+from w2s.probes.columns import CANDIDATES, FOLDS, choose_l2, columns_of
 from w2s.probes.probes import fit_columns, fit_probes
 from w2s.probes.solver import Solver
 

@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from w2s.config import Config, parse
-from w2s.dag_checks import check
+from w2s.dag import check
 from w2s.errors import ConfigError
 
 DEEP, LONG = 2, tiny.POSITIONS  # layers of a tiny model, and the longest text that it reads

@@ -15,10 +15,10 @@ from docutils.core import publish_doctree
 
 import w2s
 from w2s.config import Config, parse
+from w2s.declare import KINDS
 from w2s.files.artifacts import Artifact, save
 from w2s.files.matrix import Rounded
 from w2s.models.track import LocalModel, ModelBase
-from w2s.tracks import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {"resources", "results", "build", "dist", "w2s.egg-info"}

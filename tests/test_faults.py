@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 MODULES = (
     *("w2s.run", "pyarrow.parquet", "pandas", "tabulate", "PIL.Image"),
     *("matplotlib.backends.backend_svg", "matplotlib.backends.backend_agg"),
-    *("w2s.overlap.evaluate", "w2s.overlap.tables", "w2s.weak_supervision.figures"),
+    *("w2s.overlap.tables", "w2s.overlap.tables", "w2s.weak_supervision.figures"),
     *("w2s.models.activations", "transformers.models.llama.modeling_llama"),
 )
 TEMPORARY = re.compile(r"\.[\w-]+-[a-z0-9_]{8}\.(parquet|safetensors|csv|md|svg|png)")

@@ -16,13 +16,13 @@ from matplotlib.lines import Line2D
 from test_figures import assert_drawable, legend, titles_of, words
 from test_steps import run_stage
 
+from w2s.declare import KINDS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check
 from w2s.finetuning.figures import accuracy_figure, learning_figure
 from w2s.finetuning.track import LOSSES
 from w2s.results import drawing
 from w2s.results.outcome import table
-from w2s.tracks import KINDS
 
 TITLES = {"films": "Films", "news": "News, long"}
 CONTROLS = ("floor", "ceiling", "xent", "logconf", "s2s_1", "s2s_2")

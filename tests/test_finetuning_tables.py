@@ -14,6 +14,7 @@ from conftest import SEEDS
 from reference.bootstrap import draws as loop_draws
 from test_steps import changed, renamed, run_stage
 
+from w2s.declare import KINDS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check, digest, load
 from w2s.overlap.tables import main_row
@@ -21,7 +22,6 @@ from w2s.results.intervals import Bootstrap, holm
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.outcome import outcome_of
 from w2s.rng import stream
-from w2s.tracks import KINDS
 
 TUNED = ("floor", "ceiling", "xent", "logconf", "s2s_1")
 PROBED = ("floor", "ceiling", "w2s", "plain")

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from w2s.declare import KINDS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import load, save
 from w2s.inspect import describe
-from w2s.overlap.similarity import dominant_coordinate
-from w2s.tracks import KINDS
+from w2s.overlap.scores import dominant_coordinate
 
 
 def line_of(path, array):

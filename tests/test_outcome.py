@@ -12,8 +12,7 @@ from outcomes import drawn, lacking, make_outcome
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, check
-from w2s.overlap.evaluate import evaluate
-from w2s.overlap.tables import comparison_rows
+from w2s.overlap.tables import comparison_rows, evaluate
 from w2s.overlap.track import EvaluateSettings
 from w2s.results.intervals import Bootstrap, estimate
 from w2s.results.metrics import LABEL_SCORES, REFERENCES, REGIONS

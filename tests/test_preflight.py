@@ -14,10 +14,10 @@ from w2s.cli import main
 from w2s.config import parse
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, save
-from w2s.overlap.track import METRICS
 from w2s.preflight import length_rule, preflight
 from w2s.results.intervals import Bootstrap
 from w2s.results.rows import pgr_row
+from w2s.results.track import METRICS
 
 CONFIG = {
     "results": "results",

@@ -12,12 +12,12 @@ from safetensors.numpy import load_file, save_file
 from w2s import dag, digest, provenance
 from w2s.cli import main
 from w2s.config import parse
-from w2s.dag import FILES, jobs
+from w2s.dag import jobs
 from w2s.data.sources import sha256_of
 from w2s.declare import Plain
 from w2s.files.artifacts import load
 from w2s.provenance import differing, foreign, has_weights, metadata_of
-from w2s.tracks import STAGES
+from w2s.tracks import FILES, STAGES
 
 SPLIT = Path("my results/films/splits/seed0.parquet")
 EXAMPLES = Path("my results/films/examples.parquet")

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from w2s.cli import main
 from w2s.config import parse_as
 from w2s.data.track import EXAMPLES
-from w2s.declare import FORMAT, ForPeople, Kind, Many, Plain
+from w2s.declare import FORMAT, KINDS, ForPeople, Kind, Many, Plain
 from w2s.digest import code_digest
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, digest, load, save
@@ -28,7 +28,7 @@ from w2s.files.formats import KEY
 from w2s.files.spool import blocks
 from w2s.models.track import JobRuntime
 from w2s.run import run
-from w2s.tracks import KINDS, STAGES
+from w2s.tracks import STAGES
 
 JOBS = [name for name in chain_jobs(Path(), Path()) if not name.endswith("-1")]
 
@@ -257,7 +257,7 @@ def test_all_outputs_are_written_or_none(chain, tmp_path, refusal, monkeypatch):
 def test_an_output_that_cannot_be_written_is_told_before_the_work_and_none_is(
     chain, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("w2s.overlap.evaluate.evaluate", None)
+    monkeypatch.setattr("w2s.overlap.tables.evaluate", None)
     (tmp_path / "folder.safetensors").mkdir()
     (tmp_path / "file").write_text("x", encoding="utf-8")
     job = chain.jobs["evaluate-0"]

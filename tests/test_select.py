@@ -12,12 +12,12 @@ from conftest import CUT, PAIR, PATHS, SEEDS, Chain
 from test_steps import LARGE, by_id, changed, files, renamed, run_stage, shuffled
 
 from w2s.checks import rows_of
+from w2s.declare import KINDS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, digest, load, save
 from w2s.overlap.detect import Detector, fit_detector
 from w2s.probes.probes import fit_probes
 from w2s.selection.track import Policy
-from w2s.tracks import KINDS
 
 POLICIES = get_args(Policy)
 Texts = dict[str, list[int]]  # part -> ids

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference.overlap import similarity_matrix
 
-from w2s.overlap.similarity import dominant_coordinate, max_similarity
+from w2s.overlap.scores import dominant_coordinate, max_similarity
 
 LIGHT = settings(max_examples=100)
 ROOT_HALF = np.sqrt(0.5)

@@ -13,8 +13,8 @@ import pytest
 from w2s import dag
 from w2s.cli import main
 from w2s.config import parse
-from w2s.declare import ID, ForPeople, Kind, Many, Plain, Strict, option, output_option
-from w2s.tracks import FILES, KINDS, STAGES
+from w2s.declare import ID, KINDS, ForPeople, Kind, Many, Plain, Strict, option, output_option
+from w2s.tracks import FILES, STAGES
 
 RULES = Path(__file__).parents[1] / "workflow" / "rules"
 MOST = 25  # lines of a rule, without its docstring

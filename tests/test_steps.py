@@ -32,7 +32,7 @@ from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source
 from w2s.overlap.detect import detect_overlap
 from w2s.overlap.mixing import FEW
-from w2s.probes.cross_validation import CANDIDATES
+from w2s.probes.columns import CANDIDATES
 from w2s.probes.probes import fit_probes
 from w2s.results.metrics import REFERENCES, calibration_error
 from w2s.tracks import STAGES

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from w2s.declare import KINDS
 from w2s.results.metrics import REGIONS
 from w2s.synthetic.detection import METRICS, TARGETS, Cell, detection_study
 from w2s.synthetic.expansion import expansion_study
@@ -31,7 +32,6 @@ from w2s.synthetic.tables import (
     standard_error,
     threshold_rows,
 )
-from w2s.tracks import KINDS
 
 LEVEL = 0.95
 Z = 1.959963984540054  # of the normal distribution at LEVEL

@@ -19,11 +19,11 @@ from reference.bootstrap import draws as loop_draws
 from test_figures import words
 from test_steps import changed, files, of, renamed, run_stage, shuffled
 
+from w2s.declare import KINDS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, digest, load
 from w2s.results.metrics import LABEL_SCORES
 from w2s.results.outcome import Outcome
-from w2s.tracks import KINDS
 from w2s.weak_supervision.figures import lf_figure, mixes_figure
 from w2s.weak_supervision.tables import (
     PUBLISHED,

@@ -232,7 +232,7 @@ def test_records_of_an_older_snakemake_are_no_records(project, tmp_path):
             path.write_text(json.dumps(record | {"record_format_version": 3}), encoding="utf-8")
     assert planned(project) == {}
     library = copy_library(tmp_path / "library")
-    with (library / "w2s/overlap/evaluate.py").open("a", encoding="utf-8") as module:
+    with (library / "w2s/overlap/tables.py").open("a", encoding="utf-8") as module:
         module.write("\n\nADDED = 1\n")
     evaluated = {"evaluate": 4, "evaluate_finetuned": 4, **REPORTS, **TUNED}
     assert planned(project, repository=library, library=library) == evaluated
@@ -240,7 +240,7 @@ def test_records_of_an_older_snakemake_are_no_records(project, tmp_path):
 
 def test_an_edit_of_the_library_reruns_the_stages_that_use_it(project, tmp_path):
     library = copy_library(tmp_path / "library")
-    module = library / "w2s/overlap/change_point.py"
+    module = library / "w2s/overlap/scores.py"
     text = module.read_text(encoding="utf-8")
     edited = text.replace('"""The single', '"""The one and only') + "\n# a comment\n"
     assert edited != text

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from w2s.errors import W2SError
     from w2s.files.artifacts import load
-    from w2s.overlap.change_point import change_point
     from w2s.overlap.detect import detect_overlap
+    from w2s.overlap.scores import change_point
     from w2s.probes.probes import fit_probes
     from w2s.results.metrics import pgr
 
@@ -25,7 +25,7 @@ __all__ = ["W2SError", "change_point", "detect_overlap", "fit_probes", "load", "
 
 _HOMES = {
     "W2SError": "w2s.errors",
-    "change_point": "w2s.overlap.change_point",
+    "change_point": "w2s.overlap.scores",
     "detect_overlap": "w2s.overlap.detect",
     "fit_probes": "w2s.probes.probes",
     "load": "w2s.files.artifacts",

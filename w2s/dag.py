@@ -1,4 +1,4 @@
-"""What the Snakefile asks: the settings, inputs and code digest of every job.
+"""What the Snakefile asks: settings, commands and files of jobs, and checks before any.
 
 It reads the configuration only, and imports nothing that takes long: Snakemake parses the Snakefile
 anew for every job.
@@ -6,6 +6,7 @@ anew for every job.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -31,17 +32,20 @@ from w2s.data.sources import (
 )
 from w2s.declare import Plain, option, output_option
 from w2s.digest import code_digest
+from w2s.errors import ConfigError
 from w2s.finetuning.track import finetuned_datasets
+from w2s.models.track import HubModel, Model
 from w2s.overlap.track import titles
 from w2s.selection.track import experiment_labels, experiment_titles
 from w2s.tracks import FILES, JOBS, OWN, STAGES
 from w2s.weak_supervision.track import features_of, label_models_of, labeled_datasets, students_of
 
 __all__ = [
-    "Job", "beside_source", "command", "dataset_source", "experiment_labels", "experiment_titles",
-    "features_of", "finetuned_datasets", "hub_datasets", "job_labels", "jobs", "label_models_of",
-    "labeled_datasets", "model_files", "model_reference", "packages", "roles", "rows_file",
-    "settings", "students_of", "task_files", "tasks", "titles", "wrench_datasets",
+    "Job", "beside_source", "check", "command", "dataset_source", "experiment_labels",
+    "experiment_titles", "features_of", "finetuned_datasets", "hub_datasets", "job_labels",
+    "jobs", "label_models_of", "labeled_datasets", "model_files", "model_reference", "packages",
+    "roles", "rows_file", "settings", "students_of", "task_files", "tasks", "titles",
+    "wrench_datasets",
 ]  # fmt: skip
 
 
@@ -151,3 +155,83 @@ def command(stage: str) -> str:
         names = ("device", "batch_tokens", "device_map")
         words += [f"{option(name)} {{resources.{name}}}" for name in names]
     return " ".join(words)
+
+
+# what families of models call it in their config.json
+DEPTH = ("num_hidden_layers", "n_layer", "n_layers")
+POSITIONS = ("max_position_embeddings", "n_positions")
+
+
+def check(config: Config, *, packages: bool = True) -> None:
+    """Check what can be known of models and packages before they are loaded.
+
+    Models of the hub, and packages that are not fetched yet, are known to the jobs alone.
+
+    Args:
+        config: The experiment; its paths are relative to the current folder.
+        packages: Whether the packages of this environment are those of the jobs.
+
+    Raises:
+        ConfigError: one line for each mistake.
+    """
+    mistakes = [
+        f"{name}: found the file {folder}, expected a folder"
+        for name, folder in (("results", config.results), ("resources", config.resources))
+        if not is_folder(Path(folder))
+    ]
+    mistakes += [
+        f"models.{name}.{mistake}"
+        for name, model in config.models.items()
+        if not isinstance(model, HubModel)
+        for mistake in _of_model(model, _read(Path(model_reference(config, name))))
+    ]
+    mistakes += _of_packages(config) if packages else []
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, or can be made: nothing on the way to it is a file."""
+    return next(p for p in (path, *path.parents) if p.exists()).is_dir()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The configuration of a model; nothing where it cannot be read, which its jobs tell."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(told: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((told[name] for name in names if isinstance(told.get(name), int)), None)
+
+
+def _of_model(model: Model, told: dict[str, Any]) -> Iterator[str]:
+    depth, positions = _number(told, DEPTH), _number(told, POSITIONS)
+    if depth is not None and model.num_layers is not None and model.num_layers > depth:
+        yield f"num_layers: found {model.num_layers}, expected at most {depth}"
+    elif depth is not None:
+        depth = model.num_layers or depth
+        for layer in model.layers:
+            if not -depth - 1 <= layer <= depth:
+                yield f"layers: found {layer}, expected {-depth - 1} to {depth}"
+    asked = model.max_length if "max_length" in model.model_fields_set else 0
+    if positions is not None and asked > positions:  # the default is more than some texts need
+        yield f"max_length: found {asked}, expected at most {positions}, which is all it can read"
+
+
+def _of_packages(config: Config) -> Iterator[str]:
+    tuned = config.finetuning
+    if tuned and tuned.recipe.method == "lora" and importlib.util.find_spec("peft") is None:
+        yield (
+            "finetuning.recipe.method: found no package peft, expected it for lora; "
+            "pip install 'w2s[finetune]', or train all weights: `method: full`"
+        )
+    spread = [name for name, model in config.models.items() if model.device_map]
+    if spread and importlib.util.find_spec("accelerate") is None:
+        yield (
+            f"models.{spread[0]}.device_map: found no package accelerate, expected it for auto; "
+            f"pip install 'w2s[gpu]'"
+        )

@@ -17,7 +17,7 @@ from w2s.declare import kinds
 from w2s.errors import ArtifactError, ForeignFileError, W2SError, visible
 from w2s.files.artifacts import Artifact, declaration, load
 from w2s.files.spool import blocks
-from w2s.overlap.similarity import dominant_coordinate
+from w2s.overlap.scores import dominant_coordinate
 
 WIDTH = 60  # characters of a text that are shown
 

@@ -22,7 +22,7 @@ from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact, load
 from w2s.files.spool import blocks
 from w2s.models.track import ACTIVATIONS, TOKENS
-from w2s.overlap.similarity import dominant_coordinate
+from w2s.overlap.scores import dominant_coordinate
 from w2s.results.track import METRICS
 
 SMALL = 500  # texts of the pool: with fewer, chance decides more than the data

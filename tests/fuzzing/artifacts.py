@@ -12,10 +12,10 @@ from fuzzing.case import Case
 from fuzzing.configurations import own
 from w2s.config import parse
 from w2s.dag import jobs
+from w2s.declare import KINDS
 from w2s.files import artifacts
 from w2s.files.artifacts import Artifact
 from w2s.files.formats import TEXTS, WRITERS
-from w2s.tracks import KINDS
 
 
 def artifact(shared, rng, folder):

@@ -9,7 +9,8 @@ import yaml
 
 from fuzzing import mutate
 from fuzzing.case import Case
-from w2s import dag, dag_checks
+from w2s import dag
+from w2s import dag as dag_checks
 from w2s.cli import parser
 from w2s.commands import _read
 from w2s.dag import jobs

@@ -11,8 +11,8 @@ import torch
 import w2s
 from fuzzing import mutate
 from fuzzing.case import Case
-from w2s.overlap.change_point import change_point
 from w2s.overlap.detect import detect_overlap, fit_detector
+from w2s.overlap.scores import change_point
 from w2s.probes.knn import fit_neighbors
 from w2s.probes.probes import fit_columns, fit_probes
 from w2s.results.metrics import accuracy, auroc, brier, calibration_error

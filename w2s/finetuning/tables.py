@@ -14,16 +14,7 @@ from w2s.files.artifacts import Artifact
 from w2s.finetuning.track import PLAIN, FinetuningTablesSettings
 from w2s.results.intervals import DIGITS, Bootstrap, estimate, known_mean
 from w2s.results.metrics import MODELS
-from w2s.results.outcome import (
-    KEY,
-    Outcome,
-    Row,
-    Seeds,
-    by_seed,
-    each_outcome,
-    outcome_of,
-    table,
-)
+from w2s.results.outcome import KEY, Outcome, Row, Seeds, by_seed, each_outcome, outcome_of, table
 from w2s.results.rows import corrected, difference_rows, minus, pgr_row, spread
 
 BOUNDS = ("floor", "ceiling")  # all other fine-tuned rows are w2s: by a loss, or self-trained

@@ -14,8 +14,7 @@ from w2s.checks import Array, finite, probabilities, rows_of, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
-from w2s.overlap.change_point import MIN_VALUES, change_point
-from w2s.overlap.similarity import dominant_coordinate, max_similarity
+from w2s.overlap.scores import MIN_VALUES, change_point, dominant_coordinate, max_similarity
 from w2s.overlap.track import OverlapConfig, OverlapSettings
 from w2s.results.metrics import REGIONS
 

@@ -356,7 +356,7 @@ STAGES: dict[str, Stage] = {
     "evaluate": Stage(
         summary="score all predictions, on all test points and by region",
         per="dataset, pair, seed",
-        function="w2s.overlap.evaluate:evaluate",
+        function="w2s.overlap.tables:evaluate",
         settings=EvaluateSettings,
         inputs={
             "examples": EXAMPLES,

@@ -11,8 +11,7 @@ from w2s.checks import Array, rows_of
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, parts_of, same_job
 from w2s.overlap.track import ProbeConfig, WeakLabelsSettings
-from w2s.probes.columns import Fit
-from w2s.probes.cross_validation import FOLDS
+from w2s.probes.columns import FOLDS, Fit
 from w2s.probes.knn import Neighbors, neighbor_columns
 from w2s.probes.probes import Probes, fit_columns
 from w2s.rng import stream

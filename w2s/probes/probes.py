@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from w2s.checks import Array, array_of, finite, same_length
 from w2s.errors import DegenerateError, W2SError
-from w2s.probes.columns import Columns, columns_of, lacking
-from w2s.probes.cross_validation import FOLDS, choose_l2
+from w2s.probes.columns import FOLDS, Columns, choose_l2, columns_of, lacking
 from w2s.probes.solver import TOLERANCE, Solver
 from w2s.rng import stream
 

@@ -9,19 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from w2s.checks import Array
-from w2s.results.intervals import (
-    DIGITS,
-    FEWEST,
-    Bootstrap,
-    Estimates,
-    estimate,
-    holm,
-    interval,
-    known_mean,
-    known_means,
-    p_value,
-    t_interval,
-)
+from w2s.results.intervals import Bootstrap, DIGITS, Estimates, FEWEST, estimate, holm, interval, known_mean, known_means, p_value, t_interval
 from w2s.results.metrics import REFERENCES, pgr
 from w2s.results.outcome import Outcome, Row
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from w2s.declare import DATASET, ID, INTERVAL, JOB, ROW, STATUS, Array, Kind, Strict, number, with_interval
+from w2s.declare import Array, DATASET, ID, INTERVAL, JOB, Kind, ROW, STATUS, Strict, number, with_interval
 
 
 

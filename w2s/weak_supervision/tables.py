@@ -15,16 +15,7 @@ from w2s.files.inputs import same_job
 from w2s.overlap.tables import comparison_rows
 from w2s.results.intervals import Bootstrap, estimate, known_means
 from w2s.results.metrics import LABEL_SCORES, MODELS
-from w2s.results.outcome import (
-    COLUMNS,
-    KEY,
-    Outcome,
-    Row,
-    by_seed,
-    each_outcome,
-    outcome_of,
-    table,
-)
+from w2s.results.outcome import COLUMNS, KEY, Outcome, Row, by_seed, each_outcome, outcome_of, table
 from w2s.results.rows import corrected, row_means, value_of, with_references
 from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
 from w2s.weak_supervision.track import WeakSupervisionTablesSettings

@@ -328,7 +328,7 @@ STAGES: dict[str, Stage] = {
     "student": Stage(
         summary="train a student on a label model's labels: regions, w2s, all mixes and controls",
         per="dataset, label model, student, seed",
-        function="w2s.weak_supervision.student:student",
+        function="w2s.weak_supervision.stages:student",
         settings=StudentSettings,
         inputs={"weak_labels": WEAK_LABELS, "activations": ACTIVATIONS},
         outputs={

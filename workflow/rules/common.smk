@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, dag_checks, digest, estimate, provenance, tracks
+from w2s import dag, digest, estimate, provenance, tracks
 
 from w2s.errors import W2SError
 
@@ -30,7 +30,7 @@ try:
         own = (
             not workflow.deployment_settings.deployment_method
         )  # jobs run in this environment
-        dag_checks.check(CONFIG, packages=own)
+        dag.check(CONFIG, packages=own)
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
