@@ -114,7 +114,7 @@ def test_changed_download_is_refused_whatever_the_index_says(tmp_path, capsys, m
     assert not manifest.exists()
 
 
-OWN_CODE = {"task_files.py": {"exec"}}  # a Python file of tasks that the user's settings name
+OWN_CODE = {"own_tasks.py": {"exec"}}  # a Python file of tasks that the user's settings name
 
 
 def test_no_text_is_run_as_code(subtests):
