@@ -26,7 +26,11 @@ from render import Link, code, references, settings_table, slug, table
 from w2s import cli
 from w2s.config import Config
 from w2s.declare import KINDS, ForPeople, Kind, Many, Plain, Stage
+from w2s.finetuning.track import LOSSES
+from w2s.overlap.track import CONTROLS
+from w2s.selection.track import POLICIES
 from w2s.tracks import FILES, STAGES
+from w2s.weak_supervision.track import LABEL_MODELS, STUDENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 REFRESH = "python docs/generate.py"
@@ -217,7 +221,28 @@ def config_page() -> str:
         part = classes[owner]
         described = f"### {heading}\n\n{part['description']}\n\n"
         parts.append(described + settings_table(part, link, classes))
-    return "\n".join(parts)
+    return "\n".join([*parts, words_section()])
+
+
+def words_section() -> str:
+    """What the words mean that some settings take: the tables of the tracks that declare them."""
+    tables = {
+        "controls (`mixing.controls`)": CONTROLS,
+        "policies (`selection.paths.policies`)": POLICIES,
+        "losses (`finetuning.losses`)": LOSSES,
+        "label models (`weak_supervision.label_models`)": LABEL_MODELS,
+        "students (`weak_supervision.students`)": STUDENTS,
+    }
+    rows = [
+        [
+            what if number == 0 else "",
+            code(name),
+            shown if isinstance(shown, str) else shown.sentence,
+        ]
+        for what, names in tables.items()
+        for number, (name, shown) in enumerate(names.items())
+    ]
+    return "## What the words mean\n\n" + table(["of", "word", "meaning"], rows)
 
 
 def linker(page: str) -> Link:

@@ -74,7 +74,7 @@ def _tiny_hub(config: dict[str, Any], folder: Path) -> None:
     _local_models(config, folder)
     for name, data in config["datasets"].items():
         tables = hub_rows.splits(data["task"], 240, 80)
-        for path, content in hub_rows.files(TASKS[data["task"]], tables).items():
+        for path, content in hub_rows.files(TASKS[data["task"]], tables)[0].items():
             (folder / "tasks" / name / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / "tasks" / name / path).write_bytes(content)
         data |= {"local": f"tasks/{name}", "pool": 160, "val": 20, "test": 40}
@@ -143,15 +143,17 @@ def compared(name: str, old: dict[str, str], new: dict[str, str]) -> int:
 def made(root: Path, name: str, folder: Path) -> Path:
     """A folder with a configuration and what it reads."""
     commit = subprocess.check_output(["git", "-C", root, "rev-parse", "HEAD"], text=True).strip()
-    place = folder / commit[:12] / name
-    if not (place / "config.yaml").is_file():
-        place.mkdir(parents=True, exist_ok=True)
+    place, inputs = folder / commit[:12] / name, folder / "inputs" / name
+    if not inputs.is_dir():  # made once, so that both read the same
+        inputs.mkdir(parents=True)
         config = yaml.safe_load((root / "config" / f"{name}.yaml").read_text())
         change = given(name)
         if change:
-            change(config, place)
+            change(config, inputs)
         config |= {"results": "results", "resources": str(folder / "resources")}
-        (place / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (inputs / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    if not place.is_dir():
+        shutil.copytree(inputs, place)
     return place
 
 
