@@ -94,6 +94,7 @@ that read what it wrote. Everything else stays.
 | `finetuning.recipe`; its losses and the rest | `finetune_weak`; `finetune_strong` |
 | `evaluation` | the tables of every track: `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
+| `custom_tracks`, `custom_rules` | your own jobs, when their settings or code change |
 
 `snakemake -n` (with your `--configfile`) shows what would run, without running it.
 

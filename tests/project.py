@@ -1,5 +1,6 @@
 """A tiny experiment in a folder of its own, and the commands that run it."""
 
+import ast
 import os
 import re
 import shutil
@@ -187,6 +188,15 @@ def copy_project(source, target):
     """A copy with all times and Snakemake's records, so that it is as up to date as the source."""
     shutil.copytree(source, target)
     return target
+
+
+def edit_function(module, name):
+    """Change what a function of a copy of the package does, in no way that shows."""
+    lines = module.read_text(encoding="utf-8").split("\n")
+    (found,) = [n for n in ast.parse("\n".join(lines)).body if getattr(n, "name", "") == name]
+    last = found.body[-1]
+    lines.insert(last.lineno - 1, f"{' ' * last.col_offset}edited = 1  # noqa: F841")
+    module.write_text("\n".join(lines), encoding="utf-8")
 
 
 def copy_library(target):

@@ -45,7 +45,7 @@ for line in {lines}:
         main(line)
 """
 SNAKEFILE = """
-import w2s, w2s.config, w2s.stages, w2s.kinds, w2s.settings, w2s.errors
+import w2s, w2s.config, w2s.errors
 from w2s import dag, digest
 from w2s.tracks import STAGES
 digests = [digest.code_digest(stage) for stage in STAGES]

@@ -19,6 +19,7 @@ from project import (
     REPOSITORY,
     command,
     copy_library,
+    edit_function,
     environment,
     foreign_files,
     planned,
@@ -278,9 +279,8 @@ def test_an_edit_of_a_dataset_fetches_again_only_what_it_must(project, tmp_path,
     # another wording makes the texts anew and fetches nothing
     write_config(project, configuration(**THREE))
     library = copy_library(tmp_path / "library")
-    for name in ("task_formats.py", "hub.py"):
-        with (library / "w2s/data" / name).open("a", encoding="utf-8") as module:
-            module.write("\n\nADDED = 1\n")
+    edit_function(library / "w2s/data/examples.py", "task_examples")
+    edit_function(library / "w2s/data/hub.py", "fetch_task")
     jobs = planned(project, repository=library, library=library)
     assert jobs["task_examples"] == 3
     assert "fetch_task" not in jobs

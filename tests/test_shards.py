@@ -19,6 +19,7 @@ from project import (
     contents,
     copy_library,
     copy_project,
+    edit_function,
     environment,
     foreign_files,
     make_project,
@@ -271,8 +272,7 @@ def test_what_shards_depend_on_reruns_them_though_they_are_deleted(finished, pro
     assert planned(project) == {**once, "tokenize": 1}
     # and the code of the encoder
     library = copy_library(tmp_path / "library")
-    with (library / "w2s/models/encoder.py").open("a", encoding="utf-8") as module:
-        module.write("\n\nADDED = 1\n")
+    edit_function(library / "w2s/models/encoder.py", "extract")
     folder = copy_project(finished, tmp_path / "other")
     found = planned(folder, repository=library, library=library)
     assert found == {"activations_shard": 6, "gather_activations": 2, "weak_labels": 1, **AFTER}

@@ -13,6 +13,7 @@ from project import (
     contents,
     copy_library,
     copy_project,
+    edit_function,
     finished_project,
     foreign_files,
     kill_run,
@@ -232,8 +233,7 @@ def test_records_of_an_older_snakemake_are_no_records(project, tmp_path):
             path.write_text(json.dumps(record | {"record_format_version": 3}), encoding="utf-8")
     assert planned(project) == {}
     library = copy_library(tmp_path / "library")
-    with (library / "w2s/overlap/tables.py").open("a", encoding="utf-8") as module:
-        module.write("\n\nADDED = 1\n")
+    edit_function(library / "w2s/overlap/tables.py", "evaluate")
     evaluated = {"evaluate": 4, "evaluate_finetuned": 4, **REPORTS, **TUNED}
     assert planned(project, repository=library, library=library) == evaluated
 

@@ -34,6 +34,7 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 WHOLE = "*"  # in the place of a name: all definitions of a module
 Definition = tuple[str, str]  # module and name
 
@@ -146,22 +147,52 @@ def _named(module: str, name: str) -> frozenset[Definition]:
         return frozenset({source.imported[name]})
     found: set[Definition] = set()
     for node in [*source.bound.get(name, []), *source.loose]:
-        nodes = list(ast.walk(node))
-        local = {bound: target for _, bound, target in _imports(nodes) if target}
-        known = {**source.imported, **local}
-        inside: set[int] = set()
-        for child in nodes:
-            if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
-                home, what = known.get(child.value.id, ("", ""))
-                if what == WHOLE:  # module.name
-                    inside.add(id(child.value))
-                    found.add((home, child.attr))
-            elif isinstance(child, ast.Name) and id(child) not in inside:
-                if child.id in known:
-                    found.add(known[child.id])
-                elif child.id in source.bound:
-                    found.add((module, child.id))
+        imports = _imports(ast.walk(node))
+        known = {**source.imported, **{bound: target for _, bound, target in imports if target}}
+        for used in _used(node, frozenset()):
+            word, _, attribute = used.partition(".")
+            home, what = known.get(word, (module, word))
+            if attribute and what == WHOLE:  # module.name
+                found.add((home, attribute))
+            elif word in known or word in source.bound:
+                found.add((home, what))
     return frozenset(found)
+
+
+def _used(node: ast.AST, hidden: frozenset[str]) -> Iterator[str]:
+    """Names below a node, and `name.attribute`, but for variables of functions."""
+    if isinstance(node, ast.Name):
+        yield from {node.id} - hidden
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        yield from () if node.value.id in hidden else (f"{node.value.id}.{node.attr}",)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        body = node.body if isinstance(node.body, list) else [node.body]
+        own = hidden | frozenset(_variables(node))
+        for child in ast.iter_child_nodes(node):
+            yield from _used(child, own if child in body else hidden)
+    elif isinstance(node, COMPREHENSIONS):
+        yield from _used(node.generators[0].iter, hidden)
+        targets = (name for each in node.generators for name in _bindings(each.target))
+        own = hidden | frozenset(targets)
+        for child in ast.iter_child_nodes(node):
+            yield from _used(child, own)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _used(child, hidden)
+
+
+def _variables(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
+    """What a function binds in its own scope, but for imports, which are followed."""
+    yield from (item.arg for item in ast.walk(function.args) if isinstance(item, ast.arg))
+    waiting = list(function.body) if isinstance(function.body, list) else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, DEFINES):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif not isinstance(node, (ast.Lambda, *COMPREHENSIONS)):
+            waiting.extend(ast.iter_child_nodes(node))  # type: ignore[arg-type]
 
 
 def _path(module: str) -> Path | None:
