@@ -183,16 +183,14 @@ def every_target(wildcards):
     Snakemake alone makes a missing file only if something asked for must be made from it. Results
     in storage are not listed but for tables and figures: all of them would be fetched.
     """
-    made = [str(path) for job in dag.jobs(CONFIG) for path in job.files]
-    if workflow.storage_settings.default_storage_provider:
-        reports = ("tables", "figures")
-        made = [
-            path
-            for path in made
-            if Path(path).parent.parent.name in reports
-            or Path(path).parent.name in reports
-        ]
-    return [path for path in made if not path.startswith(CONFIG.resources)] + TARGETS
+    stored = workflow.storage_settings.default_storage_provider
+    wanted = [
+        job
+        for job in dag.jobs(CONFIG)
+        if job.rule != "fetch_task"  # its rows are among the downloads
+        and (not stored or job.rule.endswith(("tables", "figures")))
+    ]
+    return [str(path) for job in wanted for path in job.files] + TARGETS
 
 
 def tell_estimate(wildcards):
