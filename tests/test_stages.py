@@ -17,7 +17,7 @@ from w2s.declare import ID, KINDS, ForPeople, Kind, Many, Plain, Strict, option,
 from w2s.tracks import FILES, STAGES
 
 RULES = Path(__file__).parents[1] / "workflow" / "rules"
-MOST = 25  # lines of a rule, without its docstring
+MOST = 30  # lines of a rule, without its docstring
 PINNED = {"fetch", "fetch_task"}  # a hash or a commit says what the content is
 
 
@@ -96,8 +96,8 @@ def test_rules_are_those_of_the_stages_and_read_and_write_what_these_do(subtests
             assert ("**card(" in rule["resources"]) == stage.runtime
             assert '"""' in rule["doc"]
             assert "log" in rule
-            lines = [line for part in rule.values() for line in part.split("\n") if line.strip()]
-            assert len(lines) + len(rule) - len(rule["doc"].split("\n")) <= MOST + 5
+            parts = "".join(part for directive, part in rule.items() if directive != "doc")
+            assert len(rule) + sum(bool(line.strip()) for line in parts.split("\n")) <= MOST
 
 
 def test_commands_quote_every_path_and_name_every_option(subtests, capsys) -> None:
