@@ -231,6 +231,39 @@ def test_format_version_is_in_every_digest(package: Path, monkeypatch: pytest.Mo
 
 
 HOMES = {
+    "filled.py": """
+TABLE = {}
+for key in ("a", "b"):
+    TABLE[key] = key
+
+
+def register(function):
+    TABLE[function.__name__] = function
+    return function
+
+
+@register
+def registered():
+    return 1
+
+
+def read():
+    return TABLE
+""",
+    "stable.py": """
+import w2s
+import w2s.named
+from w2s import load as named
+
+
+def stable():
+    global COUNT
+    COUNT = COUNT + 1
+    return w2s.pgr, w2s.named.inner(), named
+
+
+COUNT = 0
+""",
     "named.py": "CONSTANT = 1\nUNUSED = 2\n\n\ndef inner():\n    return CONSTANT\n",
     "late.py": "def late():\n    return 1\n\n\ndef other():\n    return 2\n",
     "start.py": """
@@ -253,31 +286,44 @@ def whole():
 }
 
 
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        (
-            "start",
-            {
-                "start.start", "start.SETUP", "named.inner", "named.CONSTANT",
-                "late.late",
-            },
-        ),
-        (
-            "whole",
-            {
-                "start.whole", "start.SETUP", "named.inner", "named.CONSTANT",
-                "named.*", "named.UNUSED",
-            },
-        ),
-    ],
-)  # fmt: skip
-def test_names_are_followed(function: str, expected: set[str], package: Path) -> None:
-    """Through imports inside functions, other names, bare statements and whole modules."""
+START = {"start.SETUP", "named.inner", "named.CONSTANT"}
+FOLLOWED = {
+    "start.start": START | {"start.start", "late.late"},
+    "start.whole": START | {"start.whole", "named.*", "named.UNUSED"},
+    "filled.read": {"filled.read", "filled.TABLE", "filled.register"},
+    "stable.stable": {
+        *("stable.stable", "stable.COUNT", "results.metrics.pgr", "named.inner", "named.CONSTANT"),
+    },
+}
+
+
+def test_names_are_followed(package: Path, subtests) -> None:
+    """Through imports in functions, other names, statements that fill tables, and whole modules."""
     for name, text in HOMES.items():
         (package / name).write_text(text, encoding="utf-8")
-    found = {f"{home}.{name}" for home, name in digest.reached("w2s.start", function)}
-    assert found - {"start.named"} == {f"w2s.{name}" for name in expected}
+    for start, expected in FOLLOWED.items():
+        module, function = start.split(".")
+        with subtests.test(start=start):
+            found = digest.reached(f"w2s.{module}", function)
+            names = {f"{home}.{name}".removeprefix("w2s.") for home, name in found}
+            assert expected <= names
+            assert not names & ({"late.other", "named.UNUSED"} - expected)
+
+
+def test_a_statement_that_fills_a_table_counts(package: Path, subtests) -> None:
+    """Also where it binds a variable of its own."""
+    fills = (
+        "CURVES.update({name: curve for name, curve in CURVES.items()})",
+        "for _name in list(CURVES):\n    CURVES[_name] = CURVES[_name]",
+    )
+    path = package / "overlap" / "controls.py"
+    text = path.read_text(encoding="utf-8")
+    for fill in fills:
+        with subtests.test(fill=fill):
+            path.write_text(f"{text}\n\n{fill}\n", encoding="utf-8")
+            clear()
+            assert code_digest("strong") != unchanged()["strong"]
+            assert code_digest("overlap") == unchanged()["overlap"]
 
 
 ODD = """

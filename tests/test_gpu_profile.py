@@ -17,6 +17,7 @@ def read(name):
 
 def jobs(output):
     """Resources of the jobs of a dry run, as written: rule -> name -> value, one of each job."""
+    output = re.sub(r"(?m)^    (?=(?:local)?rule |    )", "", output)  # jobs of a group
     blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)+)", output, flags=re.MULTILINE)
     found = {}
     for rule, block in blocks:

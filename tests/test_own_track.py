@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from project import make_project, planned, snakemake
@@ -25,7 +27,9 @@ BONUS = 0.0
 
 
 class WinsSettings(Strict):
-    """Nothing to choose."""
+    """By what wins are multiplied."""
+
+    scale: float = 1.0
 
 
 def wins(metrics, *, settings):
@@ -36,7 +40,7 @@ def wins(metrics, *, settings):
         frame = item.frame[(item.frame.metric == "accuracy") & (item.frame.group == "overall")]
         won[item.facts["dataset"]].append(better(frame))
     arrays = {"dataset": np.array(names, dtype=object),
-              "wins": np.array([np.mean(won[name]) + BONUS for name in names])}
+              "wins": np.array([settings.scale * np.mean(won[name]) + BONUS for name in names])}
     return {"wins": Artifact("wins_table", arrays, {})}
 
 
@@ -61,6 +65,7 @@ FILES = {"wins": ("tables/wins.parquet", "tables/wins.csv", "tables/wins.md")}
 def jobs(config):
     yield "wins", {}
 '''
+TRIVIAL = "STAGES = {}\nFILES = {}\njobs = print"
 PAGE = '''
 rule wins:
     """Metrics of all jobs -> how often w2s wins."""
@@ -79,6 +84,14 @@ rule wins:
 '''
 
 
+def verified(folder, *options, strange=0):
+    """Verify all results: nothing is damaged or deleted, and so many files are of others."""
+    line = [sys.executable, "-m", "w2s", "verify", *options, "results"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f", 0 damaged, {strange} not artifacts" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("own track")
 def test_a_track_in_a_file_and_a_page_runs_through_the_dag_into_the_report(tmp_path):
@@ -93,6 +106,12 @@ def test_a_track_in_a_file_and_a_page_runs_through_the_dag_into_the_report(tmp_p
     assert re.fullmatch(r"flat,(0|1|NaN)", table[1])
     assert re.fullmatch(r"plain,(0|1)", table[2])
     assert planned(folder) == {}
+    verified(folder, "--config", "config.yaml", "--delete")
+    verified(folder, "--delete", strange=1)
+    assert planned(folder) == {}
+    edited = TRACK.replace("scale: float = 1.0", "scale: float = 2.0")
+    (folder / "toytrack.py").write_text(edited, encoding="utf-8")
+    assert planned(folder) == {"wins": 1}
     edited = TRACK.replace("BONUS = 0.0", "BONUS = 1.0")
     (folder / "toytrack.py").write_text(edited, encoding="utf-8")
     assert planned(folder) == {"wins": 1}
@@ -103,13 +122,21 @@ def test_a_track_in_a_file_and_a_page_runs_through_the_dag_into_the_report(tmp_p
 
 def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
     cases = {
-        "lacks": (None, "found no Python file, expected a track"),
-        "empty": ("", "found AttributeError: .* has no attribute 'STAGES', expected a track"),
+        "lacks": (None, "found ValueError: no Python file there, expected a track"),
+        "empty": ("", "found no STAGES, expected a table by name"),
+        "jobless": ("STAGES = {}\nFILES = {}", "found no jobs, expected a function of the"),
+        "dying": ("1 / 0", "found ZeroDivisionError: division by zero, expected a track"),
+        "a-b": ("", "found ValueError: the name a-b, which no module can have"),
+        "clash": (
+            f"{TRIVIAL}\nfrom w2s.declare import Kind\nKind('metrics', 'Mine.', {{}})",
+            "found kind metrics, expected one that no other track has",
+        ),
+        "afile": (f"{TRIVIAL}\nFILES = {{'tables': ()}}", "found stage tables, expected one that"),
         "broken": ("def f(", "found SyntaxError: .*, expected a track"),
-        "json": ("", "found a file named json, expected a name no module has"),
-        "twice": ("from w2s.tracks import STAGES\nFILES = {}", "found stage .*, expected one that"),
+        "json": ("", "found ValueError: the name of another module, expected"),
+        "twice": ("from w2s.tracks import *\njobs = print", "found stage .*, expected one that"),
     }
-    known = dict(tracks.STAGES)
+    known, kinds = dict(tracks.STAGES), dict(tracks.KINDS)
     for name, (text, message) in cases.items():
         path = tmp_path / f"{name}.py"
         if text is not None:
@@ -117,3 +144,4 @@ def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
         with subtests.test(name=name), pytest.raises(ConfigError, match=message):
             tracks.add(path)
     assert known == tracks.STAGES
+    assert kinds == tracks.KINDS

@@ -34,7 +34,7 @@ from w2s.overlap.detect import detect_overlap
 from w2s.overlap.mixing import FEW
 from w2s.probes.columns import CANDIDATES
 from w2s.probes.probes import fit_probes
-from w2s.results.metrics import REFERENCES, calibration_error
+from w2s.results.metrics import METRICS, REFERENCES, calibration_error
 from w2s.tracks import STAGES
 
 L2 = 1e-3
@@ -538,7 +538,9 @@ def test_metrics_are_sklearns_on_all_test_points_and_by_region(chain):
             "brier": brier_score_loss(y, p),
         }
         rows = frame[(frame["control"] == control) & (frame["group"] == group)]
-        assert dict(zip(rows["metric"], rows["value"], strict=True)) == pytest.approx(expected)
+        values = dict(zip(rows["metric"], rows["value"], strict=True))
+        assert {name: values[name] for name in expected} == pytest.approx(expected)
+        assert set(values) == set(METRICS)
         assert set(rows["n"]) == {mask.sum()}
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["W2SError", "change_point", "detect_overlap", "fit_probes", "load", "pgr"]
 
-_HOMES = {
+HOMES = {
     "W2SError": "w2s.errors",
     "change_point": "w2s.overlap.scores",
     "detect_overlap": "w2s.overlap.detect",
@@ -34,6 +34,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'w2s' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(HOMES[name]), name)

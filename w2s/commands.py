@@ -93,6 +93,7 @@ def _verify(options: argparse.Namespace) -> int:
     """Tell each damaged file in one line, and delete it if asked to."""
     from w2s.inspect import verify
 
+    config = None if options.config is None else _read(options.config)  # first: it names own tracks
     report = verify(options.paths)
     for path, why in report.damaged.items():
         tell("verify", why)
@@ -104,17 +105,17 @@ def _verify(options: argparse.Namespace) -> int:
         f"{' and deleted' if options.delete and report.damaged else ''}, "
         f"{report.foreign} not artifacts\n"
     )
-    strange = _foreign(options) if options.config is not None else 0
+    strange = 0 if config is None else _foreign(config, options)
     if report.damaged and not options.delete:
         return MISTAKE
     return STRANGE if strange else 0
 
 
-def _foreign(options: argparse.Namespace) -> int:
+def _foreign(config: Any, options: argparse.Namespace) -> int:
     """Tell each file that does not belong to the experiment; how many there are."""
     from w2s.provenance import foreign
 
-    found = list(foreign(_read(options.config), options.paths))
+    found = list(foreign(config, options.paths))
     for path, why in found:
         sys.stdout.write(f"{path}: {why}\n")
     sys.stdout.write(f"{len(found)} files do not belong to {options.config}\n")

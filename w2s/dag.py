@@ -78,6 +78,10 @@ def told(config: Config, stage: str, job: Mapping[str, str]) -> dict[str, Any]:
             if name in values:
                 found[name] = _plain(values[name])
                 break
+        else:
+            if row.module in OWN:  # as no edit of the class is noticed otherwise
+                field = row.settings.model_fields[name]
+                found[name] = _plain(field.get_default(call_default_factory=True))
     return found
 
 
@@ -140,12 +144,10 @@ def roles(config: Config) -> dict[str, list[str]]:
 def command(stage: str) -> str:
     """The command of a stage's rule, with Snakemake's names in the place of values."""
     row = STAGES[stage]
-    own = OWN.get(row.module)
-    words = [
-        f"w2s {stage}"
-        if own is None
-        else f"w2s --track {shlex.quote(os.path.relpath(own))} {stage}"
-    ]
+    words = ["w2s"]
+    for file in OWN.values() if row.module in OWN else ():  # one may import another before it
+        words.append(f"--track {shlex.quote(os.path.relpath(file))}")
+    words.append(stage)
     for name, what in row.inputs.items():
         place = "params" if what is Plain.MODEL else "input"
         words.append(f"{option(name)} {{{place}.{name}:q}}")

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from w2s import HOMES
 from w2s.declare import FORMAT
 from w2s.tracks import OWN, STAGES
 
@@ -35,6 +37,8 @@ LEFT_OUT = frozenset(
 DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+DOTTED = re.compile(r"\w+(\.\w+)+")
+NONE: frozenset[str] = frozenset()
 WHOLE = "*"  # in the place of a name: all definitions of a module
 Definition = tuple[str, str]  # module and name
 
@@ -85,7 +89,7 @@ class _Source:
     """A module: what binds each of its names, what its imports name, and what binds no name."""
 
     bound: dict[str, list[ast.AST]]
-    imported: dict[str, Definition]
+    imported: dict[str, set[Definition]]
     loose: list[ast.AST]
 
 
@@ -96,6 +100,7 @@ def _source(module: str) -> _Source:
     found = _Source({}, {}, [])
     for node in tree.body[ast.get_docstring(tree) is not None :]:
         names = set(_bindings(node))
+        plain = isinstance(node, DEFINES) or _assigns_names(node)
         imports = [] if isinstance(node, DEFINES) else list(_imports(ast.walk(node)))
         for name in names:
             found.bound.setdefault(name, []).append(node)
@@ -103,8 +108,18 @@ def _source(module: str) -> _Source:
             if target is None:
                 found.bound.setdefault(name, []).append(syntax)
             else:
-                found.imported[name] = target
-        if not names and not imports:
+                found.imported.setdefault(name, set()).add(target)
+        if not plain and not isinstance(node, ast.Import | ast.ImportFrom):
+            found.loose.append(node)  # may fill what other statements bind
+    for node in tree.body:  # decorators of the project may register what they decorate
+        own = {*found.imported, *found.bound}
+        words = {
+            word.partition(".")[0]
+            for d in getattr(node, "decorator_list", ())
+            for word in _used(d, NONE)
+        }
+        defined = {name for name in words & own if not _foreign(found.bound.get(name, []))}
+        if defined and node not in found.loose:
             found.loose.append(node)
     return found
 
@@ -114,15 +129,17 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.AST, str, Definitio
     for child in nodes:
         if isinstance(child, ast.Import):
             for alias in child.names:
-                target = (alias.name, WHOLE) if _path(alias.name) else None
-                yield ast.Import([alias]), alias.asname or alias.name.split(".")[0], target
+                name = alias.asname or alias.name.split(".")[0]
+                whole = alias.name if alias.asname else name
+                yield ast.Import([alias]), name, (whole, WHOLE) if _path(whole) else None
         elif isinstance(child, ast.ImportFrom) and child.module:
             for alias in child.names:
                 inner = f"{child.module}.{alias.name}"
+                target: Definition | None = (child.module, alias.name)
                 if _path(inner):
                     target = (inner, WHOLE)
-                else:
-                    target = (child.module, alias.name) if _path(child.module) else None
+                elif not _path(child.module):
+                    target = None
                 yield ast.ImportFrom(child.module, [alias], 0), alias.asname or alias.name, target
 
 
@@ -131,10 +148,24 @@ def _bindings(node: ast.AST) -> Iterator[str]:
     if isinstance(node, DEFINES):
         yield node.name
         return
+    if isinstance(node, (ast.Lambda, *COMPREHENSIONS)):
+        return
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
     for child in ast.iter_child_nodes(node):
         yield from _bindings(child)
+
+
+def _assigns_names(node: ast.AST) -> bool:
+    """Whether a statement does nothing but give names a value."""
+    targets = getattr(node, "targets", [getattr(node, "target", None)])
+    plain = all(isinstance(target, ast.Name) for target in targets)
+    return isinstance(node, ast.Assign | ast.AnnAssign) and plain
+
+
+def _foreign(nodes: list[ast.AST]) -> bool:
+    """Whether a name is bound by imports of other packages only."""
+    return bool(nodes) and all(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
 
 
 @cache
@@ -143,28 +174,40 @@ def _named(module: str, name: str) -> frozenset[Definition]:
     source = _source(module)
     if name == WHOLE:
         return frozenset((module, other) for other in (*source.bound, *source.imported))
-    if name in source.imported and name not in source.bound:  # imported here from elsewhere
-        return frozenset({source.imported[name]})
-    found: set[Definition] = set()
+    if module == PACKAGE.name:  # the stable names
+        return frozenset({(HOMES[name], name)} if name in HOMES else ())
+    found: set[Definition] = set(source.imported.get(name, ()))  # imported here from elsewhere
     for node in [*source.bound.get(name, []), *source.loose]:
-        imports = _imports(ast.walk(node))
-        known = {**source.imported, **{bound: target for _, bound, target in imports if target}}
-        for used in _used(node, frozenset()):
-            word, _, attribute = used.partition(".")
-            home, what = known.get(word, (module, word))
-            if attribute and what == WHOLE:  # module.name
-                found.add((home, attribute))
-            elif word in known or word in source.bound:
-                found.add((home, what))
+        known = {word: set(targets) for word, targets in source.imported.items()}
+        for _, word, imported in _imports(ast.walk(node)):
+            if imported:
+                known.setdefault(word, set()).add(imported)
+        for used in _used(node, NONE):
+            word, *attributes = used.split(".")
+            for target in known.get(word, ()):
+                found.add(_inside(target, attributes))
+            if word in source.bound:
+                found.add((module, word))
     return frozenset(found)
+
+
+def _inside(target: Definition, attributes: list[str]) -> Definition:
+    """What an import names, with attributes behind it: of a module the definition, at any depth."""
+    home, name = target
+    for attribute in attributes:
+        if name != WHOLE:
+            break
+        inner = f"{home}.{attribute}"
+        home, name = (inner, WHOLE) if _path(inner) else (home, attribute)
+    return home, name
 
 
 def _used(node: ast.AST, hidden: frozenset[str]) -> Iterator[str]:
     """Names below a node, and `name.attribute`, but for variables of functions."""
     if isinstance(node, ast.Name):
         yield from {node.id} - hidden
-    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        yield from () if node.value.id in hidden else (f"{node.value.id}.{node.attr}",)
+    elif isinstance(node, ast.Attribute) and DOTTED.fullmatch(chain := ast.unparse(node)):
+        yield from () if chain.partition(".")[0] in hidden else (chain,)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         body = node.body if isinstance(node.body, list) else [node.body]
         own = hidden | frozenset(_variables(node))
@@ -182,7 +225,14 @@ def _used(node: ast.AST, hidden: frozenset[str]) -> Iterator[str]:
 
 
 def _variables(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
-    """What a function binds in its own scope, but for imports, which are followed."""
+    """What a function binds in its own scope, but for imports, which are followed, and globals."""
+    inside = list(ast.walk(function))
+    outer = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
+    outer |= {name for _, name, target in _imports(inside) if target}
+    yield from (name for name in _bound_in(function) if name not in outer)
+
+
+def _bound_in(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
     yield from (item.arg for item in ast.walk(function.args) if isinstance(item, ast.arg))
     waiting = list(function.body) if isinstance(function.body, list) else []
     while waiting:
@@ -202,11 +252,9 @@ def _path(module: str) -> Path | None:
     package, *parts = module.split(".")
     if package != PACKAGE.name:
         return None
-    for path in (
-        PACKAGE.joinpath(*parts).with_suffix(".py"),
-        PACKAGE.joinpath(*parts, "__init__.py"),
-    ):
-        if parts and path.is_file():
+    file, folder = PACKAGE.joinpath(*parts), PACKAGE.joinpath(*parts, "__init__.py")
+    for path in (folder, file.with_suffix(".py")) if parts else (folder,):
+        if path.is_file():
             return path
     return None
 

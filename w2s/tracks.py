@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
+from typing import Any
 
 from w2s.data import track as data
-from w2s.declare import KINDS, Stage
+from w2s.data.own_tasks import MISTAKES, told_error
+from w2s.declare import KINDS, Kind, Stage
 from w2s.errors import ConfigError
 from w2s.finetuning import track as finetuning
 from w2s.models import track as models
@@ -34,38 +38,67 @@ OWN: dict[str, Path] = {}  # files of tracks of a user's own, by the name of the
 
 
 def add(path: str | Path) -> None:
-    """Add a track of a user's own: a Python file with `STAGES`, and with `FILES` and `jobs`.
+    """Add a track of a user's own: one Python file with `STAGES`, `FILES` and `jobs`.
 
     Its code runs with all rights of the process, as that of any file of the user's.
 
     Raises:
-        ConfigError: no such file, one that does not run, or one without stages, or with the name
-            or a stage of another track.
+        ConfigError: no such file, one that does not run, or one that is no track or clashes with
+            another; nothing is added then.
     """
     file = Path(path).resolve()
     name = file.stem
     if OWN.get(name) == file:
         return
-    if name in OWN or name in sys.modules or not name.isidentifier():
-        raise ConfigError(f"{path}: found a file named {name}, expected a name no module has")
+    known = dict(KINDS)
+    try:
+        track = _loaded(file, name)
+        mistake = _mistake(track, name, known)
+    except MISTAKES as error:
+        mistake = f"found {told_error(error)}, expected a track"
+    if mistake:
+        if getattr(sys.modules.get(name), "__file__", None) == str(file):
+            del sys.modules[name]
+        KINDS.clear()
+        KINDS.update(known)
+        raise ConfigError(f"{path}: {mistake}")
+    OWN[name] = file
+    STAGES.update(track.STAGES)
+    FILES.update(track.FILES)
+    JOBS.append(track.jobs)
+
+
+def _loaded(file: Path, name: str) -> Any:
+    """The module in a file, under the file's name: rows name their functions so."""
+    if not file.is_file() or file.suffix != ".py":
+        raise ValueError("no Python file there")
+    if not name.isidentifier() or iskeyword(name):
+        raise ValueError(f"the name {name}, which no module can have")
+    other = None if name in sys.modules else importlib.util.find_spec(name)
+    if name in sys.modules or (other is not None and other.origin != str(file)):
+        raise ValueError("the name of another module")
     spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise ConfigError(f"{path}: found no Python file, expected a track")
+    if spec is None or spec.loader is None:
+        raise ValueError("no Python file there")
     track = importlib.util.module_from_spec(spec)
     sys.modules[name] = track
-    try:
-        spec.loader.exec_module(track)
-        stages, files = track.STAGES, track.FILES
-    except (SyntaxError, ImportError, AttributeError, NameError, TypeError, ValueError) as error:
-        del sys.modules[name]
-        told = " ".join(str(error).split())
-        raise ConfigError(
-            f"{path}: found {type(error).__name__}: {told}, expected a track"
-        ) from None
-    if twice := sorted(STAGES.keys() & stages.keys()):
-        del sys.modules[name]
-        raise ConfigError(f"{path}: found stage {twice[0]}, expected one that no other track has")
-    OWN[name] = file
-    STAGES.update(stages)
-    FILES.update(files)
-    JOBS.append(track.jobs)
+    spec.loader.exec_module(track)
+    return track
+
+
+def _mistake(track: Any, name: str, known: Mapping[str, Kind]) -> str:
+    """What is wrong with a track; "" if nothing is."""
+    for part, what in (("STAGES", dict), ("FILES", dict)):
+        if not isinstance(getattr(track, part, None), what):
+            return f"found no {part}, expected a table by name"
+    if not callable(getattr(track, "jobs", None)):
+        return "found no jobs, expected a function of the configuration"
+    if twice := sorted(STAGES.keys() & track.STAGES.keys() | FILES.keys() & track.FILES.keys()):
+        return f"found stage {twice[0]}, expected one that no other track has"
+    if changed := sorted(kind for kind in known if KINDS.get(kind) is not known[kind]):
+        return f"found kind {changed[0]}, expected one that no other track has"
+    for stage, row in track.STAGES.items():
+        module, _, function = row.function.partition(":")
+        if module != name or not callable(getattr(track, function, None)):
+            return f"found {row.function} of {stage}, expected {name}:FUNCTION, in this file"
+    return ""

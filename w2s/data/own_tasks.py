@@ -23,7 +23,7 @@ GROUP = "w2s.tasks"  # of entry points
 LABELS = {"0", "1", "0.0", "1.0", "False", "True"}
 # What a table of tasks can raise while it is made, told in one line that names its file. An error
 # of a class of the user's own is none of these, and comes out as its own traceback.
-_MISTAKES = (
+MISTAKES = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, W2SError,
 )  # fmt: skip
@@ -43,8 +43,8 @@ def load_tasks(path: Path) -> dict[str, Task]:
         raise DataError(f"{path}: found no file, expected Python with TASKS = {{...}}")
     try:
         names = _run(path)
-    except _MISTAKES as error:
-        told = f"{path}{_line(error, path)}: found {_told(error)}"
+    except MISTAKES as error:
+        told = f"{path}{_line(error, path)}: found {told_error(error)}"
         raise DataError(f"{told}, expected a file that runs") from error
     if "TASKS" not in names:
         raise DataError(f"{path}: found no TASKS, expected TASKS = {{KEY: Task(...)}}")
@@ -72,8 +72,8 @@ def entry_point_tasks() -> dict[str, Task]:
             raise DataError(f"{where}: found the name twice, expected different names")
         try:
             task = point.load()
-        except _MISTAKES as error:
-            raise DataError(f"{where}: found {_told(error)}, expected it to load") from error
+        except MISTAKES as error:
+            raise DataError(f"{where}: found {told_error(error)}, expected it to load") from error
         _check(where, point.name, task)
         tasks[point.name] = task
     return tasks
@@ -107,7 +107,7 @@ def _check(where: str, key: object, task: object) -> None:
         raise DataError(f"{where}: found '{key}', expected a name that is not taken")
 
 
-def _told(error: BaseException) -> str:
+def told_error(error: BaseException) -> str:
     """Class and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
@@ -132,10 +132,10 @@ def example_of(task: Task, row: Row, rng: np.random.Generator) -> tuple[str, int
         made = task.format(row, rng)
     except DataError:
         raise
-    except _MISTAKES as error:
+    except MISTAKES as error:
         step = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{step.filename}, line {step.lineno}"
-        raise DataError(f"{where}: found {_told(error)}, expected `format` to run") from error
+        raise DataError(f"{where}: found {told_error(error)}, expected `format` to run") from error
     if made is None:
         return None
     if not _is_example(made):

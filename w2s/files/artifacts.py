@@ -205,7 +205,13 @@ def _metadata(path: Path, text: str | None) -> Any:
     meta = json.loads(text)
     if not isinstance(meta, dict) or not {"kind", "format"} <= set(meta):
         raise ValueError("found other metadata than an artifact's")
-    if meta["format"] != FORMAT or str(meta["kind"]) not in kinds():
+    known = isinstance(meta["kind"], str) and meta["kind"] in kinds()
+    if meta["format"] == FORMAT and isinstance(meta["kind"], str) and not known:
+        raise ForeignFileError(
+            f"{path}: found kind '{meta['kind']}', expected one that is declared here; "
+            "`w2s --track FILE` adds those of a track of your own"
+        )
+    if meta["format"] != FORMAT or not known:
         raise ArtifactError(
             f"{path}: found kind '{meta['kind']}' in format {meta['format']}, expected a "
             f"kind of this version in format {FORMAT}; run the stage again"

@@ -119,8 +119,11 @@ def banded(
         ax: Where to draw.
         table: Columns of a table.
         rows: Which of its rows.
-        x, y: Names of columns.
-        color, label, style: Of the curve.
+        x: Name of a column.
+        y: Name of another.
+        color: Of the curve.
+        label: In the legend.
+        style: Of the line.
         band: Names of the columns of its interval; none to draw none.
     """
     rows = rows[np.argsort(table[x][rows])]

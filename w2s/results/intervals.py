@@ -6,11 +6,14 @@ them). Values that exist only once a seed: Student's t.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
-import math
+
 import numpy as np
+
 from w2s.checks import Array, same_length
+
 DIGITS = 12  # what is equal stays equal: sums in another order differ in the last digits
 FEWEST = 3  # seeds that an interval over seeds alone needs
 

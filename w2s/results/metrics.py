@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+
 import numpy as np
 import numpy.typing as npt
+
 from w2s.checks import Array, array_of, finite, in_unit_interval, same_length, vector
 from w2s.errors import W2SError
 

@@ -225,19 +225,20 @@ class Drawn(Protocol):
         """Draws of the outcome's own stream."""
 
 
-O = TypeVar("O", bound=Drawn)
+AnyOutcome = TypeVar("AnyOutcome", bound=Drawn)
 
 
 def each_outcome(
-    jobs: Sequence[Seeds], made: Callable[[Seeds], O], *, draws: int, what: str, unit: str
-) -> Iterator[tuple[O, Bootstrap]]:
+    jobs: Sequence[Seeds], made: Callable[[Seeds], AnyOutcome], *, draws: int, what: str, unit: str
+) -> Iterator[tuple[AnyOutcome, Bootstrap]]:
     """The outcome of each job with its bootstrap: one for all that is said of it.
 
     Args:
         jobs: As `by_seed` gives them.
         made: Makes the outcome of a job's seeds, as `outcome_of`.
         draws: Draws of the bootstrap.
-        what, unit: Of the progress bar.
+        what: Label of the progress bar.
+        unit: Its unit.
     """
     with bar(what, len(jobs), unit) as advance:
         for seeds in jobs:

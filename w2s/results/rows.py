@@ -9,7 +9,19 @@ from dataclasses import replace
 import numpy as np
 
 from w2s.checks import Array
-from w2s.results.intervals import Bootstrap, DIGITS, Estimates, FEWEST, estimate, holm, interval, known_mean, known_means, p_value, t_interval
+from w2s.results.intervals import (
+    DIGITS,
+    FEWEST,
+    Bootstrap,
+    Estimates,
+    estimate,
+    holm,
+    interval,
+    known_mean,
+    known_means,
+    p_value,
+    t_interval,
+)
 from w2s.results.metrics import REFERENCES, pgr
 from w2s.results.outcome import Outcome, Row
 
@@ -130,7 +142,8 @@ def row_means(outcome: Outcome) -> dict[str, list[float]]:
     """Means of each row's numbers (`COLUMNS`) over the units that have the row, [rows] each."""
     lacking = np.array([[bool(why) for why in unit] for unit in outcome.row_reason])
     return {
-        name: known_means(np.where(lacking, np.nan, values)) for name, values in outcome.columns.items()
+        name: known_means(np.where(lacking, np.nan, values))
+        for name, values in outcome.columns.items()
     }
 
 
@@ -205,5 +218,3 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     for family in (overall, ~overall):
         p[family] = holm(p[family])
     return [row | {"p_holm": float(value)} for row, value in zip(rows, p, strict=True)]
-
-

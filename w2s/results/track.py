@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
 from typing import Annotated
 
 from pydantic import Field
 
-from w2s.declare import Array, DATASET, ID, INTERVAL, JOB, Kind, ROW, STATUS, Strict, number, with_interval
-
+from w2s.declare import (
+    ID,
+    INTERVAL,
+    JOB,
+    ROW,
+    STATUS,
+    Array,
+    Kind,
+    Strict,
+    number,
+)
 
 
 class EvaluationConfig(Strict):

@@ -210,15 +210,31 @@ def every(pattern, **wildcards):
     return list(dict.fromkeys(expand(pattern_of(pattern), **wildcards)))
 
 
-def every_job(pattern, datasets=CONFIG.datasets):
-    """The pattern for every dataset, pair and seed, datasets slowest, seeds fastest."""
-    pairs = [dict(weak=pair.weak, strong=pair.strong) for pair in CONFIG.pairs]
-    return [
+def every_job(pattern, **slowest):
+    """The pattern for every pair and seed, of every dataset or what else is named, each once."""
+    ((wildcard, names),) = (slowest or dict(dataset=CONFIG.datasets)).items()
+    found = (
         path
-        for dataset in datasets
-        for pair in pairs
-        for path in every(pattern, dataset=dataset, **pair, seed=CONFIG.seeds)
-    ]
+        for name in names
+        for pair in CONFIG.pairs
+        for path in every(
+            pattern,
+            **{wildcard: name},
+            weak=pair.weak,
+            strong=pair.strong,
+            seed=CONFIG.seeds,
+        )
+    )
+    return list(dict.fromkeys(found))
+
+
+def of_datasets(experiments, pattern):
+    """The function that gives a job a file of each of its experiment's datasets."""
+    return lambda wildcards: expand(
+        pattern_of(pattern),
+        dataset=experiments[wildcards.experiment].datasets,
+        **wildcards,
+    )
 
 
 def reported(path, pairs=None, **labels):

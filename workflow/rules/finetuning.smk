@@ -11,11 +11,6 @@ TUNED_WEAK = "<results>/{dataset}/finetuned/{weak}/seed{seed}"
 TUNED_PAIR = "<results>/{dataset}/finetuned/{weak}--{strong}/seed{seed}"
 
 
-def every_tuned(pattern):
-    """The pattern for every pair and seed of the datasets that models are fine-tuned on, once."""
-    return list(dict.fromkeys(every_job(pattern, TUNED)))
-
-
 rule finetune_weak:
     """weak_train's true labels -> the fine-tuned weak model's probabilities for all other points."""
     input:
@@ -87,10 +82,10 @@ use rule evaluate as evaluate_finetuned with:
 rule finetuning_tables:
     """Metrics of fine-tuned models and of the probes in their place -> the tables of fine-tuning."""
     input:
-        metrics=every_tuned(rules.evaluate_finetuned.output.metrics),
-        correct=every_tuned(rules.evaluate_finetuned.output.correct),
-        probe_metrics=every_tuned(rules.evaluate.output.metrics),
-        probe_correct=every_tuned(rules.evaluate.output.correct),
+        metrics=every_job(rules.evaluate_finetuned.output.metrics, dataset=TUNED),
+        correct=every_job(rules.evaluate_finetuned.output.correct, dataset=TUNED),
+        probe_metrics=every_job(rules.evaluate.output.metrics, dataset=TUNED),
+        probe_correct=every_job(rules.evaluate.output.correct, dataset=TUNED),
     output:
         **tables(finetuning="finetuning", comparisons="finetuning_comparisons"),
     log:
@@ -111,8 +106,8 @@ rule finetuning_figures:
     """The table of fine-tuning, and how every model learned -> the figures of fine-tuning."""
     input:
         finetuning=rules.finetuning_tables.output.finetuning,
-        training=every_tuned(rules.finetune_weak.output.training)
-        + every_tuned(rules.finetune_strong.output.training),
+        training=every_job(rules.finetune_weak.output.training, dataset=TUNED)
+        + every_job(rules.finetune_strong.output.training, dataset=TUNED),
     output:
         **figures("accuracy", "learning", folder="finetuning"),
     log:

@@ -13,32 +13,14 @@ wildcard_constraints:
     experiment=names(EXPERIMENTS),
 
 
-def of_datasets(pattern):
-    """The function that gives a job a file of each of its experiment's datasets."""
-    return lambda wildcards: expand(
-        pattern_of(pattern),
-        dataset=EXPERIMENTS[wildcards.experiment].datasets,
-        **wildcards,
-    )
-
-
-def every_selection(pattern):
-    """The pattern for every experiment, pair and seed, experiments slowest."""
-    pairs = [dict(weak=pair.weak, strong=pair.strong) for pair in CONFIG.pairs]
-    return [
-        path
-        for experiment in EXPERIMENTS
-        for pair in pairs
-        for path in every(pattern, experiment=experiment, **pair, seed=CONFIG.seeds)
-    ]
-
-
 rule corpora_labels:
     """The targets' true labels -> one weak model's probabilities for the points of all datasets."""
     input:
-        examples=of_datasets(rules.examples.output.examples),
-        split=of_datasets(rules.split.output.split),
-        activations=of_datasets("<results>/{dataset}/activations/{weak}.safetensors"),
+        examples=of_datasets(EXPERIMENTS, rules.examples.output.examples),
+        split=of_datasets(EXPERIMENTS, rules.split.output.split),
+        activations=of_datasets(
+            EXPERIMENTS, "<results>/{dataset}/activations/{weak}.safetensors"
+        ),
     output:
         weak_labels=f"{SELECTION}/weak_labels.parquet",
     log:
@@ -63,8 +45,10 @@ rule select:
     """Weak labels and strong activations -> the paths of all policies, with test predictions."""
     input:
         weak_labels=lambda wildcards: dag.experiment_labels(CONFIG, **wildcards),
-        activations=of_datasets("<results>/{dataset}/activations/{strong}.safetensors"),
-        examples=of_datasets(rules.examples.output.examples),
+        activations=of_datasets(
+            EXPERIMENTS, "<results>/{dataset}/activations/{strong}.safetensors"
+        ),
+        examples=of_datasets(EXPERIMENTS, rules.examples.output.examples),
     output:
         points=f"{SELECTION}/points.parquet",
         paths=f"{SELECTION}/paths.parquet",
@@ -88,8 +72,8 @@ rule select:
 rule selection_tables:
     """Paths and predictions of all experiments -> tables, with intervals over seeds."""
     input:
-        paths=every_selection(rules.select.output.paths),
-        predictions=every_selection(rules.select.output.predictions),
+        paths=every_job(rules.select.output.paths, experiment=EXPERIMENTS),
+        predictions=every_job(rules.select.output.predictions, experiment=EXPERIMENTS),
     output:
         **tables(
             selection="selection",

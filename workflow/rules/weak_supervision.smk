@@ -11,17 +11,12 @@ WRENCH = dag.wrench_datasets(CONFIG)
 STUDENTS = dict(
     weak=names(dag.label_models_of(CONFIG)), strong=names(dag.students_of(CONFIG))
 )
-
-
-def every_student(pattern):
-    """The pattern for every dataset, label model, student and seed, seeds fastest."""
-    return every(
-        pattern,
-        dataset=LABELED,
-        weak=dag.label_models_of(CONFIG),
-        strong=dag.students_of(CONFIG),
-        seed=CONFIG.seeds,
-    )
+ALL_STUDENTS = dict(
+    dataset=LABELED,
+    weak=dag.label_models_of(CONFIG),
+    strong=dag.students_of(CONFIG),
+    seed=CONFIG.seeds,
+)
 
 
 rule label_matrix:
@@ -155,8 +150,8 @@ rule weak_supervision_tables:
     input:
         examples=every(rules.examples.output.examples, dataset=LABELED),
         label_matrix=every(rules.label_matrix.output.label_matrix, dataset=LABELED),
-        metrics=every_student(rules.evaluate.output.metrics),
-        correct=every_student(rules.evaluate.output.correct),
+        metrics=every(rules.evaluate.output.metrics, **ALL_STUDENTS),
+        correct=every(rules.evaluate.output.correct, **ALL_STUDENTS),
     output:
         **tables(
             lf_analysis="lf_analysis",
