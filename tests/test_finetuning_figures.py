@@ -333,8 +333,8 @@ def test_no_label_is_cut_off_or_covers_another(count):
     titles = {f"d{i}": f"A dataset {i}" for i in range(count)}
     controls = (*COLORS, "s2s_1", "s2s_2", "s2s_3")
     rows = finetuning(titles=titles)
-    many = rows.where(np.concatenate([[*range(6), 2, 3, 4, 5] + 6 * np.full(10, i)
-                                      for i in range(count)]))  # fmt: skip
+    each = np.array([*range(6), *np.resize([2, 3, 4, 5], len(controls) - 6)])
+    many = rows.where(np.concatenate([each + 6 * i for i in range(count)]))
     many.arrays["control"][:] = np.tile(np.array(controls, dtype=object), count)  # type: ignore[index]
     found = {d: [training(d, 0, controls).arrays] for d in titles}
     for figure in (accuracy_figure(many.arrays, titles), learning_figure(found, titles, controls)):

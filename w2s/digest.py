@@ -4,10 +4,10 @@ From the stage's function it follows the names of functions, classes and constan
 modules of the project, and covers what it reaches, as syntax trees without docstrings and comments:
 an edit of those, or of anything that is not reached, reruns nothing. Left out are declarations of
 settings (their values are compared themselves), of kinds and artifacts (files are checked on load;
-the format version is in), and errors, progress bars and rows on disk, which change no number.
+the format version is in), and errors, progress bars and unfinished work, which change no number.
 
-What is named by a string cannot be followed: `getattr` on a module of the project, or a name put
-together at run time, are not allowed in what stages reach (a test looks).
+What is named by a string cannot be followed, as by `getattr` on a module of the project; a test
+compares what stages were seen to call with what is reached.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 do
 LEFT_OUT = frozenset(
     f"w2s.{name}"
     for name in (
-        "config", "declare", "errors", "files.artifacts", "files.formats", "files.matrix",
+        "config", "declare", "errors", "files.artifacts", "files.formats",
         "files.resume", "files.spool", "progress",
     )
 )  # fmt: skip
