@@ -39,7 +39,7 @@ class Fault(NamedTuple):
 
 FAULTS = (
     Fault("test_overlap", "a confidence at the threshold is hard",
-          "region[confidence < detector.tau_hard]", "region[confidence <= detector.tau_hard]"),
+          "region[confidence < self.tau_hard]", "region[confidence <= self.tau_hard]"),
     Fault("test_steps", "regions are matched by position and not by id",
           'regions["region"][rows_of(pool["id"], regions["id"], what="regions")]',
           'regions["region"][regions["part"] == "strong_train"]'),
