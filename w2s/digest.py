@@ -27,16 +27,15 @@ from w2s.tracks import OWN, STAGES
 
 PACKAGE = Path(__file__).parent
 LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
+FILES = ("artifacts", "formats", "resume", "spool")
+ROWS = {("w2s.files.matrix", "Matrix"), ("w2s.files.matrix", "decode")}  # checked by checksums
 LEFT_OUT = frozenset(
-    f"w2s.{name}"
-    for name in (
-        "config", "declare", "errors", "files.artifacts", "files.formats",
-        "files.resume", "files.spool", "progress",
-    )
-)  # fmt: skip
+    {"w2s.config", "w2s.declare", "w2s.errors", "w2s.progress"} | {f"w2s.files.{f}" for f in FILES}
+)
 DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+IMPORTS = (ast.Import, ast.ImportFrom)
 DOTTED = re.compile(r"\w+(\.\w+)+")
 NONE: frozenset[str] = frozenset()
 WHOLE = "*"  # in the place of a name: all definitions of a module
@@ -45,14 +44,12 @@ Definition = tuple[str, str]  # module and name
 
 def code_digest(stage: str) -> str:
     """Digest of a stage's code, 16 hex digits."""
-    module, _, function = STAGES[stage].function.partition(":")
-    return _digest(module, function)
+    return _digest(*STAGES[stage].function.split(":"))
 
 
 @cache
 def _digest(module: str, function: str) -> str:
-    sha = hashlib.sha256(str(FORMAT).encode())
-    found = reached(module, function)
+    sha, found = hashlib.sha256(str(FORMAT).encode()), reached(module, function)
     for name in sorted({home for home, _ in found}):
         sha.update(f"{name}\x1f{_text(name, '')}\x1e".encode())
     for home, name in found:
@@ -74,8 +71,8 @@ def reached(module: str, function: str) -> list[Definition]:
 
 def _left_out(module: str, name: str) -> bool:
     """Whether a definition changes no number, or is compared by its value: settings and kinds."""
-    if module in LEFT_OUT or not module.endswith(".track"):
-        return module in LEFT_OUT
+    if module in LEFT_OUT or (module, name) in ROWS or not module.endswith(".track"):
+        return module in LEFT_OUT or (module, name) in ROWS
     for node in _source(module).bound.get(name, []):
         value = getattr(node, "value", None)
         made = getattr(value, "func", getattr(value, "value", None))
@@ -99,27 +96,20 @@ def _source(module: str) -> _Source:
     tree = ast.parse(path.read_text(encoding="utf-8") if path else "")
     found = _Source({}, {}, [])
     for node in tree.body[ast.get_docstring(tree) is not None :]:
-        names = set(_bindings(node))
-        plain = isinstance(node, DEFINES) or _assigns_names(node)
-        imports = [] if isinstance(node, DEFINES) else list(_imports(ast.walk(node)))
-        for name in names:
+        for name in set(_bindings(node)):
             found.bound.setdefault(name, []).append(node)
-        for syntax, name, target in imports:
+        for syntax, name, target in () if isinstance(node, DEFINES) else _imports(ast.walk(node)):
             if target is None:
                 found.bound.setdefault(name, []).append(syntax)
             else:
                 found.imported.setdefault(name, set()).add(target)
-        if not plain and not isinstance(node, ast.Import | ast.ImportFrom):
+        if not _only_names(node):
             found.loose.append(node)  # may fill what other statements bind
     for node in tree.body:  # decorators of the project may register what they decorate
-        own = {*found.imported, *found.bound}
-        words = {
-            word.partition(".")[0]
-            for d in getattr(node, "decorator_list", ())
-            for word in _used(d, NONE)
-        }
-        defined = {name for name in words & own if not _foreign(found.bound.get(name, []))}
-        if defined and node not in found.loose:
+        words = [w for d in getattr(node, "decorator_list", ()) for w in _used(d, NONE)]
+        heads = {word.partition(".")[0] for word in words}
+        own = {name for name, by in found.bound.items() if not isinstance(by[0], IMPORTS)}
+        if heads & (own | found.imported.keys()):
             found.loose.append(node)
     return found
 
@@ -156,16 +146,13 @@ def _bindings(node: ast.AST) -> Iterator[str]:
         yield from _bindings(child)
 
 
-def _assigns_names(node: ast.AST) -> bool:
-    """Whether a statement does nothing but give names a value."""
-    targets = getattr(node, "targets", [getattr(node, "target", None)])
-    plain = all(isinstance(target, ast.Name) for target in targets)
-    return isinstance(node, ast.Assign | ast.AnnAssign) and plain
-
-
-def _foreign(nodes: list[ast.AST]) -> bool:
-    """Whether a name is bound by imports of other packages only."""
-    return bool(nodes) and all(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
+def _only_names(node: ast.AST) -> bool:
+    """Whether a statement does nothing but define, import, or give names a value."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return all(isinstance(target, ast.Name) for target in targets)
+    typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return typing or isinstance(node, (*IMPORTS, *DEFINES))
 
 
 @cache
