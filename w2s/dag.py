@@ -134,10 +134,12 @@ def jobs(config: Config) -> Iterator[Job]:
 
 
 def roles(config: Config) -> dict[str, list[str]]:
-    """What may stand for a weak and a strong model in paths: label models and students too."""
+    """What may stand in paths for each word of the tracks: label models for weak models too."""
     return {
         "weak": [*config.models, *label_models_of(config)],
         "strong": [*config.models, *students_of(config)],
+        "experiment": [*config.selection.experiments],
+        "study": [*config.synthetic.studies] if config.synthetic else [],
     }
 
 

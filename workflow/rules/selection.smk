@@ -9,10 +9,6 @@ EXPERIMENTS = CONFIG.selection.experiments
 SELECTION = "<results>/selection/{experiment}/{weak}--{strong}/seed{seed}"
 
 
-wildcard_constraints:
-    experiment=names(EXPERIMENTS),
-
-
 rule corpora_labels:
     """The targets' true labels -> one weak model's probabilities for the points of all datasets."""
     input:

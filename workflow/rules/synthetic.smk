@@ -6,10 +6,6 @@ figures/synthetic/*.{svg,png}.
 """
 
 
-wildcard_constraints:
-    study=names(CONFIG.synthetic.studies),
-
-
 rule synthetic:
     """Nothing -> accuracies of weak, strong and w2s along one sweep."""
     input:
