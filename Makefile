@@ -45,6 +45,7 @@ check: $(VENV)/.installed-test  ## format, lint, types, workflow lint, generated
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --configfile config/finetuning.yaml
 	$(BIN)/python docs/generate.py --check
 	@$(MAKE) --no-print-directory audit
 

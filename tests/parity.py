@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("old", type=Path)
     words.add_argument("new", type=Path)
-    words.add_argument("--folder", type=Path, default=Path("/tmp/parity"))
+    words.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "parity"))
     words.add_argument("--only", nargs="+", choices=CONFIGS, default=CONFIGS)
     words.add_argument("--plans", action="store_true", help="P1 and P2 only")
     chosen = words.parse_args()

@@ -25,7 +25,7 @@ Digests = dict[str, str]
 
 
 def clear() -> None:
-    for cached in (digest._digest, digest._source, digest._named, digest._text):
+    for cached in (digest._digest, digest._source, digest._named, digest._text, digest._path):
         cached.cache_clear()
 
 

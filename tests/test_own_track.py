@@ -9,7 +9,8 @@ import sys
 import pytest
 from project import make_project, planned, snakemake
 
-from w2s import tracks
+from w2s import dag, tracks
+from w2s.config import parse
 from w2s.errors import ConfigError
 
 TRACK = '''
@@ -66,6 +67,16 @@ def jobs(config):
     yield "wins", {}
 '''
 TRIVIAL = "STAGES = {}\nFILES = {}\njobs = print"
+NAMED = """
+from w2s.declare import Plain, Stage, Strict
+class MineSettings(Strict):
+    pass
+def mine():
+    pass
+STAGES = {"mine": Stage("do", "once", "named:mine", MineSettings, {}, {"settings": Plain.FIGURE})}
+FILES = {}
+jobs = print
+"""
 PAGE = '''
 rule wins:
     """Metrics of all jobs -> how often w2s wins."""
@@ -133,6 +144,7 @@ def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
         ),
         "afile": (f"{TRIVIAL}\nFILES = {{'tables': ()}}", "found stage tables, expected one that"),
         "broken": ("def f(", "found SyntaxError: .*, expected a track"),
+        "named": (NAMED, "found settings of mine, expected another name of a file"),
         "json": ("", "found ValueError: the name of another module, expected"),
         "twice": ("from w2s.tracks import *\njobs = print", "found stage .*, expected one that"),
     }
@@ -144,4 +156,7 @@ def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
         with subtests.test(name=name), pytest.raises(ConfigError, match=message):
             tracks.add(path)
     assert known == tracks.STAGES
+    page = {"results": "r", "synthetic": {}, "custom_rules": ["no.smk"]}
+    with pytest.raises(ConfigError, match=r"^custom_rules: found no file no.smk, expected a page"):
+        dag.check(parse(page))
     assert kinds == tracks.KINDS

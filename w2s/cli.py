@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         while words[:1] == ["--track"] and len(words) > 1:  # its stages are commands too
             tracks.add(words[1])
             del words[:2]
+        if taken := sorted(COMMANDS.keys() & STAGES.keys()):
+            raise ConfigError(f"found stage {taken[0]}, expected one that is no command")
     except W2SError as error:
         tell("--track", *error.lines)
         return MISTAKE

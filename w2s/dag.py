@@ -30,7 +30,7 @@ from w2s.data.sources import (
     tasks,
     wrench_datasets,
 )
-from w2s.declare import Plain, option, output_option
+from w2s.declare import UNTOLD, Plain, option, output_option
 from w2s.digest import code_digest
 from w2s.errors import ConfigError
 from w2s.finetuning.track import finetuned_datasets
@@ -65,23 +65,25 @@ def told(config: Config, stage: str, job: Mapping[str, str]) -> dict[str, Any]:
     """What a job is told, by the names of the fields of its stage's settings.
 
     Each is looked up in what the stage adds, the job's wildcards and the configuration, in this
-    order; one that is nowhere is left to its default.
+    order; one that is nowhere is told by its default, so that an edit of that is noticed too.
     """
     row = STAGES[stage]
     wildcards: dict[str, Any] = {**job, "seed": int(job["seed"])} if "seed" in job else {**job}
     code = {"code": code_digest(row.code_of)} if row.code_of else {}
-    places = (*row.adds(config, job), code, wildcards, config)
-    found = {}
-    for name in row.settings.model_fields:
+    fields = row.settings.model_fields
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields.items()
+        if not field.is_required()
+    }
+    places = (*row.adds(config, job), code, wildcards, config, defaults)
+    found: dict[str, Any] = {}
+    for name in fields:
         for place in places:
             values = place if isinstance(place, Mapping) else _fields(place)
             if name in values:
-                found[name] = _plain(values[name])
+                found |= {} if values[name] is UNTOLD else {name: _plain(values[name])}
                 break
-        else:
-            if row.module in OWN:  # as no edit of the class is noticed otherwise
-                field = row.settings.model_fields[name]
-                found[name] = _plain(field.get_default(call_default_factory=True))
     return found
 
 
@@ -182,6 +184,11 @@ def check(config: Config, *, packages: bool = True) -> None:
         f"{name}: found the file {folder}, expected a folder"
         for name, folder in (("results", config.results), ("resources", config.resources))
         if not is_folder(Path(folder))
+    ]
+    mistakes += [
+        f"custom_rules: found no file {page}, expected a page of rules"
+        for page in config.custom_rules
+        if not Path(page).is_file()
     ]
     mistakes += [
         f"models.{name}.{mistake}"

@@ -252,6 +252,7 @@ Input = Kind | Many | Plain
 Output = Kind | ForPeople | Plain
 
 
+UNTOLD = object()  # in the place of a setting that a job does not read
 Adds = Callable[[Any, Mapping[str, str]], Sequence[Any]]  # of a `w2s.config.Config` and a job
 
 

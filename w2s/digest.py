@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -27,16 +26,13 @@ from w2s.tracks import OWN, STAGES
 
 PACKAGE = Path(__file__).parent
 LATER = frozenset({"type_params"})  # fields of syntax trees that Python 3.11 does not have
-FILES = ("artifacts", "formats", "resume", "spool")
 ROWS = {("w2s.files.matrix", "Matrix"), ("w2s.files.matrix", "decode")}  # checked by checksums
-LEFT_OUT = frozenset(
-    {"w2s.config", "w2s.declare", "w2s.errors", "w2s.progress"} | {f"w2s.files.{f}" for f in FILES}
-)
+OPENED = frozenset(f"w2s.files.{name}" for name in ("artifacts", "formats", "resume", "spool"))
+LEFT_OUT = OPENED | {"w2s.config", "w2s.declare", "w2s.errors", "w2s.progress"}
 DECLARED = ("Kind", "Annotated")  # what tracks make of them is compared or checked elsewhere
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 IMPORTS = (ast.Import, ast.ImportFrom)
-DOTTED = re.compile(r"\w+(\.\w+)+")
 NONE: frozenset[str] = frozenset()
 WHOLE = "*"  # in the place of a name: all definitions of a module
 Definition = tuple[str, str]  # module and name
@@ -76,9 +72,16 @@ def _left_out(module: str, name: str) -> bool:
     for node in _source(module).bound.get(name, []):
         value = getattr(node, "value", None)
         made = getattr(value, "func", getattr(value, "value", None))
-        if isinstance(node, ast.ClassDef) or getattr(made, "id", "") in DECLARED:
+        if isinstance(node, ast.ClassDef):  # values are compared; what methods do is not
+            return not any(isinstance(x, DEFINES) and not _validates(x) for x in node.body)
+        if getattr(made, "id", "") in DECLARED:
             return True
     return False
+
+
+def _validates(method: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a method of settings only refuses some."""
+    return any("validator" in ast.unparse(decorator) for decorator in method.decorator_list)
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def _source(module: str) -> _Source:
         if not _only_names(node):
             found.loose.append(node)  # may fill what other statements bind
     for node in tree.body:  # decorators of the project may register what they decorate
-        words = [w for d in getattr(node, "decorator_list", ()) for w in _used(d, NONE)]
-        heads = {word.partition(".")[0] for word in words}
+        decorators = getattr(node, "decorator_list", ())
+        heads = {word.partition(".")[0] for d in decorators for word in _used(d, NONE)}
         own = {name for name, by in found.bound.items() if not isinstance(by[0], IMPORTS)}
         if heads & (own | found.imported.keys()):
             found.loose.append(node)
@@ -163,7 +166,7 @@ def _named(module: str, name: str) -> frozenset[Definition]:
         return frozenset((module, other) for other in (*source.bound, *source.imported))
     if module == PACKAGE.name:  # the stable names
         return frozenset({(HOMES[name], name)} if name in HOMES else ())
-    found: set[Definition] = set(source.imported.get(name, ()))  # imported here from elsewhere
+    found = set(source.imported.get(name, ()))  # imported here from elsewhere
     for node in [*source.bound.get(name, []), *source.loose]:
         known = {word: set(targets) for word, targets in source.imported.items()}
         for _, word, imported in _imports(ast.walk(node)):
@@ -193,7 +196,7 @@ def _used(node: ast.AST, hidden: frozenset[str]) -> Iterator[str]:
     """Names below a node, and `name.attribute`, but for variables of functions."""
     if isinstance(node, ast.Name):
         yield from {node.id} - hidden
-    elif isinstance(node, ast.Attribute) and DOTTED.fullmatch(chain := ast.unparse(node)):
+    elif isinstance(node, ast.Attribute) and (chain := _dotted(node)):
         yield from () if chain.partition(".")[0] in hidden else (chain,)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         body = node.body if isinstance(node.body, list) else [node.body]
@@ -211,27 +214,36 @@ def _used(node: ast.AST, hidden: frozenset[str]) -> Iterator[str]:
             yield from _used(child, hidden)
 
 
+def _dotted(node: ast.expr) -> str:
+    """`name.attribute...` as text; "" for attributes of anything but a name."""
+    if isinstance(node, ast.Attribute):
+        inner = _dotted(node.value)
+        return inner and f"{inner}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _variables(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
     """What a function binds in its own scope, but for imports, which are followed, and globals."""
-    inside = list(ast.walk(function))
-    outer = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
-    outer |= {name for _, name, target in _imports(inside) if target}
-    yield from (name for name in _bound_in(function) if name not in outer)
-
-
-def _bound_in(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
-    yield from (item.arg for item in ast.walk(function.args) if isinstance(item, ast.arg))
-    waiting = list(function.body) if isinstance(function.body, list) else []
+    given = function.args
+    own = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    bound, outer = {item.arg for item in own if item}, set()
+    waiting: list[ast.AST] = list(function.body) if isinstance(function.body, list) else []
     while waiting:
         node = waiting.pop()
         if isinstance(node, DEFINES):
-            yield node.name
+            bound.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+            bound.add(node.id)
+        elif isinstance(node, ast.Global):
+            outer.update(node.names)
+        elif isinstance(node, IMPORTS):
+            outer.update(name for _, name, target in _imports([node]) if target)
         elif not isinstance(node, (ast.Lambda, *COMPREHENSIONS)):
-            waiting.extend(ast.iter_child_nodes(node))  # type: ignore[arg-type]
+            waiting.extend(ast.iter_child_nodes(node))
+    yield from bound - outer
 
 
+@cache
 def _path(module: str) -> Path | None:
     """Source file of a module of the project; None for anything else."""
     if module in OWN:
@@ -240,33 +252,19 @@ def _path(module: str) -> Path | None:
     if package != PACKAGE.name:
         return None
     file, folder = PACKAGE.joinpath(*parts), PACKAGE.joinpath(*parts, "__init__.py")
-    for path in (folder, file.with_suffix(".py")) if parts else (folder,):
-        if path.is_file():
-            return path
-    return None
+    places = (folder, file.with_suffix(".py")) if parts else (folder,)
+    return next(filter(Path.is_file, places), None)
 
 
 @cache
 def _text(module: str, name: str) -> str:
     """The syntax trees that bind a name, or those that bind none, as text without positions."""
     source = _source(module)
-    nodes = source.bound.get(name, []) if name else source.loose
-    for node in nodes:
-        _strip(node)
-    return dump(nodes)
-
-
-def _strip(node: ast.AST) -> None:
-    """Take the docstrings out."""
-    for child in ast.walk(node):
-        if isinstance(child, DEFINES):
-            first = child.body[0] if child.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                del child.body[0]
+    return dump(source.bound.get(name, []) if name else source.loose)
 
 
 def dump(node: object) -> str:
-    """A syntax tree as text, the same under every Python: that of `ast.dump` in Python 3.11.
+    """A syntax tree as text without docstrings: that of `ast.dump` in 3.11, under every Python.
 
     Later ones leave out empty lists (3.13), have fields for syntax that 3.11 does not know (3.12),
     or cut the text in an f-string otherwise (3.12.0 and 3.12.1).
@@ -281,9 +279,11 @@ def dump(node: object) -> str:
         optional = getattr(type(node), name, ...) is None
         if (value is None and optional) or (not value and name in LATER):
             continue
-        fields.append(
-            f"{name}={dump(_joined(value) if isinstance(node, ast.JoinedStr) else value)}"
-        )
+        if isinstance(node, ast.JoinedStr):
+            value = _joined(value)
+        elif name == "body" and isinstance(node, DEFINES) and ast.get_docstring(node) is not None:
+            value = value[1:]
+        fields.append(f"{name}={dump(value)}")
     return f"{type(node).__name__}({', '.join(fields)})"
 
 

@@ -101,4 +101,6 @@ def _mistake(track: Any, name: str, known: Mapping[str, Kind]) -> str:
         module, _, function = row.function.partition(":")
         if module != name or not callable(getattr(track, function, None)):
             return f"found {row.function} of {stage}, expected {name}:FUNCTION, in this file"
+        if "settings" in {*row.inputs, *row.outputs}:
+            return f"found settings of {stage}, expected another name of a file"
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -199,11 +198,6 @@ def finetuned_datasets(config: Any) -> tuple[str, ...]:
     return config.finetuning.datasets or tuple(config.datasets)
 
 
-def _titles(config: Any, job: Mapping[str, str]) -> list[Any]:
-    chosen = finetuned_datasets(config)
-    return [{"titles": [pair for pair in titles(config) if pair[0] in chosen]}]
-
-
 STAGES: dict[str, Stage] = {
     "finetune_weak": Stage(
         summary="fine-tune the weak model on weak_train and label the other points with it",
@@ -263,7 +257,7 @@ STAGES: dict[str, Stage] = {
         settings=FinetuningFiguresSettings,
         inputs={"finetuning": FINETUNING_TABLE, "training": Many(TRAINING)},
         outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
-        adds=_titles,
+        adds=lambda config, job: [{"titles": titles(config, finetuned_datasets(config))}],
     ),
 }
 

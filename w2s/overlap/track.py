@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -293,9 +293,10 @@ class FiguresSettings(Strict):
     )
 
 
-def titles(config: Any) -> list[list[str]]:
-    """Name and title of each dataset in the configuration's order; the name where it has none."""
-    return [[name, data.title or name] for name, data in config.datasets.items()]
+def titles(config: Any, among: Sequence[str] | None = None) -> list[list[str]]:
+    """Name and title of datasets in the configuration's order; the name where one has none."""
+    found = [[name, data.title or name] for name, data in config.datasets.items()]
+    return found if among is None else [pair for pair in found if pair[0] in among]
 
 
 def title_of_pair(config: Any, job: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from w2s.declare import (
     ID,
     INTERVAL,
     PAIR,
+    UNTOLD,
     Array,
     ForPeople,
     Jobs,
@@ -272,18 +273,13 @@ def _taught(config: Any, job: Mapping[str, str]) -> list[Any]:
     layer = -1  # of features that come with a dataset
     if model:
         layer = model.layers[-1] if chosen.layer is None else chosen.layer
-    told: dict[str, Any] = {"layer": layer}
+    told: dict[str, Any] = {"layer": layer, "restarts": UNTOLD}
     if job["strong"] == "mlp":
         told["restarts"] = chosen.restarts
         if chosen.proportions:
             mixing = config.mixing.model_dump(mode="json")
             told["mixing"] = {**mixing, "proportions": list(chosen.proportions)}
     return [told]
-
-
-def _titles(config: Any, job: Mapping[str, str]) -> list[Any]:
-    chosen = labeled_datasets(config)
-    return [{"titles": [pair for pair in titles(config) if pair[0] in chosen]}]
 
 
 STAGES: dict[str, Stage] = {
@@ -367,7 +363,7 @@ STAGES: dict[str, Stage] = {
             "comparisons": COMPARISONS_TABLE,
         },
         outputs={"lfs": Plain.FIGURE, "mixes": Plain.FIGURE, "contrasts": Plain.FIGURE},
-        adds=_titles,
+        adds=lambda config, job: [{"titles": titles(config, labeled_datasets(config))}],
     ),
 }
 

@@ -55,7 +55,7 @@ def names(known):
 PAIR_OF_MODELS = dict(weak=names(CONFIG.models), strong=names(CONFIG.models))
 
 
-# once: another such line on a page, after rules, makes Snakemake 9.27 forget those of rules in storage
+# once: another on a page, after rules, takes those of rules away whose outputs lie in S3 (findings/)
 wildcard_constraints:
     **{role: names(known) for role, known in dag.roles(CONFIG).items()},
     dataset=names(CONFIG.datasets),
