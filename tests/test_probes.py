@@ -90,10 +90,11 @@ def test_certificates_hold_wherever_the_solver_stops(seed, away):
 
 def test_certificates_hold_where_only_the_bias_is_wrong():
     x, y, u = np.zeros((10, 2)), np.linspace(0.1, 0.8, 10), np.full(10, 0.1)
-    for away in (-50.0, -2.02, 0.0, 2.02, 2.2, 3.0, 50.0):
+    for away in (-50.0, -2.02, -0.6, -0.2, 0.0, 0.2, 0.6, 2.02, 2.2, 3.0, 50.0):
         start = np.array([[0.0], [0.0], [logit(y.mean()) + away]])
         theta, gap = certify(problem_of(x, y, u, 0.01), start)
         assert gap[0] >= true_gap(x, y, u, 0.01, theta[:-1, 0], theta[-1, 0]) - ROUNDING, away
+        assert np.isfinite(gap[0]) == (abs(away) < 0.4), away  # the bound is proved for small steps
 
 
 def test_by_hand():
