@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 
 import w2s.config
-from w2s import dag, digest, estimate, provenance, tracks
+from w2s import dag, digest, estimate, provenance, tracks, warm
 
 from w2s.errors import W2SError
 
@@ -26,11 +26,10 @@ try:
     MODEL_FILES = {
         model: local(dag.model_files(CONFIG, model)) for model in CONFIG.models
     }
+    # jobs run in this environment
+    OWN = not workflow.deployment_settings.deployment_method
     if workflow.is_main_process:
-        own = (
-            not workflow.deployment_settings.deployment_method
-        )  # jobs run in this environment
-        dag.check(CONFIG, packages=own)
+        dag.check(CONFIG, packages=OWN)
 except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
