@@ -1,4 +1,4 @@
-"""What the workflow itself costs, and where the seconds of the default run go.
+"""What the workflow itself costs.
 
 Run `python benchmarks/dag.py` after a default run (about a minute). Every command is a process of
 its own; a run without work changes nothing.
@@ -11,10 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
-import pandas as pd
 import yaml
 from measure import finished_run, write_table
 
@@ -128,22 +126,6 @@ def paper_row(repeats):
     )
 
 
-def demo_rows(results):
-    """Seconds and memory by rule, from the files of Snakemake's `benchmark:`."""
-    found = defaultdict(list)
-    for path in sorted((results / "benchmarks").rglob("*.tsv")):
-        found[path.stem.split("-")[0]].append(pd.read_csv(path, sep="\t", na_values="-").iloc[0])
-    for rule, jobs in sorted(found.items(), key=lambda item: -sum(j["s"] for j in item[1])):
-        yield {
-            "rule": rule,
-            "jobs": len(jobs),
-            "sum of seconds": f"{sum(j['s'] for j in jobs):.1f}",
-            "of that, CPU": f"{sum(j['cpu_time'] for j in jobs):.1f}",
-            "largest job (s)": f"{max(j['s'] for j in jobs):.1f}",
-            "largest peak memory (MB)": f"{max(j['max_rss'] for j in jobs):.0f}",
-        }
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
@@ -163,17 +145,6 @@ def main():
             "have work to do."
         )
     write_table("dag", "The workflow's own cost", rows, notes=notes)
-    write_table(
-        "demo",
-        "Where the seconds of the default run go",
-        list(demo_rows(results)),
-        notes=[
-            "Sums over jobs from Snakemake's benchmark files of the newest run of each job, which "
-            "shared the machine with other jobs. The time a job takes to start is in them; CPU is "
-            "what Snakemake saw when it last looked, so a little less than was used.",
-            "The downloads (rule fetch) have no benchmark file.",
-        ],
-    )
 
 
 if __name__ == "__main__":

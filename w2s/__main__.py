@@ -5,7 +5,7 @@ Imports little, as the second is over in a moment.
 
 from __future__ import annotations
 
-import marshal
+import json
 import os
 import signal
 import socket
@@ -44,7 +44,7 @@ def ask(words: Sequence[str]) -> int | None:
         try:
             asking.connect(place)
             here = os.getcwd()  # noqa: PTH109 - pathlib takes as long as all else here
-            request = marshal.dumps((list(words), here, dict(os.environ)))
+            request = json.dumps([list(words), here, dict(os.environ)]).encode()
             socket.send_fds(asking, [len(request).to_bytes(HEADER, "big")], [0, 1, 2])
             asking.sendall(request)
             if asking.recv(1) != TAKEN:

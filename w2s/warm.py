@@ -14,16 +14,18 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import marshal
+import json
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import traceback
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,6 +34,10 @@ from w2s.__main__ import HEADER, PLACE, TAKEN
 
 THREADS = Path("/proc/self/task")
 FORKED = "jemalloc_bg_thd"  # pyarrow's, which starts again in a fork
+LIBRARIES = tuple(
+    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+OWN = str(Path(__file__).parent) + os.sep
 
 
 def start() -> None:
@@ -40,7 +46,7 @@ def start() -> None:
         return
     place = str(Path(tempfile.mkdtemp(prefix="w2s-")) / "socket")
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from w2s.warm import serve; serve({place!r})"],
+        [sys.executable, "-P", "-c", f"from w2s.warm import serve; serve({place!r})"],
         stdin=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,  # Ctrl-C is for those who ask
@@ -134,7 +140,7 @@ class _Jobs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for name in names:
-                with suppress(Exception):  # a file of the user's, which no name finds
+                with suppress(Exception):  # the job that needs it tells why
                     importlib.import_module(name)
         gc.freeze()  # what is there stays shared with the forks
 
@@ -162,11 +168,18 @@ def _run(asking: socket.socket, learned: int) -> NoReturn:
     except Exception:  # noqa: BLE001 - as at the end of any interpreter
         traceback.print_exc()
     finally:
-        names = " ".join(name for name in sys.modules if name not in before)
-        os.write(learned, b"" if code else names.encode())
+        os.write(learned, b"" if code else " ".join(_libraries(before)).encode())
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code or 0)
+
+
+def _libraries(before: set[str]) -> Iterator[str]:
+    """Names of what was imported since; not of a user's own files, which no other job may want."""
+    for name, module in [*sys.modules.items()]:
+        place = getattr(module, "__file__", None) or ""
+        if name not in before and place.startswith((*LIBRARIES, OWN)):
+            yield name
 
 
 def _read(asking: socket.socket) -> Any:
@@ -176,4 +189,4 @@ def _read(asking: socket.socket) -> Any:
         os.dup2(place, number)
         os.close(place)
     with asking.makefile("rb") as stream:
-        return marshal.loads(stream.read(int.from_bytes(header, "big")))
+        return json.loads(stream.read(int.from_bytes(header, "big")))

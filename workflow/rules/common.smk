@@ -34,6 +34,8 @@ except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
 
+# priority of what leads to the main table, which then comes long before the end
+FIRST = 1
 TRIES = 3  # of a job on a cluster: the first and the retries of its profile
 RECORD = 6  # version of Snakemake's records from which it compares a job's parameters
 

@@ -95,6 +95,7 @@ rule split:
         split="<results>/{dataset}/splits/seed{seed}.parquet",
     log:
         "<logs>/{dataset}/split-seed{seed}.log",
+    priority: FIRST
     group:
         "seeds"
     conda:

@@ -13,8 +13,7 @@ rule tokenize:
         tokens="<results>/{dataset}/tokens/{model}.safetensors",
     log:
         "<logs>/{dataset}/tokenize-{model}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/tokenize-{model}.tsv"
+    priority: FIRST
     group:
         "data"
     conda:
@@ -38,6 +37,7 @@ rule activations:
         "<logs>/{dataset}/activations-{model}.log",
     benchmark:
         "<benchmarks>/{dataset}/activations-{model}.tsv"
+    priority: FIRST
     conda:
         ENVIRONMENT
     resources:
@@ -71,6 +71,7 @@ rule gather_activations:
         activations="<results>/{dataset}/activations/{model}.safetensors",
     log:
         "<logs>/{dataset}/gather_activations-{model}.log",
+    priority: FIRST
     conda:
         ENVIRONMENT
     resources:

@@ -23,8 +23,6 @@ rule finetune_weak:
         training=f"{TUNED_WEAK}/training.parquet",
     log:
         "<logs>/{dataset}/finetuned/{weak}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/finetuned/{weak}-seed{seed}.tsv"
     wildcard_constraints:
         weak=names(CONFIG.models),
     conda:
@@ -49,8 +47,6 @@ rule finetune_strong:
         training=f"{TUNED_PAIR}/training.parquet",
     log:
         "<logs>/{dataset}/finetuned/{weak}--{strong}-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/finetuned/{weak}--{strong}-seed{seed}.tsv"
     wildcard_constraints:
         **PAIR_OF_MODELS,
     conda:

@@ -14,6 +14,7 @@ rule tables:
         **tables("main", "mixing", "regions", "comparisons"),
     log:
         "<logs>/tables.log",
+    priority: FIRST
     group:
         "report"
     conda:
@@ -44,6 +45,7 @@ rule figures:
         **figures("mixing", "controls", "contrasts", "curves", "by_region"),
     log:
         "<logs>/figures-{weak}--{strong}.log",
+    priority: FIRST
     group:
         "report"
     conda:

@@ -51,8 +51,6 @@ rule select:
         predictions=f"{SELECTION}/predictions.safetensors",
     log:
         "<logs>/selection/{experiment}/{weak}--{strong}/select-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/selection/{experiment}/{weak}--{strong}/select-seed{seed}.tsv"
     group:
         "selection"
     conda:

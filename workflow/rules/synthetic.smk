@@ -14,8 +14,6 @@ rule synthetic:
         accuracies="<results>/synthetic/{study}.safetensors",
     log:
         "<logs>/synthetic/{study}.log",
-    benchmark:
-        "<benchmarks>/synthetic/{study}.tsv"
     conda:
         ENVIRONMENT
     resources:

@@ -17,6 +17,7 @@ rule weak_labels:
         "<logs>/{dataset}/{weak}--{strong}/weak_labels-seed{seed}.log",
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    priority: FIRST
     group:
         "seeds"
     conda:
@@ -40,6 +41,7 @@ rule overlap:
         "<logs>/{dataset}/{weak}--{strong}/overlap-seed{seed}.log",
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    priority: FIRST
     group:
         "seeds"
     conda:
@@ -64,10 +66,9 @@ rule strong:
         predictions="<results>/{dataset}/{weak}--{strong}/seed{seed}/predictions.safetensors",
     log:
         "<logs>/{dataset}/{weak}--{strong}/strong-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/{weak}--{strong}/strong-seed{seed}.tsv"
     wildcard_constraints:
         **PAIR_OF_MODELS,
+    priority: FIRST
     group:
         "seeds"
     conda:
@@ -93,6 +94,7 @@ rule evaluate:
         correct="<results>/{dataset}/{weak}--{strong}/seed{seed}/correct.safetensors",
     log:
         "<logs>/{dataset}/{weak}--{strong}/evaluate-seed{seed}.log",
+    priority: lambda wildcards: FIRST if wildcards.weak in CONFIG.models else 0
     group:
         "seeds"
     conda:

@@ -129,8 +129,6 @@ rule student:
         predictions="<results>/{dataset}/{weak}--{strong}/seed{seed}/predictions.safetensors",
     log:
         "<logs>/{dataset}/{weak}--{strong}/student-seed{seed}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/{weak}--{strong}/student-seed{seed}.tsv"
     wildcard_constraints:
         **STUDENTS,
     group:

@@ -1,0 +1,175 @@
+"""Jobs as forks of one interpreter: they end like any process, and end with who asked for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from w2s.__main__ import PLACE
+
+TRACK = '''
+import os, sys, time
+from pathlib import Path
+from w2s.declare import Plain, Stage, Strict
+
+class NapSettings(Strict):
+    do: str = "sleep"
+
+def nap(manifest, *, settings):
+    """Tell the process, then do as told."""
+    try:
+        print(os.getpid(), os.getppid(), "colorsys" in sys.modules, flush=True)
+        if settings.do == "import":
+            import colorsys
+        elif settings.do == "raise":
+            raise RuntimeError("broken")
+        elif settings.do == "sleep":
+            time.sleep(600)
+    finally:
+        Path("unwound").touch()
+    return {"manifest": {}}
+
+STAGES = {"nap": Stage("nap", "once", "napping:nap", NapSettings, {}, {"manifest": Plain.MANIFEST})}
+FILES = {}
+jobs = print
+'''
+NAP = ["--track", "napping.py", "nap", "--manifest", "made/manifest.json", "--settings"]
+
+
+class Server:
+    """An interpreter, and commands that ask it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "napping.py").write_text(TRACK)
+        self.place = folder / "warm" / "socket"
+        self.place.parent.mkdir()
+        line = [
+            sys.executable,
+            "-P",
+            "-c",
+            f"from w2s.warm import serve; serve({str(self.place)!r})",
+        ]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, env=self.environment())
+        wait_for(self.place.exists)
+
+    def environment(self, threads: str = "1") -> dict[str, str]:
+        return os.environ | {PLACE: str(self.place), "OMP_NUM_THREADS": threads}
+
+    def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        line = [sys.executable, "-m", "w2s", *words]
+        return subprocess.Popen(
+            line, text=True, cwd=self.folder, env=self.environment(**changes), **pipes
+        )
+
+    def run(self, *words: str, **changes: str) -> tuple[int, str, str]:
+        done = self.start(*words, **changes)
+        out, err = done.communicate()
+        return done.returncode, out, err
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def wait_for(reached) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.fixture
+def server(tmp_path):
+    found = Server(tmp_path)
+    yield found
+    found.end()
+    assert not found.place.parent.exists()
+
+
+def told(line: str) -> tuple[int, int, bool]:
+    own, above, known = line.split()
+    return int(own), int(above), known == "True"
+
+
+def test_a_command_ends_as_it_would_by_itself(server, subtests):
+    for words in (["tasks"], ["inspect", "no such file"], ["split", "--seed"], ["--help"], []):
+        with subtests.test(words=words):
+            here = subprocess.run(
+                [sys.executable, "-m", "w2s", *words],
+                text=True, capture_output=True, check=False, cwd=server.folder,
+            )  # fmt: skip
+            assert server.run(*words) == (here.returncode, here.stdout, here.stderr)
+    code, _, said = server.run(*NAP, '{"do": "raise"}')
+    assert code == 1
+    assert said.startswith("Traceback")
+    assert said.endswith("RuntimeError: broken\n")
+
+
+def test_jobs_are_forks_that_know_what_others_imported(server):
+    code, out, said = server.run(*NAP, '{"do": "import"}')
+    assert (code, said) == (0, "")
+    assert told(out)[1:] == (server.process.pid, False)
+    _, out, _ = server.run(*NAP, '{"do": "import"}')
+    assert told(out)[1:] == (server.process.pid, True)
+
+
+@pytest.mark.parametrize("words", [{"threads": "2"}, {}], ids=["threads", "device"])
+def test_jobs_with_threads_or_a_device_run_by_themselves(server, words):
+    device = [] if words else ["--device", "cpu"]
+    running = server.start(*NAP, '{"do": "import"}', *device, **words)
+    out, said = running.communicate()
+    if words:
+        assert told(out)[0] == running.pid
+    else:  # this stage has none; it was asked here
+        assert "unrecognized arguments: --device" in said
+
+
+def test_a_job_ends_with_who_asked_for_it(server):
+    for ending in (signal.SIGINT, signal.SIGKILL):
+        asking = server.start(*NAP, '{"do": "sleep"}')
+        job = told(asking.stdout.readline())[0]
+        asking.send_signal(ending)
+        assert asking.wait() == -ending
+        wait_for(lambda job=job: gone(job))
+        (server.folder / "unwound").unlink()
+        assert not (server.folder / "made").exists()
+
+
+def test_who_asked_for_a_killed_job_ends_as_it_did(server):
+    asking = server.start(*NAP, '{"do": "sleep"}')
+    os.kill(told(asking.stdout.readline())[0], signal.SIGKILL)
+    assert asking.wait() == -signal.SIGKILL
+
+
+def test_without_an_answer_a_command_runs_here(server):
+    server.end()
+    running = server.start(*NAP, '{"do": "import"}')
+    out, _ = running.communicate()
+    assert running.returncode == 0
+    assert told(out)[0] == running.pid
+
+
+def test_the_last_job_ends_before_the_interpreter(server):
+    asking = server.start(*NAP, '{"do": "sleep"}')
+    job = told(asking.stdout.readline())[0]
+    server.process.stdin.close()
+    assert not gone(job)
+    asking.kill()
+    server.process.wait(timeout=60)
+    assert gone(job)
