@@ -1,8 +1,8 @@
 """The default run of two checkouts, from nothing to the last figure, in turns.
 
-Run `python benchmarks/end_to_end.py OLD NEW` on a machine with nothing else to do, in an environment
-that fits both (`--repeats 1` takes a quarter of an hour); the downloads of NEW must be there, as
-after any run. Both run in empty folders. Processor seconds are those of the whole process tree.
+Run `python benchmarks/end_to_end.py OLD NEW` on a machine with nothing else to do, in an
+environment that fits both; the downloads of NEW must be there, as after any run. Both run in empty
+folders. Processor seconds are those of the whole process tree.
 """
 
 import argparse
@@ -94,9 +94,9 @@ def main():
         values = {"old": f"{old:,.0f}", "new": f"{new:,.0f}", "ratio": f"{new / old:.2f}"}
         rows.append({"": name, **values})
     notes = [
-        f"{CORES} cores; medians of {options.repeats}, in turns. Seconds of all processes, from the "
-        "start of snakemake to its end; the first table is tables/main.md.",
-        f"Of {tables} tables the bytes (CSV) differ in {len(changed)}: {', '.join(changed) or '-'}.",
+        f"{CORES} cores; medians of {options.repeats}, in turns. Seconds of all processes, from "
+        "the start of snakemake to its end; the first table is tables/main.md.",
+        f"Tables whose CSV differs, of {tables}: {', '.join(changed) or 'none'}.",
     ]
     write_table("end_to_end", "The default run, from nothing", rows, notes=notes)
     by_rule = []
@@ -105,8 +105,8 @@ def main():
         seconds = {"old (s)": f"{old:.1f}", "new (s)": f"{new:.1f}", "ratio": f"{new / old:.2f}"}
         by_rule.append({"rule": rule, "jobs": jobs, **seconds})
     note = (
-        "Sums over jobs of the last of the runs in end_to_end.md, from Snakemake's records: from the "
-        "start of a job to its last output, beside one other job."
+        "Sums over jobs of the last of the runs in end_to_end.md, from Snakemake's records: from "
+        "the start of a job to its last output, beside one other job."
     )
     write_table("demo", "Where the seconds of the default run go", by_rule, notes=[note])
 

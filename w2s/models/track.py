@@ -127,6 +127,11 @@ class RuntimeConfig(DeviceConfig):
     training_tokens: Annotated[int, Field(ge=1)] = Field(
         512, description="Padded tokens of one pass forward and back, in fine-tuning."
     )
+    threads: Annotated[int, Field(ge=1)] = Field(
+        16,
+        description="Most threads of an extraction on a CPU. Extractions share the cores of a run; "
+        "all other jobs have one thread each.",
+    )
 
 
 class JobRuntime(DeviceConfig):

@@ -108,6 +108,27 @@ def card(model, tokens, *, memory, minutes):
     )
 
 
+@cache
+def threads_each():
+    """Threads of an extraction, for `threads`: those that are not made yet share the cores.
+
+    They change no byte. On a cluster each has as many as it may; beside cards, which compute, one.
+    """
+    most, cores = CONFIG.runtime.threads, workflow.resource_settings.cores
+    if "gpu" in workflow.global_resources:
+        return 1
+    made = ("activations", "gather_activations")
+    missing = sum(
+        not path.is_file()
+        for job in dag.jobs(CONFIG)
+        for path in job.files
+        if job.rule in made
+    )
+    return max(
+        1, min(most, (cores or most) // max(1, missing * CONFIG.extraction.shards))
+    )
+
+
 def pattern_of(output):
     """The path pattern of a rule's output, or a pattern itself: what `expand` takes.
 

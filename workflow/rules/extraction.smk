@@ -40,6 +40,7 @@ rule activations:
     priority: FIRST
     conda:
         ENVIRONMENT
+    threads: threads_each()
     resources:
         **card("model", CONFIG.runtime.batch_tokens, memory=8, minutes=240),
     params:
