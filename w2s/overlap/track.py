@@ -47,16 +47,20 @@ from w2s.results.track import (
 
 CONTROLS = {  # the curves of the mixing experiment; colors are Okabe and Ito's
     "plain": Shown(
-        "#D55E00", "overlap against all other points", "o-", True, ("placebo", "random")
+        "#D55E00", "overlap points against all others", "o-", True, ("placebo", "random")
     ),
-    "placebo": Shown("#000000", "random points, none hard, in the place of overlap", "o-", True),
-    "fixed_hard": Shown("#0072B2", "the pool's share of hard points, the rest traded", "o-"),
+    "placebo": Shown(
+        "#000000", "random points that are not hard in the place of overlap points", "o-", True
+    ),
+    "fixed_hard": Shown(
+        "#0072B2", "overlap against easy points, beside the pool's share of hard ones", "o-"
+    ),
     "overlap_against_easy": Shown("#009E73", "overlap against easy points, no hard ones", "o-"),
     "purity_matched": Shown("#CC79A7", "hard labels, as often right as in the pool", "o-"),
-    "brier_matched": Shown("#F0E442", "soft labels, of the pool's expected Brier score", "o-"),
+    "brier_matched": Shown("#F0E442", "soft labels of the pool's expected Brier score", "o-"),
     "label_balanced": Shown("#E69F00", "hard labels, half of them positive", "o-"),
     "same_capacity": Shown("#56B4E9", "the plain mixes on the weak model's activations", "o-"),
-    "random": Shown("#999999", "points of a plain mix's number, whatever their region", ":"),
+    "random": Shown("#999999", "random points of a plain mix's number, weak labels", ":"),
     "true_labels": Shown("#009E73", "the points of random, true labels", "--", False, ("random",)),
     "few_labels": Shown("", "true labels of a 256th, ... a half of the points: for references"),
 }
