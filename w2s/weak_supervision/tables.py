@@ -13,12 +13,12 @@ from w2s.errors import ArtifactError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
 from w2s.overlap.tables import comparison_rows
+from w2s.overlap.track import TablesSettings
 from w2s.results.intervals import Bootstrap, estimate, known_means
 from w2s.results.metrics import LABEL_SCORES, MODELS
 from w2s.results.outcome import COLUMNS, KEY, Outcome, Row, by_seed, each_outcome, outcome_of, table
 from w2s.results.rows import corrected, row_means, value_of, with_references
 from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
-from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
 RENAMED = {"floor": "label_model"}
 # label model, MLP on all its labels, MLP on true labels, then accuracy at overlap shares 0, .5, 1:
@@ -195,7 +195,7 @@ def weak_supervision_tables(
     metrics: Sequence[Artifact],
     correct: Sequence[Artifact],
     *,
-    settings: WeakSupervisionTablesSettings,
+    settings: TablesSettings,
 ) -> dict[str, Artifact]:
     """Labeling functions, label models and students, differences, and published numbers."""
     if len(examples) != len(label_matrix):
