@@ -277,28 +277,23 @@ EXPANSION_TABLE = Kind(
 )
 
 
-class SyntheticSettings(Strict):
-    """One sweep of the synthetic study."""
-
-    study: Study = Field(description="Which sweep.")
-    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
-    seed: int = Field(0, description="Seed of all draws.", ge=0)
-    recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
-
-
 class SyntheticDetectionSettings(Strict):
     """How often the detector is tried."""
 
-    repetitions: int = Field(description="Mixtures drawn for each cell.", ge=2)
+    repetitions: int = Field(description="Mixtures drawn for each setting or cell.", ge=2)
     seed: int = Field(0, description="Seed of all draws.", ge=0)
 
 
-class SyntheticControlsSettings(Strict):
+class SyntheticControlsSettings(SyntheticDetectionSettings):
     """The purity control and the expansion estimate."""
 
-    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
-    seed: int = Field(0, description="Seed of all draws.", ge=0)
     recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
+
+
+class SyntheticSettings(SyntheticControlsSettings):
+    """One sweep of the synthetic study."""
+
+    study: Study = Field(description="Which sweep.")
 
 
 class SyntheticTablesSettings(Strict):
