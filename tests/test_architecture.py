@@ -41,8 +41,8 @@ LAYERS = [
     {"commands"},
     {"cli"},
 ]
-MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 112, 22_100, 300, 40, 60
-MAX_DECLARED = 455  # lines of a module that only declares
+MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 112, 21_740, 300, 40, 60
+MAX_DECLARED = 440  # lines of a module that only declares
 
 
 def part(module: str) -> str:
