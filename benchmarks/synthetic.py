@@ -14,11 +14,12 @@ from threadpoolctl import threadpool_limits
 
 from w2s.synthetic.mixture import Design, draw_populations, draw_samples
 from w2s.synthetic.newton import fit_batch
-from w2s.synthetic.study import Recipe, run_setting, train_weak
+from w2s.synthetic.study import run_setting, train_weak
+from w2s.synthetic.track import RecipeConfig
 
 SETTINGS = {"k = 10": (100, 100, 10), "k = 50": (100, 100, 50), "k = 95": (100, 100, 95)}
 SWEEP = [(100, 100, k) for k in range(5, 105, 5)]  # 20 settings
-RECIPE = Recipe()
+RECIPE = RecipeConfig()
 
 
 def problems(counts, repetitions):
@@ -28,7 +29,7 @@ def problems(counts, repetitions):
         draw_samples(populations, counts, seed=0, repetitions=range(repetitions), part=part)
         for part in ("train", "pseudo")
     )
-    labels = train_weak(train, RECIPE).logits(pseudo.weak_part) >= 0
+    labels = train_weak(train, c=RECIPE.c).logits(pseudo.weak_part) >= 0
     overlap = pseudo.names == "overlap"
     return {
         "weak": (np.ascontiguousarray(train.weak_part), train.label, RECIPE.c),

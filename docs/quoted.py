@@ -141,8 +141,8 @@ def holds(condition: bool, sentence: str) -> str:
     return sentence
 
 
-def page(template: str) -> str:
-    """A page from its template beside this file."""
+def page(template: str, **values: Any) -> str:
+    """A page from its template below this folder, with these values by name."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     strict = jinja2.StrictUndefined
     environment = jinja2.Environment(
@@ -164,4 +164,4 @@ def page(template: str) -> str:
         holds,
     )
     environment.globals |= {tool.__name__: tool for tool in tools}
-    return environment.get_template(template).render()
+    return environment.get_template(template).render(values)

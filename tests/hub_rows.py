@@ -12,6 +12,8 @@ from w2s.data.task import PARQUET
 from w2s.data.tasks import TASKS
 
 LETTERS = "ABCD"
+NOT_IN_PAPER = {"openbookqa", "sciq_with_support", *(key for key in TASKS if "ethics" in key)}
+PAPER = set(TASKS) - NOT_IN_PAPER
 
 
 def words(draw, good=None, n=6):

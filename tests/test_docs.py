@@ -18,7 +18,11 @@ from w2s.config import Config, parse
 from w2s.declare import KINDS
 from w2s.files.artifacts import Artifact, save
 from w2s.files.matrix import Rounded
+from w2s.finetuning.track import LOSSES
 from w2s.models.track import LocalModel, ModelBase
+from w2s.overlap.track import CONTROLS
+from w2s.selection.track import POLICIES
+from w2s.weak_supervision.track import CURVES, LABEL_MODELS, STUDENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {"resources", "results", "build", "dist", "w2s.egg-info"}
@@ -227,6 +231,28 @@ def test_captions_say_something_and_are_valid(path):
     caption = path.read_text(encoding="utf-8")
     assert len(caption.splitlines()) >= 3
     publish_doctree(caption, settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+def test_captions_tell_names_with_the_sentences_of_their_tables():
+    told = {
+        "controls": {k: s.sentence for k, s in CONTROLS.items() if s.color},
+        "selection_accuracy": {k: s.sentence for k, s in POLICIES.items()},
+        "finetuning_accuracy": {k: s.sentence for k, s in LOSSES.items()},
+        "table_weak_supervision": {k: s.sentence for k, s in LABEL_MODELS.items()} | STUDENTS,
+        "weak_supervision_mixes": {k: CONTROLS[k].sentence for k in CURVES},
+    }
+    templates = {path.name for path in (ROOT / "docs" / "captions").iterdir()}
+    assert templates == {f"{name}.rst.jinja" for name in told}
+    for name, words in told.items():
+        caption = text(f"workflow/report/{name}.rst")
+        lines = [line.removeprefix("- ") for line in caption.splitlines() if line[:2] == "- "]
+        assert [line.partition("*")[2] for line in lines] == [
+            f"{word}*: {sentence}." for word, sentence in words.items()
+        ]
+    banded = [name for name, shown in POLICIES.items() if shown.band]
+    assert f"Bands (of {' and '.join(f'*{name}*' for name in banded)})" in (
+        text("workflow/report/selection_accuracy.rst")
+    )
 
 
 @pytest.mark.parametrize("word", ["../" + "shared", "METHOD" + ".md", "DESIGN" + ".md"])

@@ -79,7 +79,6 @@ def test_neighbours_of_clear_patterns_have_the_same_class_and_right_weak_labels(
     assert abs(noisy.agreement.mean() - 0.5) < 0.1
     for found in (clear, noisy):
         assert (found.lowest <= found.low).all()
-        assert found.counts == (30, 30, 20)
     assert np.isnan(clear.wrong).all()
     np.testing.assert_allclose(clear.right, 1.0)  # all overlap points reach all hard ones
 

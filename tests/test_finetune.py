@@ -20,8 +20,8 @@ from transformers import AutoModel
 from w2s.errors import DataError, DegenerateError
 from w2s.files.resume import Checkpoint
 from w2s.finetuning.classifier import Classifier, adapted
-from w2s.finetuning.losses import Loss, LossOptions
-from w2s.finetuning.track import LOSSES, FinetuningRecipe
+from w2s.finetuning.losses import Loss
+from w2s.finetuning.track import LOSSES, AuxiliaryConfig, FinetuningRecipe
 from w2s.finetuning.training import Lesson, Plan, Training, look_steps, rate
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source, quiet
@@ -77,7 +77,7 @@ def prepared(folder, *, method="lora", kind=Classifier, study=None, loss="xent",
     base = load_encoder(parse_source(str(folder)), num_layers=layers, device="cpu")
     adapted(base, how, seed=0, name="a training")
     classifier = kind(base, pooling="mean", dtype="float32")
-    options = LossOptions(warmup=0.3)
+    options = AuxiliaryConfig(warmup=0.3)
     return Training(classifier, study, Plan(how, **plan), Loss(loss, study.labels, options=options))
 
 
@@ -239,7 +239,7 @@ def test_weights_are_those_of_a_plain_loop(family, name, head, method, folders):
     if method == "lora":
         adapt(plain, training.classifier.taken(), scale=2.0)
     before = {name: p.detach().clone() for name, p in plain.named_parameters()}
-    options = LossOptions(warmup=0.3)
+    options = AuxiliaryConfig(warmup=0.3)
     loss = None if name == "xent" else Loss(name, study.labels, options=options)
     losses, lengths = plain_loop(plain, study, training.plan.recipe, loss)
     seen = Keeper()
@@ -288,7 +288,7 @@ def test_same_training_is_the_same_bits_and_depends_on_seed_and_name_and_no_keep
     # a confidence loss with coefficient 0 is cross-entropy to the bit
     for loss in ("logconf", "entropy"):
         training = prepared(folders["bert"], loss=loss)
-        none = LossOptions(coefficient=0)
+        none = AuxiliaryConfig(coefficient=0)
         training.loss = Loss(loss, training.lesson.labels, options=none)
         assert outcome(finished(training)) == expected
         assert outcome(finished(prepared(folders["bert"], loss=loss))) != expected

@@ -469,7 +469,7 @@ def test_inputs_that_do_not_fit_are_refused(subtests):
         ((metrics, correct, probes[0], probes[1][::-1]), "of different jobs"),
         ((metrics[:1] * 2, correct[:1] * 2, *probes), "seed 0 of a job twice"),
         ((*probes, *probes), f"finetuning_tables: found the row w2s in {films}, expected "
-         "fine-tuned models, each once; are these probes?"),
+         "fine-tuned models; are these probes?"),
         ((metrics, correct, metrics, correct), f"finetuning_tables: found probes of {films} "
          "without w2s, expected floor, w2s, ceiling"),
         (of_another_name(sides(), "logconf", "xent"),

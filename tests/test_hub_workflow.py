@@ -31,7 +31,7 @@ from test_runner import refused
 from w2s import dag
 from w2s.config import parse
 from w2s.data.files import text_id
-from w2s.data.tasks import PAPER, TASKS
+from w2s.data.tasks import TASKS
 from w2s.files.artifacts import load
 from w2s.rng import stream
 
@@ -437,7 +437,7 @@ def test_the_papers_datasets_are_its_tasks_with_titles():
         for key, data in config.datasets.items():
             assert (data.source, data.task) == ("hub", key)
             assert data.title
-        found, paper = set(config.datasets), set(PAPER)
+        found, paper = set(config.datasets), hub_rows.PAPER
         assert found == paper if name == "paper" else found < paper
         for model in {model for pair in config.pairs for model in (pair.weak, pair.strong)}:
             assert config.models[model].estimate.tokens_per_second

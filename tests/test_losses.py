@@ -1,7 +1,6 @@
 """Losses on soft labels: by hand, against torch, NumPy and differences, properties, and limits."""
 
 import re
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -12,11 +11,11 @@ from hypothesis import strategies as st
 
 from w2s.errors import W2SError
 from w2s.finetuning import track as config_finetuning
-from w2s.finetuning.losses import FUNCTIONS, Loss, LossOptions
-from w2s.finetuning.track import LOSSES
+from w2s.finetuning.losses import FUNCTIONS, Loss
+from w2s.finetuning.track import LOSSES, AuxiliaryConfig
 
 LABELS = np.array([0.1, 0.2, 0.4, 0.7, 0.9, 0.3])
-AT_ONCE = LossOptions(coefficient=0.5, warmup=0, radius=0.3)
+AT_ONCE = AuxiliaryConfig(coefficient=0.5, warmup=0, radius=0.3)
 EVERY = pytest.mark.parametrize("name", LOSSES)
 FEW = settings(max_examples=25, deadline=None)
 LN3 = np.log(3)  # the logit of p = 3/4: -log p = .287682, -log(1 - p) = 1.386294
@@ -34,7 +33,7 @@ def test_every_loss_that_is_declared_has_a_function() -> None:
 
 
 def make(name, labels=LABELS, **changed):
-    return Loss(name, labels, options=replace(AT_ONCE, **changed))
+    return Loss(name, labels, options=AT_ONCE.model_copy(update=changed))
 
 
 def values_and_gradients(loss, logits, labels, progress=0.5, dtype=torch.float32):
@@ -345,18 +344,6 @@ def refused(message, call, *args, **options):
 
 
 def test_what_is_wrong_is_refused_in_one_line(subtests):
-    radius = "expected a number above 0 and up to 0.5, or median"
-    for name, value, message in (
-        ("coefficient", -0.1, "coefficient: found -0.1, expected a number from 0 to 1"),
-        ("coefficient", 1.5, "coefficient: found 1.5, expected a number from 0 to 1"),
-        ("coefficient", np.nan, "coefficient: found nan, expected a number from 0 to 1"),
-        ("warmup", 2, "warmup: found 2, expected a number from 0 to 1"),
-        ("radius", 0, f"radius: found 0, {radius}"),
-        ("radius", 0.6, f"radius: found 0.6, {radius}"),
-        ("radius", "mean", f"radius: found mean, {radius}"),
-    ):
-        with subtests.test(message):
-            refused(message, LossOptions, **{name: value})
     for name, labels, message in (
         ("hinge", [0.5], "loss: found hinge, expected one of xent, logconf, entropy, kl"),
         ("xent", [], "training labels: found none, expected at least one"),
@@ -381,5 +368,4 @@ def test_what_is_wrong_is_refused_in_one_line(subtests):
 
 def test_names_and_defaults_are_those_of_the_configuration():
     assert get_args(config_finetuning.LossName) == tuple(LOSSES)
-    assert LossOptions(**config_finetuning.AuxiliaryConfig().model_dump()) == LossOptions()
-    assert Loss("xent", LABELS).options == LossOptions()
+    assert Loss("xent", LABELS).options == AuxiliaryConfig()

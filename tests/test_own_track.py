@@ -131,6 +131,28 @@ def test_a_track_in_a_file_and_a_page_runs_through_the_dag_into_the_report(tmp_p
     assert "wins.csv" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_jobs_that_raise_are_one_line(tmp_path, subtests):
+    for body, message in (
+        ("return [config.nothing]", "AttributeError: .* has no attribute 'nothing' of jobs"),
+        ("raise ValueError('no such')", "ValueError: no such of jobs"),
+        ("yield 'losses', {}", "KeyError: 'losses' of jobs"),
+        ("yield 'wins'", "ValueError: too many values to unpack .* of jobs"),
+        ("return None", "TypeError: 'NoneType' object is not iterable of jobs"),
+    ):
+        folder = tmp_path / message[:12].replace(" ", "")
+        with subtests.test(body=body):
+            own = {"custom_tracks": ["toytrack.py"], "custom_rules": ["toy.smk"]}
+            make_project(folder, seeds=(0,), **own)
+            text = TRACK.replace('yield "wins", {}', body)
+            (folder / "toytrack.py").write_text(text, encoding="utf-8")
+            (folder / "toy.smk").write_text(PAGE, encoding="utf-8")
+            done = snakemake(folder, "--dry-run")
+            told = done.stdout + done.stderr
+            assert done.returncode
+            assert "Traceback" not in told
+            assert re.search(f"configuration: toytrack.py: found {message}.*, expected pairs", told)
+
+
 def test_a_file_that_is_no_track_is_one_line(tmp_path, subtests):
     cases = {
         "lacks": (None, "found ValueError: no Python file there, expected a track"),

@@ -68,7 +68,6 @@ def test_functions_take_their_inputs_in_order_and_their_settings(subtests) -> No
 
 
 def test_rows_are_complete_and_come_in_the_order_of_a_run() -> None:
-    assert len({stage.settings for stage in STAGES.values()}) == len(STAGES)
     made: set[str] = set()
     for stage in STAGES.values():
         assert re.fullmatch(r"[a-z].*[^.]", stage.summary)

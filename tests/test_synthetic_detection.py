@@ -1,6 +1,7 @@
 """The detection study: metrics by hand and against scikit-learn, planted truth, and limits."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,18 +114,18 @@ def test_degenerate_detection_is_nan_and_counted():
 def test_sensitivity_is_the_study_with_quantiles():
     cut = {"hard": (0.3, 0.5), "overlap": (0.2, 0.6, 0.9)}
     found = sensitivity(CLEAR, **cut, seed=0, repetitions=range(4))
-    assert found.metrics.shape == (4, 2, 3, 2, 3)
-    assert found.density.shape == (4, 2, 3)
+    assert found["metrics"].shape == (4, 2, 3, 2, 3)
+    assert found["density"].shape == (4, 2, 3)
     options = {"tau_hard": {"quantile": 0.5}, "tau_overlap": {"quantile": 0.9}}
     one = study(repetitions=range(4), variants={"one": options})["one"]
-    np.testing.assert_array_equal(found.metrics[:, 1, 2], one.metrics)
-    density = found.density[:, 1].mean(axis=0)
+    np.testing.assert_array_equal(found["metrics"][:, 1, 2], one.metrics)
+    density = found["density"][:, 1].mean(axis=0)
     assert density[0] > density[1] > density[2]  # a higher threshold leaves fewer points
 
 
 def test_cells_and_their_counts():
     assert Cell().counts == (100, 100, 50)
-    drawn = [c.counts for c in cells("overlap_share", (0.1, 0.5), CLEAR)]
+    drawn = [replace(CLEAR, overlap_share=share).counts for share in (0.1, 0.5)]
     assert drawn == [(54, 54, 12), (30, 30, 60)]
     assert Cell(saliency=2, dimension=7).design.saliency == 2
     assert Cell(dimension=7).design.d_hard == 7

@@ -224,14 +224,11 @@ def test_detection_figure_draws_every_axis_with_every_option(order):
     assert_drawn(figure)
 
 
-def test_detection_figure_keeps_the_order_of_the_table_and_shows_another_metric():
+def test_detection_figure_keeps_the_order_of_the_table():
     figure = detection_figure(detection_table())
     assert [ax.get_xlabel() for ax in figure.axes] == [name.replace("_", " ") for name in AXES]
     assert ticks(figure.axes[0].yaxis) == list(VARIANTS)
     assert ticks(figure.axes[1].xaxis) == ["5", "20", "80"]
-    figure = detection_figure(detection_table(), metric="recall")
-    assert figure.get_suptitle().startswith("RECALL of overlap points")
-    assert all((grid(ax) == 0.99).all() for ax in figure.axes)
 
 
 def test_degenerate_cells_are_left_white():

@@ -17,7 +17,7 @@ from w2s.synthetic.detection import METRICS, TARGETS, Cell, detection_study
 from w2s.synthetic.expansion import expansion_study
 from w2s.synthetic.mixture import Design, mixture
 from w2s.synthetic.purity import purity_control
-from w2s.synthetic.study import GROUPS, MODELS, Recipe, run_setting
+from w2s.synthetic.study import GROUPS, MODELS, run_setting
 from w2s.synthetic.tables import (
     PUBLISHED,
     REPETITIONS,
@@ -32,6 +32,7 @@ from w2s.synthetic.tables import (
     standard_error,
     threshold_rows,
 )
+from w2s.synthetic.track import RecipeConfig
 
 LEVEL = 0.95
 Z = 1.959963984540054  # of the normal distribution at LEVEL
@@ -437,7 +438,7 @@ def test_page_has_every_published_mean_and_agrees_with_itself():
 @pytest.mark.slow
 def test_page_has_the_anchors_that_the_study_gives():
     """The full number of repetitions, as in config/synthetic.yaml."""
-    options = {"design": Design(), "recipe": Recipe(), "seed": 0, "repetitions": range(2000)}
+    options = {"design": Design(), "recipe": RecipeConfig(), "seed": 0, "repetitions": range(2000)}
     found = [run_setting(counts, **options).region for counts in COUNTS]
     rows = anchor_rows(COUNTS, np.stack(found))
     assert {row["within"] for row in rows} == {"yes"}
@@ -457,7 +458,7 @@ def test_page_has_the_purity_control_and_the_expansion_that_the_study_gives():
     head, *lines = page_table("overlap points, or easy ones instead")
     _, *estimates = page_table("overlap points | 5 |")
     for place, k in enumerate(map(int, head[1:]), start=1):
-        found = purity_control((100, 100, k), recipe=Recipe(), **draws)
+        found = purity_control((100, 100, k), recipe=RecipeConfig(), **draws)
         arms = {
             "n_overlap": np.array([k]),
             "overlap": found.overlap[None],

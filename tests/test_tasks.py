@@ -1,6 +1,5 @@
 """The 25 tasks: labels in both directions, texts, draws, refusals; and tasks of the user's own."""
 
-import importlib
 import re
 import subprocess
 import sys
@@ -10,13 +9,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hub_rows import PAPER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from w2s.data.own_tasks import entry_point_tasks, example_of, load_tasks
+from w2s.data.own_tasks import example_of, load_tasks
 from w2s.data.task import Task
 from w2s.data.task_formats import after, before, is_class, multiple_choice, right_and_wrong, yes_no
-from w2s.data.tasks import PAPER, TASKS
+from w2s.data.tasks import TASKS
 from w2s.errors import DataError
 from w2s.rng import stream
 
@@ -198,9 +198,7 @@ def test_registry_names_the_right_repositories_and_splits(subtests):
             found = [task.hub, task.config, task.data_dir, task.revision, *splits, task.group]
             assert found == facts[key]
             assert task.held_out == (0 if task.test else 3000)
-    others = {"openbookqa", "sciq_with_support", *(key for key in TASKS if "ethics" in key)}
-    assert len(PAPER) == len(set(PAPER)) == 19
-    assert set(PAPER) == set(TASKS) - others
+    assert len(PAPER) == 19
     with pytest.raises(TypeError):
         TASKS["mine"] = TASKS["sst2"]
 
@@ -660,56 +658,3 @@ def test_errors_of_the_users_own_classes_come_out_whole(tmp_path):
         load_tasks(path)
     assert type(caught.value).__name__ == "Mine"
     assert str(caught.traceback[-1].path) == str(path)
-
-
-# tasks of the user's own: packages
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Makes packages with entry points, as an installer would, and forgets their modules."""
-    known = set(sys.modules)
-
-    def make(name, points):
-        folder = tmp_path / name
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        write(folder, f"{FILE}\nTASK = TASKS['my-task']\nNUMBER = 5\n", f"{name}.py")
-        write(info, f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "METADATA")
-        write(info, f"[w2s.tasks]\n{points}\n", "entry_points.txt")
-        monkeypatch.syspath_prepend(str(folder))
-        importlib.invalidate_caches()
-
-    yield make
-    for name in set(sys.modules) - known:
-        if name.startswith("w2s_test_"):
-            del sys.modules[name]
-
-
-def test_entry_points_are_tasks(install):
-    assert entry_point_tasks() == {}
-    install("w2s_test_one", "mine = w2s_test_one:TASK")
-    install("w2s_test_two", "theirs = w2s_test_two:TASK\nagain = w2s_test_two:TASK")
-    tasks = entry_point_tasks()
-    assert sorted(tasks) == ["again", "mine", "theirs"]
-    assert tasks["mine"].hub == "me/mine"
-    assert tasks["again"] is tasks["theirs"]
-    install("w2s_test_three", "mine = w2s_test_three:TASK")
-    with pytest.raises(DataError, match=r"^entry point mine = .*: found the name twice, expected"):
-        entry_point_tasks()
-
-
-@pytest.mark.parametrize(
-    ("point", "told"),
-    [
-        ("mine = w2s_test_bad:NUMBER", "found 5 for 'mine', expected a Task"),
-        ("mine = w2s_test_bad:NOTHING", "found AttributeError: "),
-        ("mine = w2s_test_nowhere:TASK", "found ModuleNotFoundError: "),
-        ("boolq = w2s_test_bad:TASK", "found 'boolq', expected a name that is not taken"),
-    ],
-)
-def test_entry_point_that_is_no_task_is_told_in_one_line(install, point, told):
-    install("w2s_test_bad", point)
-    with pytest.raises(DataError) as caught:
-        entry_point_tasks()
-    assert one_line(caught).startswith(f"entry point {point} of w2s.tasks: {told}")

@@ -674,7 +674,8 @@ OWN = {"datasets": ["census"]}
 def test_a_mistake_is_one_line_with_its_setting(subtests):
     two = {"models": {"six": SIX, "one": SIX}, "pairs": [{"weak": "one", "strong": "six"}]}
     c = {"source": "wrench", "path": "c"}
-    none = "found none, expected at least 1 item, as there are weak_supervision"
+    none = "found none, expected at least 1 item, as `weak_supervision` needs seeds and datasets; "
+    none += "`synthetic` alone needs none of them"
     of_weak_supervision = {
         "datasets: 'cenus' is not a dataset; did you mean 'census'?":
             {"datasets": ["films", "cenus"]},

@@ -79,7 +79,7 @@ def test_planted_accuracies_come_out_of_the_file(tmp_path):
     votes = np.where(right, label[:, None], 1 - label[:, None])
     rows = {str(i): row(int(label[i]), votes[i].tolist()) for i in range(3000)}
     found = read_wrench(write(tmp_path, train=rows, valid=rows, test=rows)).train
-    accuracy = analyze_lfs(found.votes, found.label).accuracy
+    accuracy = analyze_lfs(found.votes, found.label)["accuracy"]
     np.testing.assert_allclose(accuracy, [0.9, 0.6], atol=0.03)
 
 

@@ -95,16 +95,23 @@ class Config(Strict):
         return self
 
     def _check_that_nothing_lacks(self) -> None:
-        needed = ["seeds", "datasets", "models", "pairs"]
-        given = [name for name in needed if getattr(self, name)]
-        if self.weak_supervision and not self.pairs:
-            needed, given = ["seeds", "datasets"], ["weak_supervision"]
-        if self.finetuning and not self.pairs:
-            needed, given = ["seeds", "datasets", "models", "pairs"], ["finetuning"]
+        parts = ("seeds", "datasets", "models", "pairs")
+        tracks = {
+            "finetuning": self.finetuning,
+            "selection": self.selection.experiments,
+            "weak_supervision": self.weak_supervision,
+        }
+        alone = next((name for name, given in tracks.items() if given and not self.pairs), "")
+        needed = parts[:2] if alone == "weak_supervision" else parts
         lacking = [name for name in needed if not getattr(self, name)]
-        if lacking and (given or self.synthetic is None):
-            why = f"as there are {given[0]}" if given else "or `synthetic`"
-            raise ValueError(f"{lacking[0]}: found none, expected at least 1 item, {why}")
+        asked = alone or self.synthetic is None or any(getattr(self, name) for name in parts)
+        if lacking and asked:
+            what = f"`{alone}`" if alone else "an experiment on models"
+            hint = "" if self.synthetic else "; `synthetic` alone needs none of them"
+            raise ValueError(
+                f"{lacking[0]}: found none, expected at least 1 item, as {what} needs "
+                f"{', '.join(needed[:-1])} and {needed[-1]}{hint}"
+            )
 
     def _datasets_of_tracks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         for name, experiment in self.selection.experiments.items():

@@ -180,6 +180,8 @@ def check(config: Config, *, packages: bool = True) -> None:
     Raises:
         ConfigError: one line for each mistake.
     """
+    for _ in jobs(config):  # those of a user's own track may not be told
+        pass
     mistakes = [
         f"{name}: found the file {folder}, expected a folder"
         for name, folder in (("results", config.results), ("resources", config.resources))

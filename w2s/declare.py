@@ -197,6 +197,9 @@ def number(doc: str) -> Array:
     return Array("float64", doc, nan=True)
 
 
+BOUNDS = {"lo": number("lower " + INTERVAL), "hi": number("upper " + INTERVAL)}
+
+
 def with_interval(name: str, doc: str) -> dict[str, Array]:
     """A column of numbers and the two bounds of its interval."""
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ class Report:
     damaged: dict[Path, str] = field(default_factory=dict)
 
 
-def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda: None) -> Report:
+def verify(paths: Iterable[str | Path]) -> Report:
     """Read every artifact and every fetched folder below the paths.
 
     A file is damaged if it cannot be read, differs from its checksum, or is of another version than
@@ -149,7 +149,6 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
 
     Args:
         paths: Files or folders.
-        on_file: Called after each file.
 
     Raises:
         ArtifactError: a path that does not exist.
@@ -168,7 +167,6 @@ def verify(paths: Iterable[str | Path], *, on_file: Callable[[], None] = lambda:
             report.foreign += 1
         except W2SError as error:
             report.damaged[path] = " ".join(error.lines)
-        on_file()
     return report
 
 

@@ -9,7 +9,7 @@ between them that PGR can be a share of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,20 +117,11 @@ def error(share: float, n: int) -> float:
     return Z * float(np.sqrt(share * (1 - share) / n))
 
 
-@dataclass(frozen=True)
-class LengthRule:
-    """Label 1 for lengths on one side of a cut."""
+def length_rule(length: Array, label: Array) -> Callable[[Array], Array]:
+    """Labels of lengths by the cut, and side, that gets most labels (n,) of these (n,) right.
 
-    cut: float
-    above: bool
-
-    def __call__(self, length: Array) -> Array:
-        """Labels (n,) of lengths (n,)."""
-        return np.asarray((length > self.cut) == self.above, dtype=np.int8)
-
-
-def length_rule(length: Array, label: Array) -> LengthRule:
-    """The cut of lengths (n,), and side, with the most right labels (n,); the smallest such cut."""
+    The smallest such cut; label 1 is on one side of it.
+    """
     order = np.argsort(length, kind="stable")
     values, ones = length[order], np.cumsum(label[order])
     last = np.append(values[1:] != values[:-1], True)  # a cut may not separate equal lengths
@@ -139,7 +130,8 @@ def length_rule(length: Array, label: Array) -> LengthRule:
     above = np.where(last, above, -1)
     below = np.where(last, n - above, -1)
     best = int(np.argmax(np.maximum(above, below)))
-    return LengthRule(float(values[best]), bool(above[best] >= below[best]))
+    cut, up = values[best], above[best] >= below[best]
+    return lambda lengths: np.asarray((lengths > cut) == up, dtype=np.int8)
 
 
 def _files_of(config: Config, dataset: str, what: str) -> Iterator[Path]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Mapping
+from functools import partial
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from w2s.data import track as data
 from w2s.data.own_tasks import MISTAKES, told_error
-from w2s.declare import KINDS, Kind, Stage
+from w2s.declare import KINDS, Jobs, Kind, Stage
 from w2s.errors import ConfigError
 from w2s.finetuning import track as finetuning
 from w2s.models import track as models
@@ -65,7 +66,25 @@ def add(path: str | Path) -> None:
     OWN[name] = file
     STAGES.update(track.STAGES)
     FILES.update(track.FILES)
-    JOBS.append(track.jobs)
+    JOBS.append(partial(_jobs, path, track))
+
+
+def _jobs(path: str | Path, track: Any, config: Any) -> Jobs:
+    """Jobs of a track of a user's own.
+
+    Raises:
+        ConfigError: its function raises, or gives something else than rules of FILES and wildcards.
+    """
+    try:
+        found = [(rule, dict(wildcards)) for rule, wildcards in track.jobs(config)]
+        for rule, wildcards in found:
+            [file.format(**wildcards) for file in track.FILES[rule]]
+    except MISTAKES as error:
+        raise ConfigError(
+            f"{path}: found {told_error(error)} of jobs(config), expected pairs of a rule of FILES "
+            "and the wildcards of its files"
+        ) from error
+    yield from found
 
 
 def _loaded(file: Path, name: str) -> Any:

@@ -8,7 +8,8 @@ from w2s.results.metrics import REGIONS, auroc
 from w2s.rng import stream
 from w2s.synthetic.detection import Cell, draw_cell
 from w2s.synthetic.mixture import DESIGNS, draw_populations, draw_samples
-from w2s.synthetic.study import Recipe, train_w2s, train_weak
+from w2s.synthetic.study import train_w2s, train_weak
+from w2s.synthetic.track import RecipeConfig
 from worlds.jobs import README, SYNTHETIC
 from worlds.verdicts import judged
 
@@ -96,14 +97,14 @@ def teaching(results, repetitions=range(300)):
 
 def _taught(k, c, repetitions):
     """Accuracy on hard points of w2s on k overlap points and of null worlds, (R,) by name."""
-    design, recipe = DESIGNS["overlap"], Recipe(w2s_c=c)
+    design, recipe = DESIGNS["overlap"], RecipeConfig(w2s_c=c)
     populations = draw_populations(design, seed=0, repetitions=repetitions)
     train, points = (
         draw_samples(populations, counts, seed=0, repetitions=repetitions, part=part)
         for part, counts in (("train", (100, 100, k)), ("pseudo", (0, k, k)))
     )
     overlap, hard = (points.region == code for code in (OVERLAP, HARD))
-    logits = train_weak(train, recipe).logits(points.weak_part)[:, overlap]
+    logits = train_weak(train, c=recipe.c).logits(points.weak_part)[:, overlap]
     right = (logits >= 0) == points.label[:, overlap]
     rng = stream(0, "null worlds", "teaching")
     anywhere = rng.permuted(right, axis=1)

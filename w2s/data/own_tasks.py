@@ -1,4 +1,4 @@
-"""Tasks of the user's own: from a Python file, or from packages that offer some."""
+"""Tasks of the user's own, from a Python file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from w2s.errors import DataError, W2SError
 
 if TYPE_CHECKING:
     import numpy as np
-GROUP = "w2s.tasks"  # of entry points
 LABELS = {"0", "1", "0.0", "1.0", "False", "True"}
 # What a table of tasks can raise while it is made, told in one line that names its file. An error
 # of a class of the user's own is none of these, and comes out as its own traceback.
@@ -52,31 +50,14 @@ def load_tasks(path: Path) -> dict[str, Task]:
     if not isinstance(tasks, Mapping):
         raise DataError(f"{path}, TASKS: found {shown(tasks)}, expected {{KEY: Task(...)}}")
     for key, task in tasks.items():
-        _check(f"{path}, TASKS", key, task)
+        where = f"{path}, TASKS: found"
+        if not isinstance(key, str) or not key.strip():
+            raise DataError(f"{where} the key {shown(key)}, expected a name")
+        if not isinstance(task, Task):
+            raise DataError(f"{where} {shown(task)} for '{key}', expected a Task")
+        if key in TASKS:
+            raise DataError(f"{where} '{key}', expected a name that is not taken")
     return dict(tasks)
-
-
-def entry_point_tasks() -> dict[str, Task]:
-    """Tasks of installed packages: entry points of the group `w2s.tasks`, each a Task.
-
-    The name of the entry point is the key.
-
-    Raises:
-        DataError: an entry point that cannot be loaded or is not a task, a key of the tasks that
-            are always there, or a key that two packages use.
-    """
-    tasks: dict[str, Task] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        where = f"entry point {point.name} = {point.value} of {GROUP}"
-        if point.name in tasks:
-            raise DataError(f"{where}: found the name twice, expected different names")
-        try:
-            task = point.load()
-        except MISTAKES as error:
-            raise DataError(f"{where}: found {told_error(error)}, expected it to load") from error
-        _check(where, point.name, task)
-        tasks[point.name] = task
-    return tasks
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -96,15 +77,6 @@ def _run(path: Path) -> dict[str, Any]:
     sys.modules[name] = module  # where dataclasses of the file look for it
     exec(code, vars(module))
     return vars(module)
-
-
-def _check(where: str, key: object, task: object) -> None:
-    if not isinstance(key, str) or not key.strip():
-        raise DataError(f"{where}: found the key {shown(key)}, expected a name")
-    if not isinstance(task, Task):
-        raise DataError(f"{where}: found {shown(task)} for '{key}', expected a Task")
-    if key in TASKS:
-        raise DataError(f"{where}: found '{key}', expected a name that is not taken")
 
 
 def told_error(error: BaseException) -> str:
@@ -150,17 +122,16 @@ def _is_example(made: object) -> bool:
 
 
 def all_tasks(path: Path | None = None) -> dict[str, Task]:
-    """All tasks by key: of the table, of packages, and of the user's file, which may replace those.
+    """All tasks by key: of the table, and of the user's file.
 
     Raises:
-        DataError: a file or package that cannot be used.
+        DataError: a file that cannot be used.
     """
-    own = {} if path is None else load_tasks(path)
-    return {**TASKS, **entry_point_tasks(), **own}
+    return {**TASKS, **({} if path is None else load_tasks(path))}
 
 
 def find_task(key: str, path: Path | None = None) -> Task:
-    """The task of a key: one of the table, of the user's file, or of an installed package.
+    """The task of a key: one of the table, or of the user's file.
 
     Raises:
         DataError: no such task, with the nearest name; or a file that cannot be used.

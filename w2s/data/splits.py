@@ -52,10 +52,7 @@ def part_sizes(n_balanced: int, sizes: dict[str, Size], *, dataset: str) -> dict
 
 
 def draw_parts(
-    labels: Array,
-    groups: Array,
-    sizes: dict[str, int | None],
-    rng: np.random.Generator,
+    labels: Array, groups: Array, sizes: dict[str, int | None], rng: np.random.Generator
 ) -> Array:
     """Draw the parts: whole groups in random order until a part has its rows of both classes.
 
@@ -148,11 +145,7 @@ def draw(
 
 
 def draw_within_sides(
-    labels: Array,
-    groups: Array,
-    sides: Array,
-    sizes: dict[str, Size],
-    rng: np.random.Generator,
+    labels: Array, groups: Array, sides: Array, sizes: dict[str, Size], rng: np.random.Generator
 ) -> Array:
     """Draw pool and val from the rows of side train, and test from those of side test.
 

@@ -291,9 +291,3 @@ _TASKS = {
 # fmt: on
 TASKS: Mapping[str, Task] = MappingProxyType(dict(sorted(_TASKS.items())))
 """Every task by its key, in the order of the alphabet."""
-PAPER: tuple[str, ...] = (
-    "anli-r2", "cola", "dream", "mc_taco", "hellaswag", "multirc", "paws", "piqa", "quail",
-    "quartz", "social_i_qa", "sst2", "wic", "twitter-sentiment", "sciq", "anthropic_hh",
-    "cosmos_qa", "boolq", "amazon_polarity",
-)  # fmt: skip
-"""Keys of the tasks in the paper's tables."""

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from w2s.checks import Array
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import LOSSES, FinetuningFiguresSettings
+from w2s.finetuning.track import LOSSES
+from w2s.overlap.track import PanelsSettings
 from w2s.results.drawing import COLORS, COLUMNS, Rows, no_data, panels, select
 
 SELF_TRAINED = "#000000"  # one colour for all rounds, told apart by dashes
@@ -145,7 +146,7 @@ def _learning(ax: Axes, looks: Rows, control: str) -> bool:
 
 
 def finetuning_figures(
-    finetuning: Artifact, training: Sequence[Artifact], *, settings: FinetuningFiguresSettings
+    finetuning: Artifact, training: Sequence[Artifact], *, settings: PanelsSettings
 ) -> dict[str, Any]:
     """Draw accuracies from the table, and how the models learned from their trainings."""
     titles = dict(settings.titles)

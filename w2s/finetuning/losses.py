@@ -12,14 +12,13 @@ With p = sigmoid(logit) and y the label in [0, 1]:
 
 Losses are per example. That of `logconf` depends on the predictions of its whole step, which it is
 told first, the others on nothing else: so a step may be divided into batches in any way. c is a
-coefficient with a linear warm-up.
+coefficient with a linear warm-up; with 0 `logconf` and `entropy` are exactly `xent`. The radius
+`median` is the median over all training labels of |y - 1/2|.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,40 +27,9 @@ from torch.nn import functional
 
 from w2s.checks import Array, finite, probabilities
 from w2s.errors import DegenerateError, W2SError
-from w2s.finetuning.track import LOSSES, LossName
+from w2s.finetuning.track import LOSSES, AuxiliaryConfig, LossName
 
-
-@dataclass(frozen=True)
-class LossOptions:
-    """What the losses can be told; each uses its own part and ignores the rest.
-
-    Attributes:
-        coefficient: Of `logconf` and `entropy`: c after the warm-up, in [0, 1]; with 0 both are
-            exactly `xent`.
-        warmup: Of `logconf` and `entropy`: share of the training over which c rises from 0 to the
-            coefficient, in [0, 1]; with 0 there is no warm-up.
-        radius: Of `window`: half its width, in (0, 1/2]; or `median`, the median over all training
-            labels of |y - 1/2|.
-
-    Raises:
-        W2SError: a value outside its range.
-    """
-
-    coefficient: float = 0.5
-    warmup: float = 0.2
-    radius: float | Literal["median"] = "median"
-
-    def __post_init__(self) -> None:
-        for name, value in (("coefficient", self.coefficient), ("warmup", self.warmup)):
-            if not 0 <= value <= 1:
-                raise W2SError(f"{name}: found {value}, expected a number from 0 to 1")
-        if self.radius != "median" and (isinstance(self.radius, str) or not 0 < self.radius <= 0.5):
-            raise W2SError(
-                f"radius: found {self.radius}, expected a number above 0 and up to 0.5, or median"
-            )
-
-
-DEFAULTS = LossOptions()
+DEFAULTS = AuxiliaryConfig()
 
 
 class Loss:
@@ -94,14 +62,14 @@ class Loss:
     """
 
     def __init__(
-        self, name: LossName, labels: npt.ArrayLike, *, options: LossOptions = DEFAULTS
+        self, name: LossName, labels: npt.ArrayLike, *, options: AuxiliaryConfig = DEFAULTS
     ) -> None:
         """Take what depends on all training labels.
 
         Args:
             name: Which loss, one of `LOSSES`.
             labels: All labels of the training, in [0, 1], shape (n,), n >= 1.
-            options: See `LossOptions`.
+            options: Constants; each loss uses its own and ignores the rest.
 
         Raises:
             W2SError: an unknown name, no label, or labels outside [0, 1].
@@ -185,7 +153,7 @@ class Loss:
         return self.options.coefficient * ramp
 
 
-def _radius(labels: Array, options: LossOptions) -> float:
+def _radius(labels: Array, options: AuxiliaryConfig) -> float:
     if options.radius != "median":
         return options.radius
     radius = float(np.median(np.abs(labels - 0.5)))

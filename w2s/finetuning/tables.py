@@ -11,7 +11,8 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import PLAIN, FinetuningTablesSettings
+from w2s.finetuning.track import PLAIN
+from w2s.overlap.track import TablesSettings
 from w2s.results.intervals import DIGITS, Bootstrap, estimate, known_mean
 from w2s.results.metrics import MODELS
 from w2s.results.outcome import KEY, Outcome, Row, Seeds, by_seed, each_outcome, outcome_of, table
@@ -149,7 +150,7 @@ def finetuning_tables(
     probe_metrics: Sequence[Artifact],
     probe_correct: Sequence[Artifact],
     *,
-    settings: FinetuningTablesSettings,
+    settings: TablesSettings,
 ) -> dict[str, Artifact]:
     """Fine-tuned models beside the probes in their place, and paired differences.
 
@@ -188,11 +189,10 @@ def _beside_probes(seeds: Seeds, probes: Seeds) -> Outcome:
     own = outcome_of(seeds)
     dataset, weak, strong = _job(seeds[0])
     where = f"{dataset}, {weak}--{strong}"
-    odd = [name for name in own.control if name == "w2s" or list(own.control).count(name) > 1]
-    if odd:
+    if "w2s" in own.control:
         raise ArtifactError(
-            f"finetuning_tables: found the row {odd[0]} in {where}, expected fine-tuned models, "
-            f"each once; are these probes?"
+            f"finetuning_tables: found the row w2s in {where}, expected fine-tuned models; are "
+            f"these probes?"
         )
     _need(own, BOUNDS, f"fine-tuned models of {where}")
     by_number = {seed[0].facts["seed"]: seed for seed in probes}

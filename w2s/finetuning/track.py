@@ -27,8 +27,8 @@ from w2s.declare import (
     unique,
     with_interval,
 )
-from w2s.models.track import TOKENS, TRUST
-from w2s.overlap.track import WEAK_LABELS, TablesSettings, titles
+from w2s.models.track import TOKENS, ReadSettings
+from w2s.overlap.track import WEAK_LABELS, PanelsSettings, TablesSettings, titles
 from w2s.results.track import COMPARISONS_TABLE, CORRECT, LABELS, METRICS, PREDICTIONS, RUNS
 
 PLAIN = "xent"  # the loss that the others are compared with
@@ -157,15 +157,9 @@ FINETUNING_TABLE = Kind(
 )  # fmt: skip
 
 
-class FinetuneWeakSettings(Strict):
+class FinetuneWeakSettings(ReadSettings):
     """How the weak model is fine-tuned."""
 
-    num_layers: int | None = Field(None, description="Keep only this many first layers.")
-    pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
-    trust_remote_code: bool = Field(False, description=TRUST)
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number format of the forward pass."
-    )
     recipe: FinetuningRecipe = Field(FinetuningRecipe(), description="How it is trained.")
 
 
@@ -177,18 +171,6 @@ class FinetuneStrongSettings(FinetuneWeakSettings):
     losses: tuple[LossName, ...] = Field(("xent",), description="Losses of w2s.", min_length=1)
     self_training: int = Field(0, description="Trainings on labels of its own.", ge=0)
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
-
-
-class FinetuningTablesSettings(TablesSettings):
-    """Intervals of the tables of fine-tuning."""
-
-
-class FinetuningFiguresSettings(Strict):
-    """What the figures of fine-tuning show."""
-
-    titles: tuple[tuple[str, str], ...] = Field(
-        description="Name and title of each dataset, in the order of the panels.", min_length=1
-    )
 
 
 def finetuned_datasets(config: Any) -> tuple[str, ...]:
@@ -204,12 +186,7 @@ STAGES: dict[str, Stage] = {
         per="dataset, weak model, seed",
         function="w2s.finetuning.weak:finetune_weak",
         settings=FinetuneWeakSettings,
-        inputs={
-            "examples": EXAMPLES,
-            "split": SPLIT,
-            "tokens": TOKENS,
-            "model": Plain.MODEL,
-        },
+        inputs={"examples": EXAMPLES, "split": SPLIT, "tokens": TOKENS, "model": Plain.MODEL},
         outputs={"weak_labels": WEAK_LABELS, "training": TRAINING},
         runtime=True,
         work=True,
@@ -220,16 +197,8 @@ STAGES: dict[str, Stage] = {
         per="dataset, pair, seed",
         function="w2s.finetuning.strong:finetune_strong",
         settings=FinetuneStrongSettings,
-        inputs={
-            "weak_labels": WEAK_LABELS,
-            "tokens": TOKENS,
-            "model": Plain.MODEL,
-        },
-        outputs={
-            "runs": RUNS,
-            "predictions": PREDICTIONS,
-            "training": TRAINING,
-        },
+        inputs={"weak_labels": WEAK_LABELS, "tokens": TOKENS, "model": Plain.MODEL},
+        outputs={"runs": RUNS, "predictions": PREDICTIONS, "training": TRAINING},
         runtime=True,
         work=True,
         adds=lambda config, job: [config.models[job["strong"]], config.finetuning],
@@ -238,7 +207,7 @@ STAGES: dict[str, Stage] = {
         summary="average fine-tuned models over seeds, beside the probes",
         per="experiment",
         function="w2s.finetuning.tables:finetuning_tables",
-        settings=FinetuningTablesSettings,
+        settings=TablesSettings,
         inputs={
             "metrics": Many(METRICS),
             "correct": Many(CORRECT),
@@ -254,7 +223,7 @@ STAGES: dict[str, Stage] = {
         summary="draw accuracies of fine-tuned models and how they learned",
         per="experiment",
         function="w2s.finetuning.figures:finetuning_figures",
-        settings=FinetuningFiguresSettings,
+        settings=PanelsSettings,
         inputs={"finetuning": FINETUNING_TABLE, "training": Many(TRAINING)},
         outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
         adds=lambda config, job: [{"titles": titles(config, finetuned_datasets(config))}],

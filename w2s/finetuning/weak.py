@@ -17,7 +17,7 @@ from w2s.files.artifacts import Artifact
 from w2s.files.inputs import parts_of, same_job
 from w2s.files.resume import Checkpoint
 from w2s.finetuning.classifier import Classifier, adapted, adapters_of
-from w2s.finetuning.losses import Loss, LossOptions
+from w2s.finetuning.losses import Loss
 from w2s.finetuning.track import AuxiliaryConfig, FinetuneWeakSettings, LossName
 from w2s.finetuning.training import Lesson, Look, Plan, Training
 from w2s.models.cards import own_card
@@ -142,8 +142,8 @@ class Trainer:
             self._texts(task.rows), task.labels, self._texts(task.val_rows), task.val_labels
         )
         plan = Plan(settings.recipe, self.seed, name, self.runtime.batch_tokens)
-        options = LossOptions(**auxiliary.model_dump()) if auxiliary else LossOptions()
-        training = Training(classifier, lesson, plan, Loss(task.loss, task.labels, options=options))
+        loss = Loss(task.loss, task.labels, options=auxiliary or AuxiliaryConfig())
+        training = Training(classifier, lesson, plan, loss)
         with bar(name, training.steps, "steps") as advance:
             training.run(keeper, advance)
         return classifier, training

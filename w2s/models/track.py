@@ -10,6 +10,9 @@ from pydantic import Field
 from w2s.data.track import EXAMPLES, PackageFile, holds_features
 from w2s.declare import DATASET, ID, Array, InputPath, Jobs, Kind, Many, Plain, Stage, Strict, each
 
+Pooling = Literal["last", "mean", "first"]
+Format = Literal["float32", "bfloat16", "float16"]
+
 
 class ModelEstimate(Strict):
     """What a dry run reckons with until it is measured; no result depends on it."""
@@ -29,7 +32,7 @@ class ModelBase(Strict):
     """Settings every model has, whatever its source."""
 
     title: str = Field("", description="Name in figures; the key if empty.")
-    pooling: Literal["last", "mean", "first"] = Field(
+    pooling: Pooling = Field(
         "last", description="Which tokens make a text's activation: last, mean of all, or first."
     )
     num_layers: Annotated[int, Field(ge=1)] | None = Field(
@@ -47,10 +50,10 @@ class ModelBase(Strict):
         description="Side that is cut. If not given, texts of tasks of the hub are cut on the left "
         "(they end in question and answer), others on the right.",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+    dtype: Format = Field(
         "float32", description="Number format of the forward pass; vectors leave it as float32."
     )
-    storage: Literal["float32", "bfloat16", "float16"] = Field(
+    storage: Format = Field(
         "float32",
         description="Number format of the vectors on disk: the others take half the room; the "
         "artifact says what is lost.",
@@ -184,19 +187,20 @@ class TokenizeSettings(Strict):
     trust_remote_code: bool = Field(False, description=TRUST)
 
 
-class ShardsSettings(Strict):
-    """Which activations to take."""
+class ReadSettings(Strict):
+    """How texts go through a model."""
 
     num_layers: int | None = Field(None, description="Keep only this many first layers.")
-    layers: tuple[int, ...] = Field((-1,), description="Hidden layers to cache.")
-    pooling: Literal["last", "mean", "first"] = Field("last", description="Token pooling.")
+    pooling: Pooling = Field("last", description="Token pooling.")
     trust_remote_code: bool = Field(False, description=TRUST)
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number format of the forward pass."
-    )
-    storage: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number format of the vectors on disk."
-    )
+    dtype: Format = Field("float32", description="Number format of the forward pass.")
+
+
+class ShardsSettings(ReadSettings):
+    """Which activations to take."""
+
+    layers: tuple[int, ...] = Field((-1,), description="Hidden layers to cache.")
+    storage: Format = Field("float32", description="Number format of the vectors on disk.")
 
 
 class ActivationsSettings(ShardsSettings):

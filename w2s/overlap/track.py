@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from w2s.data.track import EXAMPLES, SPLIT
 from w2s.declare import (
+    BOUNDS,
     DATASET,
     ID,
-    INTERVAL,
     PAIR,
     ROW,
     STATUS,
@@ -47,16 +47,20 @@ from w2s.results.track import (
 
 CONTROLS = {  # the curves of the mixing experiment; colors are Okabe and Ito's
     "plain": Shown(
-        "#D55E00", "overlap against all other points", "o-", True, ("placebo", "random")
+        "#D55E00", "overlap points against all others", "o-", True, ("placebo", "random")
     ),
-    "placebo": Shown("#000000", "random points, none hard, in the place of overlap", "o-", True),
-    "fixed_hard": Shown("#0072B2", "the pool's share of hard points, the rest traded", "o-"),
+    "placebo": Shown(
+        "#000000", "random points that are not hard in the place of overlap points", "o-", True
+    ),
+    "fixed_hard": Shown(
+        "#0072B2", "overlap against easy points, beside the pool's share of hard ones", "o-"
+    ),
     "overlap_against_easy": Shown("#009E73", "overlap against easy points, no hard ones", "o-"),
     "purity_matched": Shown("#CC79A7", "hard labels, as often right as in the pool", "o-"),
-    "brier_matched": Shown("#F0E442", "soft labels, of the pool's expected Brier score", "o-"),
+    "brier_matched": Shown("#F0E442", "soft labels of the pool's expected Brier score", "o-"),
     "label_balanced": Shown("#E69F00", "hard labels, half of them positive", "o-"),
     "same_capacity": Shown("#56B4E9", "the plain mixes on the weak model's activations", "o-"),
-    "random": Shown("#999999", "points of a plain mix's number, whatever their region", ":"),
+    "random": Shown("#999999", "random points of a plain mix's number, weak labels", ":"),
     "true_labels": Shown("#009E73", "the points of random, true labels", "--", False, ("random",)),
     "few_labels": Shown("", "true labels of a 256th, ... a half of the points: for references"),
 }
@@ -220,8 +224,7 @@ MIXING_TABLE = Kind(
         "control": Array("str", "plain or a control"),
         "proportion": number(PROPORTION + "; NaN where there is none"),
         "accuracy": number("test accuracy, mean over seeds and repeats"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
+        **BOUNDS,
         **LABELS,
         "n_seeds": Array("int64", "seeds with a value"),
         "n_train": number("training points, mean over seeds"),
@@ -237,8 +240,7 @@ REGIONS_TABLE = Kind(
         "model": Array("str", "floor, w2s, ceiling, or a reference: " + REFERENCE),
         "region": Array("str", "easy, hard or overlap, by the weak models of the other seeds"),
         "accuracy": number("accuracy on the region's test points, mean over seeds"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
+        **BOUNDS,
         "n": number("test points of the region, mean over seeds and the models that divide them"),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
@@ -282,15 +284,21 @@ class TablesSettings(Strict):
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
 
 
-class FiguresSettings(Strict):
-    """What the figures show."""
+class PanelsSettings(Strict):
+    """What figures show, one of all pairs."""
+
+    titles: tuple[tuple[str, str], ...] = Field(
+        description="Name and title of each dataset or experiment, in the order of the panels.",
+        min_length=1,
+    )
+
+
+class FiguresSettings(PanelsSettings):
+    """What the figures of a pair show."""
 
     weak: str = Field(description="Weak model of the pair.")
     strong: str = Field(description="Strong model of the pair.")
     title: str = Field("", description="Title of the figures: the models of the pair.")
-    titles: tuple[tuple[str, str], ...] = Field(
-        description="Name and title of each dataset, in the order of the panels.", min_length=1
-    )
 
 
 def titles(config: Any, among: Sequence[str] | None = None) -> list[list[str]]:
@@ -323,11 +331,7 @@ STAGES: dict[str, Stage] = {
         per="dataset, pair, seed",
         function="w2s.overlap.weak_labels:weak_labels",
         settings=WeakLabelsSettings,
-        inputs={
-            "examples": EXAMPLES,
-            "split": SPLIT,
-            "activations": ACTIVATIONS,
-        },
+        inputs={"examples": EXAMPLES, "split": SPLIT, "activations": ACTIVATIONS},
         outputs={"weak_labels": WEAK_LABELS},
         adds=lambda config, job: layer_of(config, job, "weak"),
     ),

@@ -83,11 +83,11 @@ def panels(
     return figure, _added(figure, lines, columns, [i + 1 for i in range(count)])
 
 
-def paired_panels(count: int, *, height: float = 2.9) -> tuple[Figure, list[Axes], list[Axes]]:
+def paired_panels(count: int) -> tuple[Figure, list[Axes], list[Axes]]:
     """A figure with `count` upper panels in rows of at most four, and a lower one below each."""
     columns = min(count, COLUMNS)
     lines = 2 * -(-count // columns)
-    size = (PANEL * columns + 0.6, height * lines + 0.5)
+    size = (PANEL * columns + 0.6, 2.9 * lines + 0.5)
     figure = PlainFigure(figsize=size, layout="constrained")
     places = [2 * columns * (i // columns) + i % columns + 1 for i in range(count)]
     upper = _added(figure, lines, columns, places)

@@ -7,17 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from w2s.declare import (
-    ID,
-    INTERVAL,
-    JOB,
-    ROW,
-    STATUS,
-    Array,
-    Kind,
-    Strict,
-    number,
-)
+from w2s.declare import BOUNDS, ID, JOB, ROW, STATUS, Array, Kind, Strict, number
 
 
 class EvaluationConfig(Strict):
@@ -133,8 +123,7 @@ COMPARISONS_TABLE = Kind(
             "test points: overall, or easy, hard or overlap by the weak models of other seeds",
         ),
         "difference": number("mean over seeds of the paired difference"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
+        **BOUNDS,
         "p": number("two-sided p value: normal, with the standard error of the bootstrap"),
         "p_holm": number(HOLM),
         "n_seeds": Array("int64", "seeds with a value"),

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
+from w2s.overlap.track import FiguresSettings
 from w2s.results.drawing import Rows, banded, legend, no_data, paired_panels, panels, select
-from w2s.selection.track import POLICIES, SelectionFiguresSettings
+from w2s.selection.track import POLICIES
 
 
 def _curves(ax: Axes, rounds: Rows, experiment: str, column: str, *, bands: bool = True) -> None:
@@ -87,7 +88,7 @@ def pulls_figure(rounds: Rows, titles: Mapping[str, str]) -> Figure:
 
 
 def selection_figures(
-    rounds: Artifact, sources: Artifact, *, settings: SelectionFiguresSettings
+    rounds: Artifact, sources: Artifact, *, settings: FiguresSettings
 ) -> dict[str, Any]:
     """Draw from the tables, one panel for each experiment."""
     titles = dict(settings.titles)

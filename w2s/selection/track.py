@@ -334,10 +334,6 @@ class SelectionTablesSettings(TablesSettings):
     """Intervals of the tables of source selection."""
 
 
-class SelectionFiguresSettings(FiguresSettings):
-    """What the figures of source selection show; the titles are those of the experiments."""
-
-
 def experiment_titles(config: Any) -> list[list[str]]:
     """Name and title of each selection experiment; the name where it has none."""
     return [[name, item.title or name] for name, item in config.selection.experiments.items()]
@@ -372,11 +368,7 @@ STAGES: dict[str, Stage] = {
         per="selection experiment on corpora, pair, seed",
         function="w2s.selection.sources:corpora_labels",
         settings=CorporaLabelsSettings,
-        inputs={
-            "examples": Many(EXAMPLES),
-            "split": Many(SPLIT),
-            "activations": Many(ACTIVATIONS),
-        },
+        inputs={"examples": Many(EXAMPLES), "split": Many(SPLIT), "activations": Many(ACTIVATIONS)},
         outputs={"weak_labels": WEAK_LABELS},
         adds=_targets,
     ),
@@ -402,10 +394,7 @@ STAGES: dict[str, Stage] = {
         per="experiment",
         function="w2s.selection.tables:selection_tables",
         settings=SelectionTablesSettings,
-        inputs={
-            "paths": Many(SELECTION_PATHS),
-            "predictions": Many(SELECTION_PREDICTIONS),
-        },
+        inputs={"paths": Many(SELECTION_PATHS), "predictions": Many(SELECTION_PREDICTIONS)},
         outputs={
             "selection": ForPeople(SELECTION_TABLE),
             "rounds": ForPeople(SELECTION_ROUNDS_TABLE),
@@ -416,11 +405,8 @@ STAGES: dict[str, Stage] = {
         summary="draw accuracy, regret and pulls of the selection experiments over the rounds",
         per="pair",
         function="w2s.selection.figures:selection_figures",
-        settings=SelectionFiguresSettings,
-        inputs={
-            "rounds": SELECTION_ROUNDS_TABLE,
-            "sources": SELECTION_SOURCES_TABLE,
-        },
+        settings=FiguresSettings,
+        inputs={"rounds": SELECTION_ROUNDS_TABLE, "sources": SELECTION_SOURCES_TABLE},
         outputs={"accuracy": Plain.FIGURE, "regret": Plain.FIGURE, "pulls": Plain.FIGURE},
         adds=_drawn,
     ),

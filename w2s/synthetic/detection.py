@@ -17,7 +17,7 @@ from w2s.progress import bar
 from w2s.results.metrics import REGIONS, auroc
 from w2s.rng import stream
 from w2s.synthetic.mixture import Counts, Design, Sample, draw_populations, draw_samples
-from w2s.synthetic.study import Recipe, blocks, train_weak
+from w2s.synthetic.study import blocks, train_weak
 from w2s.synthetic.track import SyntheticDetectionSettings
 
 TARGETS = ("hard", "overlap")  # the regions that the detector is asked for
@@ -99,15 +99,13 @@ class Detection:
     reasons: Mapping[str, int]
 
 
-def cells(axis: str, values: Sequence[float], base: Cell | None = None) -> list[Cell]:
-    """Cells that differ from a base in one field, e.g. `cells("saliency", (1, 2, 3))`."""
+def cells(axis: str, values: Sequence[float]) -> list[Cell]:
+    """Cells that differ from the base in one field, e.g. `cells("saliency", (1, 2, 3))`."""
     changes: list[dict[str, Any]] = [{axis: value} for value in values]
-    return [replace(base or Cell(), **change) for change in changes]
+    return [Cell(**change) for change in changes]
 
 
-def draw_cell(
-    cell: Cell, *, seed: int, repetitions: Sequence[int], c: float = 1.0
-) -> tuple[Sample, Array]:
+def draw_cell(cell: Cell, *, seed: int, repetitions: Sequence[int]) -> tuple[Sample, Array]:
     """Points of a cell and the weak model's P(y = 1) of them.
 
     The weak model trains on an independent set of the same counts. Which labels are flipped is
@@ -117,7 +115,6 @@ def draw_cell(
         cell: The cell.
         seed: The user's seed.
         repetitions: Numbers of the repetitions.
-        c: scikit-learn's C of the weak model.
 
     Returns:
         The points, x (R, n, d), and float64 (R, n).
@@ -130,7 +127,7 @@ def draw_cell(
     names = [("synthetic", f"repetition={r}", "label noise") for r in repetitions]
     dice = np.stack([stream(seed, *name).random(cell.points) for name in names])
     flipped = np.where(dice < cell.label_noise, 1 - train.label, train.label)
-    weak = train_weak(replace(train, label=flipped), Recipe(c=c))
+    weak = train_weak(replace(train, label=flipped), c=1.0)
     return points, weak.proba(points.weak_part)
 
 
@@ -202,23 +199,6 @@ def scores(found: Regions, truth: Array) -> Array:
     return np.array([*row, found.density])
 
 
-@dataclass(frozen=True)
-class Sensitivity:
-    """What the detector finds for a grid of thresholds.
-
-    Attributes:
-        hard: Quantiles of the confidences tried as `tau_hard`, (h,).
-        overlap: Quantiles of the scores tried as `tau_overlap`, (o,).
-        metrics: float64 (R, h, o, 2, 3), as in `Detection`.
-        density: float64 (R, h, o).
-    """
-
-    hard: Array
-    overlap: Array
-    metrics: Array
-    density: Array
-
-
 def sensitivity(
     cell: Cell,
     *,
@@ -226,7 +206,7 @@ def sensitivity(
     overlap: Sequence[float],
     seed: int,
     repetitions: Sequence[int],
-) -> Sensitivity:
+) -> dict[str, Array]:
     """Metrics over a grid of thresholds, on the points of `detection_study`.
 
     Args:
@@ -235,6 +215,10 @@ def sensitivity(
         overlap: Quantiles of the scores of points that are not hard, in (0, 1).
         seed: The user's seed.
         repetitions: Numbers of the repetitions.
+
+    Returns:
+        Arrays by name: the quantiles `tau_hard` (h,) and `tau_overlap` (o,), `metrics`, float64
+        (R, h, o, 2, 3), and `density`, (R, h, o), as in `Detection`.
     """
     grid = {
         f"{i},{j}": {"tau_hard": {"quantile": low}, "tau_overlap": {"quantile": high}}
@@ -245,9 +229,12 @@ def sensitivity(
     shape = (len(repetitions), len(hard), len(overlap))
     metrics = np.stack([found[name].metrics for name in grid], axis=1)
     density = np.stack([found[name].density for name in grid], axis=1)
-    return Sensitivity(
-        np.array(hard), np.array(overlap), metrics.reshape(*shape, 2, 3), density.reshape(shape)
-    )
+    return {
+        "tau_hard": np.array(hard),
+        "tau_overlap": np.array(overlap),
+        "metrics": metrics.reshape(*shape, 2, 3),
+        "density": density.reshape(shape),
+    }
 
 
 AXES = {  # what is changed, one at a time; the base cell is among the values of each
@@ -274,7 +261,7 @@ def synthetic_detection(*, settings: SyntheticDetectionSettings) -> dict[str, Ar
         for _, _, cell in chosen:
             found.append(detection_study(cell, seed=settings.seed, repetitions=draws))
             advance(1)
-        grid = sensitivity(
+        thresholds = sensitivity(
             Cell(), hard=TAU_HARD, overlap=TAU_OVERLAP, seed=settings.seed, repetitions=draws
         )
         advance(1)
@@ -287,12 +274,6 @@ def synthetic_detection(*, settings: SyntheticDetectionSettings) -> dict[str, Ar
         "variants": list(VARIANTS),
         "reasons": [[dict(cell[v].reasons) for v in VARIANTS] for cell in found],
         "seed": settings.seed,
-    }
-    thresholds = {
-        "tau_hard": grid.hard,
-        "tau_overlap": grid.overlap,
-        "metrics": grid.metrics,
-        "density": grid.density,
     }
     return {
         "detection": Artifact("detection_rows", detection, facts),

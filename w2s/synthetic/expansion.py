@@ -19,8 +19,8 @@ from w2s.checks import Array
 from w2s.errors import W2SError
 from w2s.overlap.scores import unit_rows
 from w2s.results.metrics import REGIONS
-from w2s.synthetic.mixture import Counts, Design, checked_counts, draw_populations, draw_samples
-from w2s.synthetic.study import Recipe, blocks, train_weak
+from w2s.synthetic.mixture import Design, checked_counts, draw_populations, draw_samples
+from w2s.synthetic.study import blocks, train_weak
 
 LOW = 0.1  # quantile over sets reported beside the minimum, which is the noisiest of all
 
@@ -30,7 +30,6 @@ class Expansion:
     """Estimates for one setting, each float64 (R,), NaN where there is no such set.
 
     Attributes:
-        counts: Counts of the setting.
         right: P(N(U) | hard) / P(U | overlap) for the overlap points U with a right weak label.
         wrong: The same for those with a wrong one.
         lowest: The smallest ratio over balls: each overlap point and the nearest to it of its
@@ -40,7 +39,6 @@ class Expansion:
             neighbourhoods say nothing.
     """
 
-    counts: Counts
     right: Array
     wrong: Array
     lowest: Array
@@ -91,7 +89,7 @@ def expansion_study(
             draw_samples(populations, n_points, seed=seed, repetitions=block, part=part)
             for part in ("train", "pseudo")
         )
-        weak = train_weak(train, Recipe(c=c))
+        weak = train_weak(train, c=c)
         right = weak.right(points)
         source, target = (points.region == REGIONS.index(name) for name in ("overlap", "hard"))
         for x, label, is_right in zip(points.x, points.label, right, strict=True):
@@ -99,7 +97,7 @@ def expansion_study(
             same = label[source][:, None] == label[target]
             near = balls(x[source], label[source], smallest)
             rows.append(_estimates(graph, same, near, is_right[source]))
-    return Expansion(n_points, *np.array(rows).T)
+    return Expansion(*np.array(rows).T)
 
 
 def _estimates(graph: Array, same: Array, near: Array, right: Array) -> list[float]:

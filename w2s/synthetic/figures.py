@@ -46,20 +46,15 @@ def sweep_figure(table: Rows, studies: Sequence[str]) -> Figure:
     return figure
 
 
-def detection_figure(table: Rows, *, metric: str = "auroc") -> Figure:
-    """Heat maps of a metric for overlap points: options of the detector against each axis.
-
-    Args:
-        table: Columns of the detection table.
-        metric: Which metric.
-    """
+def detection_figure(table: Rows) -> Figure:
+    """Heat maps of the AUROC of overlap points: options of the detector against each axis."""
     axis_names = list(dict.fromkeys(table["axis"]))
     # the ranking of scores does not depend on where it is cut
     variants = [v for v in dict.fromkeys(table["variant"]) if v not in CUTS]
     figure, axes = panels(len(axis_names), height=3.0)
-    figure.suptitle(f"{metric.upper()} of overlap points among those not found to be hard")
+    figure.suptitle("AUROC of overlap points among those not found to be hard")
     for k, (ax, name) in enumerate(zip(axes, axis_names, strict=True)):
-        rows = select(table, axis=name, target="overlap", metric=metric)
+        rows = select(table, axis=name, target="overlap", metric="auroc")
         values = list(dict.fromkeys(table["setting"][rows].tolist()))
         grid = np.full((len(variants), len(values)), np.nan)
         for row in rows[np.isin(table["variant"][rows], variants)]:

@@ -83,15 +83,6 @@ class Population:
         easy = np.arange(self.theta.shape[-1]) < self.design.d_easy
         return np.array([easy, ~easy, np.ones_like(easy)])
 
-    def bayes_accuracy(self) -> Array:
-        """Best accuracy possible in each region, Phi(|theta_part| / sqrt(variance)).
-
-        Returns:
-            float64 in [0.5, 1], (3,) or (R, 3), in the order of REGIONS.
-        """
-        norms = np.sqrt((self.theta**2) @ self.present.T)
-        return normal_cdf(norms / math.sqrt(self.design.variance))
-
     def accuracy(self, coef: Array, intercept: Array) -> Array:
         """Expected accuracy in each region of the rule "1 where x coef + intercept >= 0".
 
@@ -133,15 +124,8 @@ class Sample:
     d_easy: int
 
     @property
-    def weak_view(self) -> Array:
-        """What the weak model sees: hard coordinates zeroed, of the shape of `x`."""
-        view = self.x.copy()
-        view[..., self.d_easy :] = 0
-        return view
-
-    @property
     def weak_part(self) -> Array:
-        """The weak view without its zeroed coordinates, (..., n, d_easy): the same rules fit it."""
+        """What the weak model sees, (..., n, d_easy): with hard coordinates of 0 it is the same."""
         return self.x[..., : self.d_easy]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from w2s.errors import W2SError
 from w2s.files.artifacts import Artifact
 from w2s.progress import bar
 from w2s.results.metrics import REGIONS
-from w2s.synthetic.expansion import expansion_study
+from w2s.synthetic.expansion import Expansion, expansion_study
 from w2s.synthetic.mixture import (
     DESIGNS,
     Counts,
@@ -22,8 +22,8 @@ from w2s.synthetic.mixture import (
     draw_populations,
     draw_samples,
 )
-from w2s.synthetic.study import Recipe, blocks, train_w2s, train_weak
-from w2s.synthetic.track import SyntheticControlsSettings
+from w2s.synthetic.study import blocks, train_w2s, train_weak
+from w2s.synthetic.track import RecipeConfig, SyntheticControlsSettings
 
 POOL = 12  # easy points drawn for each to be used: enough wrong ones where 1 in 12 is wrong
 SPARE = 60  # and some more, for few points
@@ -33,34 +33,24 @@ SPARE = 60  # and some more, for few points
 class PurityControl:
     """w2s on overlap points, and on as many easy points whose weak labels are as often right.
 
+    All NaN in repetitions without enough easy points with a right or a wrong weak label.
+
     Attributes:
-        counts: Counts of the setting.
         overlap: Accuracy of w2s on overlap points, by test region, float64 (R, 3).
         easy: Accuracy of w2s on the easy points instead, (R, 3).
         label_accuracy: Share of right weak labels, the same for both, (R,).
-        unmatched: Repetitions without enough easy points with a right or a wrong weak label; they
-            are NaN throughout.
     """
 
-    counts: Counts
     overlap: Array
     easy: Array
     label_accuracy: Array
-    unmatched: int
-
-    @property
-    def difference(self) -> Array:
-        """Overlap minus easy, paired, on hard test points, (R,)."""
-        hard = REGIONS.index("hard")
-        difference: Array = self.overlap[:, hard] - self.easy[:, hard]
-        return difference
 
 
 def purity_control(
     counts: Sequence[int],
     *,
     design: Design,
-    recipe: Recipe,
+    recipe: RecipeConfig,
     seed: int,
     repetitions: Sequence[int],
     others: tuple[str, ...] = (),
@@ -99,13 +89,13 @@ def purity_control(
     overlap, easy, right, matched = (np.concatenate(side) for side in zip(*parts, strict=True))
     lost = ~matched
     overlap[lost], easy[lost], right[lost] = np.nan, np.nan, np.nan
-    return PurityControl(n_points, overlap, easy, right, int(lost.sum()))
+    return PurityControl(overlap, easy, right)
 
 
 def _run_block(
     counts: Counts,
     design: Design,
-    recipe: Recipe,
+    recipe: RecipeConfig,
     draw: tuple[int, Sequence[int]],
     others: tuple[str, ...],
 ) -> tuple[Array, Array, Array, Array]:
@@ -117,7 +107,7 @@ def _run_block(
         draw_samples(populations, size, seed=seed, repetitions=repetitions, part=part)
         for part, size in (("train", counts), ("pseudo", counts), ("pool", pool_counts))
     )
-    weak = train_weak(train, recipe)
+    weak = train_weak(train, c=recipe.c)
     overlap = pseudo.region == REGIONS.index("overlap")
     besides = np.isin(pseudo.region, [REGIONS.index(name) for name in others])
     wanted = weak.right(pseudo)[:, overlap].sum(axis=1)
@@ -155,12 +145,12 @@ def take_matched(right: Array, wanted: Array, size: int) -> tuple[Array, Array]:
 
 N_OVERLAP = (5, 10, 25, 50, 95)  # beside 100 easy and 100 hard points
 OTHERS: tuple[tuple[str, ...], ...] = ((), ("easy",), ("hard",))
-ESTIMATES = ("right", "wrong", "lowest", "low", "agreement")
+ESTIMATES = tuple(field.name for field in fields(Expansion))
 
 
 def synthetic_controls(*, settings: SyntheticControlsSettings) -> dict[str, Artifact]:
     """The purity control, and the expansion estimate, as the number of overlap points grows."""
-    recipe = Recipe(**settings.recipe.model_dump())
+    recipe = settings.recipe
     draws: dict[str, Any] = {"seed": settings.seed, "repetitions": range(settings.repetitions)}
     draws["design"] = DESIGNS["overlap"]
     trained = [(others, n) for others in OTHERS for n in N_OVERLAP]

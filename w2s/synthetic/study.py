@@ -2,6 +2,8 @@
 
 For each repetition the weak model and the strong ceiling train on one set with true labels, and w2s
 on the weak labels of an independent set of the same counts (Shin et al., 2025, synthetic study).
+
+Why the default recipe is what it is: docs/synthetic.md.
 """
 
 from __future__ import annotations
@@ -26,52 +28,13 @@ from w2s.synthetic.mixture import (
     checked_counts,
     draw_populations,
     draw_samples,
-    mixture,
 )
 from w2s.synthetic.newton import Fits, fit_batch
-from w2s.synthetic.track import SyntheticSettings
+from w2s.synthetic.track import RecipeConfig, SyntheticSettings
 
 MODELS = ("weak", "strong", "w2s")
 GROUPS = ("overall", *REGIONS)
 BLOCK = 2**22  # numbers of one part drawn at a time: 32 MB
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the three models are trained.
-
-    The defaults are the reading of the original study that its published means agree with.
-    Penalties are scikit-learn's C, the inverse weight of |w|^2 / 2 beside the summed loss: over n
-    rows the objective of the probes has l2 = 1 / (2 n C).
-
-    Attributes:
-        c: Of the weak model and the ceiling. 1 is scikit-learn's default.
-        w2s_c: Of w2s. Weak labels are a function of the easy coordinates, so an overlap point's
-            easy coordinates alone explain them: with little penalty they take all the weight and
-            w2s learns less of the hard ones the more overlap points there are.
-        w2s_on: Regions of the pseudo-label set that w2s trains on. A hard point looks like any
-            other one to the weak model, all of its coordinates being 0, so the hard points all have
-            the same weak label: with them w2s on hard points stays at 1/2.
-        soft: Train w2s on weak probabilities instead of on predictions.
-    """
-
-    c: float = 1.0
-    w2s_c: float = 0.01
-    w2s_on: tuple[str, ...] = ("overlap",)
-    soft: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            W2SError: a C that is not above 0, or regions that are none.
-        """
-        if not (self.c > 0 and self.w2s_c > 0):
-            raise W2SError(
-                f"recipe: found C {self.c:g} and {self.w2s_c:g}, expected values above 0"
-            )
-        if not self.w2s_on or set(self.w2s_on) - set(REGIONS):
-            raise W2SError(f"recipe: found regions {self.w2s_on}, expected some of {REGIONS}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +71,6 @@ class Accuracies:
     """One setting's exact expected accuracies, see `Population.accuracy`.
 
     Attributes:
-        counts: Training counts, of the pseudo-label set too.
         region: float64 (R, 3, 3): repetition, model of MODELS, region of REGIONS. NaN for w2s
             where it has no training point.
         constant: Whether a model's training labels were all equal, so that it predicts one class,
@@ -116,28 +78,16 @@ class Accuracies:
         label_accuracy: Share of right weak labels among the points w2s trains on, (R,).
     """
 
-    counts: Counts
     region: Array
     constant: Array
     label_accuracy: Array
-
-    def of(self, test: str) -> Array:
-        """Accuracies on a test mixture, float64 (R, 3, 4): repetition, MODELS, GROUPS.
-
-        Args:
-            test: `moving` or `fixed`; it enters the group `overall` only. A region's accuracy does
-                not depend on how frequent the region is in the test, and is given even if it is not
-                there.
-        """
-        overall = self.region @ mixture(test, self.counts)
-        return np.concatenate([overall[..., None], self.region], axis=-1)
 
 
 def run_setting(
     counts: Sequence[int],
     *,
     design: Design,
-    recipe: Recipe,
+    recipe: RecipeConfig,
     seed: int,
     repetitions: Sequence[int],
 ) -> Accuracies:
@@ -169,7 +119,7 @@ def run_setting(
         for block in blocks(repetitions, sum(n_points) * (design.d_easy + design.d_hard))
     ]
     region, constant, right = (np.concatenate(side) for side in zip(*parts, strict=True))
-    return Accuracies(n_points, region, constant, right)
+    return Accuracies(region, constant, right)
 
 
 def blocks(repetitions: Sequence[int], numbers: int) -> Iterator[Sequence[int]]:
@@ -180,7 +130,7 @@ def blocks(repetitions: Sequence[int], numbers: int) -> Iterator[Sequence[int]]:
 
 
 def _run_block(
-    counts: Counts, design: Design, recipe: Recipe, seed: int, repetitions: Sequence[int]
+    counts: Counts, design: Design, recipe: RecipeConfig, seed: int, repetitions: Sequence[int]
 ) -> tuple[Array, Array, Array]:
     """Accuracies (r, 3, 3), constant rules (r, 3) and weak-label accuracy (r,) of a block."""
     populations = draw_populations(design, seed=seed, repetitions=repetitions)
@@ -190,7 +140,7 @@ def _run_block(
         draw_samples(populations, size, seed=seed, repetitions=repetitions, part=part)
         for part, size in (("train", counts), ("pseudo", used))
     )
-    weak = train_weak(train, recipe)
+    weak = train_weak(train, c=recipe.c)
     strong = fit_rules(train.x, train.label, c=recipe.c)
     logits = weak.logits(pseudo.weak_part)
     w2s = train_w2s(pseudo.x, logits, recipe)
@@ -201,12 +151,12 @@ def _run_block(
     return region, np.stack([rule.constant for rule in rules], axis=1), share
 
 
-def train_weak(train: Sample, recipe: Recipe) -> Rules:
+def train_weak(train: Sample, *, c: float) -> Rules:
     """The weak model, on the coordinates it sees: coef (R, d_easy)."""
-    return fit_rules(train.weak_part, train.label, c=recipe.c)
+    return fit_rules(train.weak_part, train.label, c=c)
 
 
-def train_w2s(x: Array, logits: Array, recipe: Recipe) -> Rules:
+def train_w2s(x: Array, logits: Array, recipe: RecipeConfig) -> Rules:
     """The strong model on weak labels; NaN where there is no point.
 
     Args:
@@ -250,7 +200,6 @@ def padded(weak: Rules, populations: Population) -> Rules:
 
 def synthetic(*, settings: SyntheticSettings) -> dict[str, Artifact]:
     """Train and measure weak floor, strong ceiling and w2s in all repetitions of all settings."""
-    recipe = Recipe(**settings.recipe.model_dump())
     found = []
     with bar(f"synthetic {settings.study}", len(SWEEPS[settings.study]), "settings") as advance:
         for counts in SWEEPS[settings.study]:
@@ -258,14 +207,14 @@ def synthetic(*, settings: SyntheticSettings) -> dict[str, Artifact]:
                 run_setting(
                     counts,
                     design=DESIGNS[settings.study],
-                    recipe=recipe,
+                    recipe=settings.recipe,
                     seed=settings.seed,
                     repetitions=range(settings.repetitions),
                 )
             )
             advance(1)
     arrays = {
-        "counts": np.array([one.counts for one in found], dtype=np.int32),
+        "counts": np.array(SWEEPS[settings.study], dtype=np.int32),
         "accuracy": np.stack([one.region for one in found]),
         "constant": np.stack([one.constant for one in found]).astype(np.int8),
         "label_accuracy": np.stack([one.label_accuracy for one in found]),

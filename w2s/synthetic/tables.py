@@ -3,6 +3,8 @@
 Moving mixture: means over 500 repetitions of the original study, with n = [100, 100, k]. Fixed
 mixture: the same models on a test set of 40 % easy, 40 % hard and 20 % overlap points, means over
 200 repetitions.
+
+Below there are s settings, R repetitions, and `level` is the coverage of intervals.
 """
 
 from __future__ import annotations
@@ -73,11 +75,7 @@ def mean_row(name: str, values: Array, level: float) -> Row:
 def accuracy_rows(study: str, counts: Array, accuracy: Array, level: float) -> list[Row]:
     """Accuracy of each model on each group of test points, for both test mixtures.
 
-    Args:
-        study: Name of the sweep.
-        counts: Training points, (s, 3).
-        accuracy: Exact accuracies, (s, R, models, regions).
-        level: Coverage of the intervals.
+    Of the sweep `study`: training points (s, 3), exact accuracies (s, R, models, regions).
     """
     rows = []
     for name in MIXTURES:
@@ -102,12 +100,7 @@ def accuracy_rows(study: str, counts: Array, accuracy: Array, level: float) -> l
 
 
 def anchor_rows(counts: Array, accuracy: Array) -> list[Row]:
-    """Our means of the sweep `overlap` beside those of the original study.
-
-    Args:
-        counts: Training points, (s, 3).
-        accuracy: Exact accuracies, (s, R, models, regions).
-    """
+    """Our means of the sweep `overlap`, as for `accuracy_rows`, beside the original study's."""
     place = {numbers[2]: i for i, numbers in enumerate(counts.tolist())}
     rows = []
     for (name, model, group), published in PUBLISHED.items():
@@ -146,12 +139,8 @@ def detection_rows(
 ) -> list[Row]:
     """Each metric of each target in each cell, for each set of options.
 
-    Args:
-        cells: Axis and value of each cell.
-        variants: Names of the options.
-        metrics: (cells, variants, R, targets, metrics).
-        reasons: Degenerate repetitions by reason, [cells][variants].
-        level: Coverage of the intervals.
+    Of each cell axis and value, of each set its name; metrics (cells, variants, R, targets,
+    metrics); and the degenerate repetitions by reason, [cells][variants].
     """
     rows = []
     for (axis, value), by_variant, told in zip(cells, metrics, reasons, strict=True):
@@ -179,11 +168,8 @@ def threshold_rows(
 ) -> list[Row]:
     """Each metric of each target for each pair of thresholds.
 
-    Args:
-        hard: Quantiles tried as tau_hard, (h,).
-        overlap: Quantiles tried as tau_overlap, (o,).
-        rows: `metrics` (R, h, o, targets, metrics) and `density` (R, h, o).
-        level: Coverage of the intervals.
+    For the quantiles tried as tau_hard (h,) and tau_overlap (o,), the rows `metrics` (R, h, o,
+    targets, metrics) and `density` (R, h, o).
     """
     return [
         {
@@ -206,10 +192,8 @@ def threshold_rows(
 def purity_rows(others: Sequence[str], rows: Mapping[str, Array], level: float) -> list[Row]:
     """Hard-only accuracy of w2s with overlap points, and with matched easy points instead.
 
-    Args:
-        others: What both trainings have besides, [settings].
-        rows: `n_overlap` (s,), `overlap` and `easy` (s, R, regions), `label_accuracy` (s, R).
-        level: Coverage of the intervals.
+    What both trainings have besides, [s], and the rows `n_overlap` (s,), `overlap` and `easy` (s,
+    R, regions), `label_accuracy` (s, R).
     """
     hard = REGIONS.index("hard")
     found = []
@@ -230,14 +214,7 @@ def purity_rows(others: Sequence[str], rows: Mapping[str, Array], level: float) 
 
 
 def expansion_rows(names: Sequence[str], n_overlap: Array, found: Array, level: float) -> list[Row]:
-    """Each estimate in each setting.
-
-    Args:
-        names: Of the estimates.
-        n_overlap: Overlap points of each setting, (s,).
-        found: (s, R, estimates).
-        level: Coverage of the intervals.
-    """
+    """Each estimate, by name, for numbers of overlap points (s,); found (s, R, estimates)."""
     return [
         {
             "n_overlap": int(n),

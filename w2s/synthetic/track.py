@@ -76,7 +76,10 @@ class SyntheticConfig(Strict):
 
 
 SEED = {"seed": "seed of all draws", "recipe": "how the models were trained"}
-LOW, HIGH = (f"{side} bound of the normal interval of the mean" for side in ("lower", "upper"))
+BOUNDS = {
+    end: number(f"{side} bound of the normal interval of the mean")
+    for end, side in (("lo", "lower"), ("hi", "upper"))
+}
 SYNTHETIC_ACCURACIES = Kind(
     "synthetic_accuracies",
     "Exact accuracies of the three models in every repetition of a sweep's settings.",
@@ -189,8 +192,7 @@ SYNTHETIC_TABLE = Kind(
         "model": Array("str", "weak, strong or w2s"),
         "group": Array("str", "test points: overall, easy, hard or overlap"),
         "accuracy": number("expected test accuracy, mean over repetitions"),
-        "lo": number(LOW),
-        "hi": number(HIGH),
+        **BOUNDS,
         "n_repetitions": Array("int64", "repetitions"),
     },
     ids=False,
@@ -223,8 +225,7 @@ DETECTION_TABLE = Kind(
         "target": Array("str", "hard or overlap"),
         "metric": Array("str", "precision, recall or auroc"),
         "value": number("mean over repetitions"),
-        "lo": number(LOW),
-        "hi": number(HIGH),
+        **BOUNDS,
         "n_repetitions": Array("int64", "repetitions with a value"),
         "n_degenerate": Array("int64", "repetitions without regions"),
         "reason": Array("str", "why repetitions are missing, if they are"),
@@ -240,8 +241,7 @@ THRESHOLDS_TABLE = Kind(
         "target": Array("str", "hard or overlap"),
         "metric": Array("str", "precision, recall or auroc"),
         "value": number("mean over repetitions"),
-        "lo": number(LOW),
-        "hi": number(HIGH),
+        **BOUNDS,
         "density": number("points found to be overlap points / all points"),
         "n_degenerate": Array("int64", "repetitions without regions: no hard point, or no other"),
         "n_repetitions": Array("int64", "repetitions with a value"),
@@ -257,8 +257,7 @@ PURITY_TABLE = Kind(
         "with_overlap": number("accuracy on hard points, trained with overlap points"),
         "with_easy": number("the same with easy points instead"),
         "difference": number("paired difference, mean over repetitions"),
-        "lo": number(LOW),
-        "hi": number(HIGH),
+        **BOUNDS,
         "label_accuracy": number("share of right weak labels, the same for both"),
         "n_repetitions": Array("int64", "repetitions with a match"),
     },
@@ -271,36 +270,30 @@ EXPANSION_TABLE = Kind(
         "n_overlap": Array("int64", "overlap points"),
         "estimate": Array("str", "right, wrong, lowest, low or agreement"),
         "value": number("mean over repetitions"),
-        "lo": number(LOW),
-        "hi": number(HIGH),
+        **BOUNDS,
         "n_repetitions": Array("int64", "repetitions with a value"),
     },
     ids=False,
 )
 
 
-class SyntheticSettings(Strict):
-    """One sweep of the synthetic study."""
-
-    study: Study = Field(description="Which sweep.")
-    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
-    seed: int = Field(0, description="Seed of all draws.", ge=0)
-    recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
-
-
 class SyntheticDetectionSettings(Strict):
     """How often the detector is tried."""
 
-    repetitions: int = Field(description="Mixtures drawn for each cell.", ge=2)
+    repetitions: int = Field(description="Mixtures drawn for each setting or cell.", ge=2)
     seed: int = Field(0, description="Seed of all draws.", ge=0)
 
 
-class SyntheticControlsSettings(Strict):
+class SyntheticControlsSettings(SyntheticDetectionSettings):
     """The purity control and the expansion estimate."""
 
-    repetitions: int = Field(description="Mixtures drawn for each setting.", ge=2)
-    seed: int = Field(0, description="Seed of all draws.", ge=0)
     recipe: RecipeConfig = Field(RecipeConfig(), description="How the models are trained.")
+
+
+class SyntheticSettings(SyntheticControlsSettings):
+    """One sweep of the synthetic study."""
+
+    study: Study = Field(description="Which sweep.")
 
 
 class SyntheticTablesSettings(Strict):

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from w2s.checks import Array
 from w2s.files.artifacts import Artifact
 from w2s.overlap.figures import contrasts_figure
+from w2s.overlap.track import PanelsSettings
 from w2s.results.drawing import PALETTE, Rows, banded, legend, no_data, panels, select
-from w2s.weak_supervision.track import CURVES, LABEL_MODELS, WeakSupervisionFiguresSettings
+from w2s.weak_supervision.track import CURVES, LABEL_MODELS
 
 
 def lf_figure(table: Rows, titles: Mapping[str, str]) -> Figure:
@@ -83,7 +84,7 @@ def weak_supervision_figures(
     weak_supervision: Artifact,
     comparisons: Artifact,
     *,
-    settings: WeakSupervisionFiguresSettings,
+    settings: PanelsSettings,
 ) -> dict[str, Any]:
     """Draw from the tables."""
     titles = dict(settings.titles)

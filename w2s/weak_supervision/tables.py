@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,12 @@ from w2s.errors import ArtifactError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import same_job
 from w2s.overlap.tables import comparison_rows
+from w2s.overlap.track import TablesSettings
 from w2s.results.intervals import Bootstrap, estimate, known_means
 from w2s.results.metrics import LABEL_SCORES, MODELS
 from w2s.results.outcome import COLUMNS, KEY, Outcome, Row, by_seed, each_outcome, outcome_of, table
 from w2s.results.rows import corrected, row_means, value_of, with_references
 from w2s.weak_supervision.labeling_functions import ABSTAIN, checked_votes
-from w2s.weak_supervision.track import WeakSupervisionTablesSettings
 
 RENAMED = {"floor": "label_model"}
 # label model, MLP on all its labels, MLP on true labels, then accuracy at overlap shares 0, .5, 1:
@@ -46,25 +46,7 @@ QUANTITIES = {  # of PUBLISHED, in order: control and proportion of our rows
 }
 
 
-@dataclass(frozen=True)
-class LFAnalysis:
-    """Shares of the points, by labeling function (LF); all float64 (m,).
-
-    Attributes:
-        coverage: Points it votes on.
-        lf_overlaps: Points on which it and at least one other LF vote. (No relation to overlap
-            points.)
-        conflicts: Points on which it and another LF vote differently.
-        accuracy: Right votes / its votes; NaN for an LF that never votes, and without labels.
-    """
-
-    coverage: Array
-    lf_overlaps: Array
-    conflicts: Array
-    accuracy: Array
-
-
-def analyze_lfs(votes: npt.ArrayLike, label: npt.ArrayLike | None = None) -> LFAnalysis:
+def analyze_lfs(votes: npt.ArrayLike, label: npt.ArrayLike) -> dict[str, Array]:
     """Coverage, co-votes, conflicts and empirical accuracy of each LF.
 
     Definitions as in Snorkel's `LFAnalysis` (Ratner et al., 2017). Deviation: an LF without a vote
@@ -74,29 +56,32 @@ def analyze_lfs(votes: npt.ArrayLike, label: npt.ArrayLike | None = None) -> LFA
         votes: Label matrix, shape (n, m), values -1 (abstain), 0, 1; n and m at least 1.
         label: True labels, shape (n,), 0 or 1.
 
+    Returns:
+        Float64 (m,) each: `coverage`, the share of points an LF votes on; `lf_overlaps`, on which
+        another one votes too (no relation to overlap points); `conflicts`, on which another one
+        votes differently; and `accuracy`, right votes / its votes.
+
     Raises:
         W2SError: another shape or other values.
     """
     matrix = checked_votes(votes)
     voted = matrix != ABSTAIN  # (n, m)
     count = voted.sum(axis=0)
-    accuracy = np.full(len(count), np.nan)
-    if label is not None:
-        truth = vector(label, "label")
-        same_length("label", truth, "label matrix", len(matrix))
-        if not np.isin(truth, (0, 1)).all():
-            raise W2SError("label: found values other than 0 and 1, expected these alone")
-        right = (matrix == truth[:, None]).sum(axis=0)
-        np.divide(right, count, out=accuracy, where=count > 0)
+    truth = vector(label, "label")
+    same_length("label", truth, "label matrix", len(matrix))
+    if not np.isin(truth, (0, 1)).all():
+        raise W2SError("label: found values other than 0 and 1, expected these alone")
+    right = (matrix == truth[:, None]).sum(axis=0)
+    accuracy = np.divide(right, count, out=np.full(len(count), np.nan), where=count > 0)
     others = voted.sum(axis=1, keepdims=True) - voted  # (n, m): other LFs that vote
     ones = (matrix == 1).sum(axis=1, keepdims=True)
     against = np.where(matrix == 1, others - (ones - 1), ones)  # of those, on the other side
-    return LFAnalysis(
-        coverage=voted.mean(axis=0),
-        lf_overlaps=(voted & (others > 0)).mean(axis=0),
-        conflicts=(voted & (against > 0)).mean(axis=0),
-        accuracy=accuracy,
-    )
+    return {
+        "coverage": voted.mean(axis=0),
+        "lf_overlaps": (voted & (others > 0)).mean(axis=0),
+        "conflicts": (voted & (against > 0)).mean(axis=0),
+        "accuracy": accuracy,
+    }
 
 
 def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> list[Row]:
@@ -109,13 +94,12 @@ def lf_rows(dataset: str, lfs: Sequence[str], votes: Array, label: Array) -> lis
         label: True labels, (n,).
     """
     found = analyze_lfs(votes, label)
-    names = ("coverage", "lf_overlaps", "conflicts", "accuracy")
     return [
         {
             "dataset": dataset,
             "lf": lf,
-            **{name: float(getattr(found, name)[j]) for name in names},
-            "reason": "" if found.coverage[j] else "it never votes",
+            **{name: float(values[j]) for name, values in found.items()},
+            "reason": "" if found["coverage"][j] else "it never votes",
         }
         for j, lf in zip(range(np.shape(votes)[1]), lfs, strict=True)
     ]
@@ -195,7 +179,7 @@ def weak_supervision_tables(
     metrics: Sequence[Artifact],
     correct: Sequence[Artifact],
     *,
-    settings: WeakSupervisionTablesSettings,
+    settings: TablesSettings,
 ) -> dict[str, Artifact]:
     """Labeling functions, label models and students, differences, and published numbers."""
     if len(examples) != len(label_matrix):

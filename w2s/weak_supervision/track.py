@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from w2s.data.sources import wrench_datasets
 from w2s.data.track import EXAMPLES, SPLIT, holds_features
 from w2s.declare import (
+    BOUNDS,
     DATASET,
     ID,
-    INTERVAL,
     PAIR,
     UNTOLD,
     Array,
@@ -32,7 +32,16 @@ from w2s.declare import (
     unique,
 )
 from w2s.models.track import ACTIVATIONS
-from w2s.overlap.track import REGIONS, WEAK_LABELS, MixingConfig, OverlapConfig, ProbeConfig, titles
+from w2s.overlap.track import (
+    REGIONS,
+    WEAK_LABELS,
+    MixingConfig,
+    OverlapConfig,
+    PanelsSettings,
+    ProbeConfig,
+    TablesSettings,
+    titles,
+)
 from w2s.results.track import (
     COMPARISONS_TABLE,
     CORRECT,
@@ -41,7 +50,6 @@ from w2s.results.track import (
     PREDICTIONS,
     PROPORTION,
     RUNS,
-    EvaluationConfig,
 )
 
 LF = Literal[
@@ -124,10 +132,7 @@ class WeakSupervisionConfig(Strict):
 LABEL_MATRIX = Kind(
     "label_matrix",
     "What every labeling function (LF) says about every example.",
-    {
-        "id": ID,
-        "votes": Array("int8", "-1 (abstains), 0 or 1", ("n", "m")),
-    },
+    {"id": ID, "votes": Array("int8", "-1 (abstains), 0 or 1", ("n", "m"))},
     {
         **DATASET,
         "lfs": "names of the m labeling functions",
@@ -163,8 +168,7 @@ WEAK_SUPERVISION_TABLE = Kind(
         ),
         "proportion": number(PROPORTION + "; NaN where there is no mix"),
         "accuracy": number("test accuracy, mean over seeds and repeats"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
+        **BOUNDS,
         "restart_sd": number("standard deviation of the accuracy over the restarts of a seed, mean "
                              "over seeds; NaN without restarts"),
         **LABELS,
@@ -188,8 +192,7 @@ PUBLISHED_TABLE = Kind(
         ),
         "published": number("mean of 25 seeds"),
         "ours": number("mean over seeds"),
-        "lo": number("lower " + INTERVAL),
-        "hi": number("upper " + INTERVAL),
+        **BOUNDS,
         "n_seeds": Array("int64", "our seeds with a value"),
     },
     ids=False,
@@ -221,20 +224,6 @@ class StudentSettings(Strict):
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes of the student probe.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="The detector.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
-
-
-class WeakSupervisionTablesSettings(Strict):
-    """Intervals of the tables of weak supervision."""
-
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Bootstrap.")
-
-
-class WeakSupervisionFiguresSettings(Strict):
-    """What the figures of weak supervision show."""
-
-    titles: tuple[tuple[str, str], ...] = Field(
-        description="Name and title of each dataset, in the order of the panels.", min_length=1
-    )
 
 
 class WrenchVotesSettings(Strict):
@@ -313,11 +302,7 @@ STAGES: dict[str, Stage] = {
         per="dataset, label model, seed",
         function="w2s.weak_supervision.stages:label_model",
         settings=LabelModelSettings,
-        inputs={
-            "examples": EXAMPLES,
-            "split": SPLIT,
-            "label_matrix": LABEL_MATRIX,
-        },
+        inputs={"examples": EXAMPLES, "split": SPLIT, "label_matrix": LABEL_MATRIX},
         outputs={"weak_labels": WEAK_LABELS},
         adds=lambda config, job: [{"label_model": job["weak"]}],
     ),
@@ -327,18 +312,14 @@ STAGES: dict[str, Stage] = {
         function="w2s.weak_supervision.stages:student",
         settings=StudentSettings,
         inputs={"weak_labels": WEAK_LABELS, "activations": ACTIVATIONS},
-        outputs={
-            "regions": REGIONS,
-            "runs": RUNS,
-            "predictions": PREDICTIONS,
-        },
+        outputs={"regions": REGIONS, "runs": RUNS, "predictions": PREDICTIONS},
         adds=_taught,
     ),
     "weak_supervision_tables": Stage(
         summary="average weak supervision over seeds, beside the labeling functions",
         per="experiment",
         function="w2s.weak_supervision.tables:weak_supervision_tables",
-        settings=WeakSupervisionTablesSettings,
+        settings=TablesSettings,
         inputs={
             "examples": Many(EXAMPLES),
             "label_matrix": Many(LABEL_MATRIX),
@@ -356,7 +337,7 @@ STAGES: dict[str, Stage] = {
         summary="draw labeling functions and mixes of weak supervision",
         per="experiment",
         function="w2s.weak_supervision.figures:weak_supervision_figures",
-        settings=WeakSupervisionFiguresSettings,
+        settings=PanelsSettings,
         inputs={
             "lf_analysis": LF_TABLE,
             "weak_supervision": WEAK_SUPERVISION_TABLE,
