@@ -219,9 +219,9 @@ def test_without_groups_and_restarts_counts_are_those_of_two_multinomials():
     for groups in (None, single, single[::-1] * 3, np.array([f"q{i}" for i in single])):
         found = Bootstrap.draw(5, 40, 30, stream(0, "a"), groups=groups)
         rng = stream(0, "a")
-        for n, counts in ((5, found.seeds), (40, found.examples)):
-            expected = rng.multinomial(n, np.full(n, 1 / n), size=30).astype(np.float32)
-            assert counts.dtype == np.float32
+        for n, dtype, counts in ((5, "float32", found.seeds), (40, "float64", found.examples)):
+            expected = rng.multinomial(n, np.full(n, 1 / n), size=30).astype(dtype)
+            assert counts.dtype == dtype
             assert counts.tobytes() == expected.tobytes()
 
 

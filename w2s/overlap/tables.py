@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -104,18 +103,26 @@ def _metrics(proba: Array, label: Array, region: Array, runs: dict[str, Array]) 
     """One row per run, group of test points and metric."""
     masks = {"overall": np.ones(len(label), dtype=bool)}
     masks |= {word: region == code for code, word in enumerate(REGIONS)}
-    rows: list[Row] = []
-    for i, (group, mask), (metric, score) in product(
-        range(len(proba)), masks.items(), METRICS.items()
-    ):
-        why = runs["reason"][i]
-        value = np.nan if why else score(proba[i, mask], label[mask])
-        if not why and np.isnan(value):
-            why = f"too few {group} test points of each class"
-        row = {name: runs[name][i] for name in ("control", "proportion", "repeat", "restart")}
-        row |= {"group": group, "metric": metric, "value": value, "n": mask.sum(), "reason": why}
-        rows.append(row)
-    return dict(table("metrics", rows).arrays)
+    values = np.full((len(proba), len(masks), len(METRICS)), np.nan)
+    reason = np.empty(values.shape, dtype=object)
+    reason[:] = runs["reason"][:, None, None]
+    fitted = np.flatnonzero(runs["reason"] == "")
+    for g, (group, mask) in enumerate(masks.items()):
+        truth, found = label[mask], proba[:, mask]
+        for i in fitted:
+            values[i, g] = [score(found[i], truth) for score in METRICS.values()]
+        lacking = np.isnan(values[:, g]) & (reason[:, g] == "")
+        reason[:, g][lacking] = f"too few {group} test points of each class"
+    sizes = [mask.sum() for mask in masks.values()]
+    named = ("control", "proportion", "repeat", "restart")
+    return {
+        **{name: runs[name].repeat(values[0].size) for name in named},
+        "group": np.tile(np.array(list(masks), dtype=object).repeat(len(METRICS)), len(proba)),
+        "metric": np.tile(np.array(list(METRICS), dtype=object), values.size // len(METRICS)),
+        "value": values.ravel(),
+        "n": np.tile(np.array(sizes, dtype=np.int32).repeat(len(METRICS)), len(proba)),
+        "reason": reason.ravel(),
+    }
 
 
 def _correct(

@@ -7,6 +7,7 @@ them). Values that exist only once a seed: Student's t.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -15,6 +16,7 @@ import numpy as np
 from w2s.checks import Array, same_length
 
 DIGITS = 12  # what is equal stays equal: sums in another order differ in the last digits
+PRODUCT = 512  # rows of a matrix product: with few it waits for memory
 FEWEST = 3  # seeds that an interval over seeds alone needs
 
 
@@ -26,7 +28,7 @@ class Bootstrap:
 
     Attributes:
         seeds: How often each unit is drawn, float32 (draws, units).
-        examples: How often each test example is drawn, float32 (draws, n).
+        examples: How often each test example is drawn, float64 (draws, n).
     """
 
     seeds: Array
@@ -72,7 +74,7 @@ class Bootstrap:
         if restarts > 1:
             drawn = rng.multinomial(units * restarts, np.full(restarts, 1 / restarts))
             units = drawn.reshape(draws, -1)  # (draws, n_seeds * restarts)
-        return cls(units.astype(np.float32), examples.astype(np.float32))
+        return cls(units.astype(np.float32), examples.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -106,27 +108,50 @@ def estimate(correct: Array, mask: Array, bootstrap: Bootstrap) -> Estimates:
     with np.errstate(invalid="ignore", divide="ignore"):
         per_unit = filled.sum(2, dtype=np.float64) / weight.sum(1, dtype=np.float64)[:, None]
         mean = np.round(np.where(known, per_unit, 0).sum(0) / known.sum(0), DIGITS)
-        drawn = np.zeros((len(bootstrap.seeds), correct.shape[1]))
-        examples = bootstrap.examples.astype(np.float64)
+        drawn = np.zeros((correct.shape[1], len(bootstrap.seeds)))  # (rows, draws)
         total = np.zeros_like(drawn)
-        for u, hits in enumerate(filled):
-            points = examples @ weight[u]  # (draws,)
-            share = (examples @ hits.T) / points[:, None]  # (draws, rows)
-            usable = known[u] & (points > 0)[:, None]
-            counts = np.where(usable, bootstrap.seeds[:, u, None], 0)
-            drawn += np.where(usable, share, 0) * counts
+        for u, (points, hits) in enumerate(_sums(weight, filled, bootstrap.examples)):
+            usable = known[u][:, None] & (points > 0)
+            counts = np.where(usable, bootstrap.seeds[:, u], 0)
+            drawn += np.where(usable, hits / points, 0) * counts
             total += counts
-        return Estimates(mean, np.round(drawn / total, DIGITS), known.sum(0))
+        return Estimates(mean, np.round(drawn / total, DIGITS).T, known.sum(0))
+
+
+def _sums(weight: Array, filled: Array, examples: Array) -> Iterator[tuple[Array, Array]]:
+    """For each unit, weights (draws,) and weighted correctness (rows, draws) of all points drawn.
+
+    Args:
+        weight: Of each test point, float32 (units, n).
+        filled: Weight times correctness, float32 (units, rows, n).
+        examples: How often each point is drawn, (draws, n).
+    """
+    used = weight.any(axis=0)
+    if not used.all():  # most points are in one region only
+        weight, filled, examples = weight[:, used], filled[:, :, used], examples[:, used]
+    by_point = examples.T.astype(np.float64, copy=False)  # (n, draws)
+    points = weight.astype(np.float64) @ by_point  # (units, draws)
+    units, rows, _ = filled.shape
+    several = max(1, PRODUCT // max(rows, 1))
+    for first in range(0, units, several):
+        part = filled[first : first + several].astype(np.float64)
+        hits = part.reshape(len(part) * rows, -1) @ by_point
+        yield from zip(points[first:], hits.reshape(len(part), rows, -1), strict=False)
 
 
 def interval(draws: Array, level: float) -> tuple[float, float]:
     """Percentile interval of bootstrap draws (draws,); NaN if more of them than a tail are NaN."""
-    tail = (1 - level) / 2
-    known = draws[np.isfinite(draws)]
-    if not len(known) or 1 - len(known) / len(draws) > tail:
+    known, tail = _known(draws, level), (1 - level) / 2
+    if not len(known):
         return float("nan"), float("nan")
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _known(draws: Array, level: float) -> Array:
+    """The draws that are not NaN; none if more than a tail are."""
+    known = draws[np.isfinite(draws)]
+    return known[:0] if len(draws) and 1 - len(known) / len(draws) > (1 - level) / 2 else known
 
 
 def p_value(mean: float, draws: Array, *, level: float = 0.95) -> float:
@@ -141,9 +166,9 @@ def p_value(mean: float, draws: Array, *, level: float = 0.95) -> float:
         draws: Its draws; those that are NaN are left out.
         level: Where the `interval` of this level is NaN, p is too, as where the mean is.
     """
-    if math.isnan(mean) or math.isnan(interval(draws, level)[0]):
+    known = _known(draws, level)
+    if math.isnan(mean) or not len(known):
         return math.nan
-    known = draws[np.isfinite(draws)]
     if np.ptp(known) == 0:
         return float(mean == 0)
     return 2 * NormalDist().cdf(-abs(mean) / float(known.std()))

@@ -27,13 +27,11 @@ def auroc(proba: npt.ArrayLike, label: npt.ArrayLike) -> float:
     scores = finite(proba, "proba", ndim=1)
     positive = vector(label, "label") == 1
     same_length("label", positive, "proba", len(scores))
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
+    mine, others = np.sort(scores[positive]), np.sort(scores[~positive])
+    if not len(mine) or not len(others):
         return math.nan
-    _, value, count = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[value]  # average rank of equal scores, from 1
-    above = rank[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(above / (n_positive * n_negative))
+    below, not_above = (np.searchsorted(others, mine, side).sum() for side in ("left", "right"))
+    return float((below + not_above) / 2 / (len(mine) * len(others)))
 
 
 REGIONS = ("easy", "hard", "overlap")  # codes 0, 1, 2

