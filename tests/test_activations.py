@@ -1,5 +1,6 @@
 """Stage `activations` on disk: the same bytes as in memory, also after a kill."""
 
+import ctypes
 import errno
 import logging
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 from safetensors.numpy import load_file, save_file
 from test_runner import refused
 
@@ -84,6 +86,19 @@ def unfinished(chain, tmp_path_factory):
 def killed(unfinished, tmp_path):
     shutil.copytree(unfinished, tmp_path / "killed")
     return tmp_path / "killed"
+
+
+@pytest.mark.parametrize("allocator", ["glibc", "another"])
+def test_threads_and_allocator_change_no_byte(allocator, chain, tmp_path, undisturbed, monkeypatch):
+    if allocator == "another":
+        monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert main(line_of(chain, tmp_path)) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert (tmp_path / "a.safetensors").read_bytes() == undisturbed
 
 
 def count_passes(monkeypatch):

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,6 +219,38 @@ def test_batches_hold_every_text_once_from_long_to_short_as_full_as_possible(len
         assert len(rows) == 1 or len(rows) * lengths[rows].max() <= budget
     for rows in batches[:-1]:
         assert (len(rows) + 1) * lengths[rows].max() > budget
+
+
+@pytest.fixture
+def threads():
+    """Sets torch's threads, and sets them back at the end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@FAMILIES
+def test_threads_change_no_bit(family, loaded, threads):
+    start, token = shared_texts(9)
+    longer = np.concatenate([start, start[-1] + loaded[family][1][1:]])
+    both = (longer, np.concatenate([token, loaded[family][2]]))
+    for layers in ((-1,), LAYERS):
+        found = []
+        for count in (1, 3):
+            threads(count)
+            assert loaded[family][0].at_once == count
+            found.append(extract(loaded[family][0], *both, layers=layers, batch_tokens=50))
+            assert torch.get_num_threads() == count
+        for layer in layers:
+            assert found[0][layer].tobytes() == found[1][layer].tobytes()
+
+
+def test_passes_are_not_computed_at_once_by_many_threads_nor_where_they_change_the_model(
+    loaded, threads
+):
+    threads(20)
+    model = loaded["bert"][0]
+    assert (model.at_once, replace(model, still=False).at_once) == (8, 1)
 
 
 def shared_texts(n=6):

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModel
 
 from w2s.errors import DataError
 from w2s.finetuning.classifier import Classifier
-from w2s.models import encoder as families
 from w2s.models import encoder as family_check
+from w2s.models import prefixes
 from w2s.models.encoder import extract
 from w2s.models.loader import load_encoder
 from w2s.models.source import parse_source, quiet
@@ -163,6 +163,7 @@ def test_texts_in_company_are_those_alone_and_can_be_trained(tmp_path, caplog, s
             assert off(encoder, layers=(0, 1, -1)) < 1e-5
             assert off(encoder) < 1e-5
             assert encoder.apart is None
+            assert encoder.still is (kind != "recurrent_gemma")  # which keeps its last state
             assert not caplog.messages
             classifier = Classifier(encoder, pooling="last", dtype="float32")
             torch.nn.init.ones_(classifier.head.weight)
@@ -185,7 +186,7 @@ def test_families_that_mix_padding_in_have_passes_of_one_length(kind, least, mad
 
 
 def test_padding_that_is_mixed_in_is_seen_through_rounding_which_is_no_reason_itself(made):
-    assert made("convbert", dtype="float16").apart == families.Apart(0, each=True)
+    assert made("convbert", dtype="float16").apart == family_check.Apart(0, each=True)
     experts = {"num_key_value_heads": 2, "num_local_experts": 8}  # rounding sends tokens to others
     shape = {"num_hidden_layers": 24, "hidden_size": 64, **experts}
     assert made("mixtral", shape, dtype="bfloat16").apart is None
@@ -201,12 +202,13 @@ def test_families_that_mask_padding_keep_their_passes(models, caplog, subtests):
 
 def test_rotary_scaling_by_length_keeps_short_texts_from_long_ones(made):
     encoder = made("phi3")
-    assert encoder.apart == families.Apart(12, each=False)
+    assert encoder.apart == family_check.Apart(12, each=False)
     for sizes in (SIZES, SIZES[::-1], (12, 13), (3, 20), (14, 20)):
         assert off(encoder, sizes) < 1e-5
     assert off(replace(encoder, apart=None)) > 1e-2
     encoder = made("llama")  # grows from where texts are refused
-    assert encoder.apart == families.Apart(64, each=True)
+    assert encoder.apart == family_check.Apart(64, each=True)
+    assert not encoder.still  # angles are kept from pass to pass
     assert off(encoder, (64, 3)) < 1e-5
     with pytest.raises(DataError, match="expected at most 64, which is all"):
         off(encoder, (65,))
@@ -250,7 +252,7 @@ def test_packed_rows_are_looked_at_too(tmp_path, monkeypatch, caplog):
     encoder = loaded(tiny.write_model(tmp_path / "b", "bert"))
     said = "model type bert: a packed row differs from its texts"
     assert family_check.packed(encoder) == said
-    monkeypatch.setattr(families, "EXACT", families.EXACT | {"bert"})  # as if it were known to be
+    monkeypatch.setattr(prefixes, "EXACT", prefixes.EXACT | {"bert"})  # as if it were known to be
     draw = np.random.default_rng(0)
     common = draw.integers(5, 30, 40)
     token = np.concatenate([np.append(common, draw.integers(5, 30, 5)) for _ in range(6)])
@@ -290,5 +292,5 @@ def test_the_table_of_families_names_what_is_tested():
     page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     named = [set(re.findall(r"`([\w-]+)`", row)) for row in rows]
-    assert named[:3] == [set(tiny.FAMILIES), set(families.EXACT), set(SPECIAL)]
+    assert named[:3] == [set(tiny.FAMILIES), set(prefixes.EXACT), set(SPECIAL)]
     assert named[3] == {"canine", "convbert", "fnet", "funnel", "nystromformer"}

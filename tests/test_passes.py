@@ -1,6 +1,9 @@
 """Passes: every text once, done ones left out, and a full memory is no end."""
 
+import itertools
 import logging
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -26,7 +29,8 @@ def run(lengths, budget, compute=values, **options):
     """Rows of each pass, and the array they fill."""
     into = Memory(len(lengths))
     told = []
-    for rows, pooled in passes(compute, lengths, budget, options.get("done", into.done)):
+    options = {"done": into.done, **options}
+    for rows, pooled in passes(compute, lengths, budget, **options):
         told.append(rows.tolist())
         into.write(rows, pooled)
     return told, into.result()
@@ -129,3 +133,61 @@ def test_units_of_several_texts_stay_together():
         into.write(rows, pooled)
     assert computed == [[2, 1]]  # unit 0 is done
     assert into.result()[-1][[1, 3, 2]].ravel().tolist() == [1, 3, 2]
+
+
+@given(LENGTHS, st.integers(1, 300), st.integers(2, 4), st.integers(0, 2**40 - 1))
+def test_passes_at_once_are_those_one_after_another(lengths, budget, at_once, bits):
+    done = np.array([bits >> i & 1 for i in range(len(lengths))], dtype=bool)
+    told, result = run(lengths, budget, done=done, at_once=at_once)
+    expected, alone = run(lengths, budget, done=done)
+    assert told == expected
+    assert list(result) == list(alone)
+    rows = list(itertools.chain(*told))
+    for layer, array in alone.items():
+        np.testing.assert_array_equal(result[layer][rows], array[rows])
+
+
+def test_passes_are_at_once_and_come_in_their_order_whichever_ends_first():
+    meet, lengths = threading.Barrier(2, timeout=60), np.array([4, 3, 2, 1])
+
+    def compute(rows):
+        meet.wait()  # ends only if another pass is computed meanwhile
+        time.sleep(0.01 * int(lengths[rows].max()))
+        return values(rows)
+
+    assert run(lengths, 1, compute, at_once=2)[0] == [[0], [1], [2], [3]]
+
+
+@pytest.fixture
+def threads():
+    """Torch's threads; set back at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield torch.get_num_threads
+    torch.set_num_threads(before)
+
+
+def test_threads_are_shared_among_passes_and_set_back_also_after_an_end_in_the_middle(threads):
+    seen, lengths = [], np.ones(20, dtype=int)
+
+    def compute(rows):
+        seen.append(threads())
+        if rows[0] == 12:
+            raise ValueError("a bug")
+        return values(rows)
+
+    running = passes(compute, lengths, 1, np.zeros(20, dtype=bool), at_once=2)
+    next(running)
+    running.close()
+    assert threads() == 4
+    assert len(seen) < 12
+    with pytest.raises(ValueError, match="a bug"):
+        run(lengths, 1, compute, at_once=2)
+    assert threads() == 4
+    assert set(seen) == {2}
+
+
+@given(LENGTHS, st.integers(1, 300), st.integers(60, 300))
+def test_memory_that_runs_out_in_one_of_several_passes_loses_no_text(lengths, budget, limit):
+    told, _ = run(lengths, budget, full(limit, lengths, CPU), at_once=3)
+    assert told == run(lengths, budget, full(limit, lengths, CPU))[0]

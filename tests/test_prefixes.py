@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
-from w2s.models import encoder as families
 from w2s.models import prefixes
 from w2s.models.encoder import extract
 from w2s.models.forward import Encoder
@@ -279,7 +278,7 @@ def largest(encoder, **options):
 def check_exact(kind, **options):
     """A model is accepted for the texts here, and packed rows give what lone texts do."""
     encoder = built(kind, **options)
-    assert families.refusal(encoder.model, LONGEST) == ""
+    assert prefixes.refusal(encoder.model, LONGEST) == ""
     assert largest(encoder) < TOLERANCE
 
 
@@ -287,14 +286,14 @@ def test_the_rows_of_the_model_tests_have_what_is_to_be_tested():
     assert [sorted(row.texts.tolist()) for row in PLAN.rows] == [[0, 1, 2, 3, 4, 8, 9], [5, 6]]
     assert PLAN.plain.tolist() == [7]
     assert PLAN.rows[0].size > COMMON["max_position_embeddings"] > LONGEST == max(map(len, TEXTS))
-    assert set(SPECIAL) == families.EXACT
+    assert set(SPECIAL) == prefixes.EXACT
 
 
 def test_packed_rows_give_what_extract_gives_for_each_text_alone(subtests):
     for kind in SPECIAL:
         encoder = built(kind)
         with subtests.test(kind=kind):
-            assert families.refusal(encoder.model, LONGEST) == ""
+            assert prefixes.refusal(encoder.model, LONGEST) == ""
         for pooling in POOLINGS:
             with subtests.test(kind=kind, pooling=pooling):
                 assert largest(encoder, pooling=pooling) < TOLERANCE
@@ -323,10 +322,10 @@ def test_a_wrong_mask_or_position_would_be_seen(subtests, monkeypatch):
 
 def test_half_precision_is_as_near_as_that_of_lone_texts(subtests):
     types = (torch.bfloat16, torch.float16)
-    for attention, dtype, pooling in itertools.product(families.MASKED, types, POOLINGS):
+    for attention, dtype, pooling in itertools.product(prefixes.MASKED, types, POOLINGS):
         with subtests.test(attention=attention, dtype=str(dtype), pooling=pooling):
             encoder = built("llama", dtype=dtype, attention=attention)
-            assert families.refusal(encoder.model, LONGEST) == ""
+            assert prefixes.refusal(encoder.model, LONGEST) == ""
             full = plain(built("llama"), pooling=pooling)[-1][SOME]
             half = plain(encoder, pooling=pooling)[-1][SOME]
             found = shared(encoder, pooling=pooling)[-1][SOME]
@@ -380,7 +379,7 @@ def test_padding_side_of_the_tokenizer_does_not_matter(family, tmp_path):
 
 
 def refused(kind, longest=LONGEST, **options):
-    line = families.refusal(built(kind, **options).model, longest)
+    line = prefixes.refusal(built(kind, **options).model, longest)
     assert "\n" not in line
     return line
 
@@ -389,7 +388,7 @@ def test_unknown_model_types_are_refused_and_an_encoder_would_be_wrong_indeed():
     for kind in ("bert", "gpt_neo", "bloom", "t5gemma"):
         model = SimpleNamespace(config=SimpleNamespace(model_type=kind))
         expected = f"model type {kind}: not known to be causal in packed rows"
-        assert families.refusal(model, 10) == expected
+        assert prefixes.refusal(model, 10) == expected
     assert refused("bert") == "model type bert: not known to be causal in packed rows"
     assert largest(built("bert"), layers=(-1,)) > 1000 * TOLERANCE
 
@@ -430,7 +429,7 @@ def test_layers_and_attention_of_another_kind_are_refused():
     ):
         encoder = built("qwen2")
         setattr(encoder.model.config, name, value)
-        assert families.refusal(encoder.model, 10) == expected
+        assert prefixes.refusal(encoder.model, 10) == expected
 
 
 ORIGINAL = 30  # tokens up to which the angles do not change

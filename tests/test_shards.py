@@ -34,8 +34,7 @@ from test_runner import refused
 from w2s.cli import main
 from w2s.errors import ArtifactError, DataError
 from w2s.files.artifacts import Artifact, load, save
-from w2s.models.activations import activations, gather_activations
-from w2s.models.forward import shard_of
+from w2s.models.activations import activations, gather_activations, shard_of
 from w2s.models.track import ActivationsSettings, GatherActivationsSettings, JobRuntime
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from w2s.files.matrix import Rounded, Stacked, loss
 from w2s.files.spool import Spool
 from w2s.models.cards import own_card
 from w2s.models.encoder import extract
-from w2s.models.forward import shard_of
 from w2s.models.loader import load_encoder
 from w2s.models.source import Source, describe, parse_source, tell_length, tell_pooling
 from w2s.models.tokenizer import tokenize as tokenize_texts
@@ -30,6 +30,8 @@ from w2s.models.track import (
 from w2s.progress import bar
 
 FACTS = ("dataset", "model", "storage")  # that shards share
+# of glibc's mallopt: memory stays with the process, and all threads take it from one place
+ALLOCATOR = {-1: 2**30, -3: 2**30, -8: 1}  # trim threshold, mmap threshold, arenas
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +66,7 @@ def activations(
     With a folder to work in they go to disk as they are computed, the returned arrays are
     `w2s.files.spool.RowFile`, and a job that was killed goes on where it stopped.
     """
+    _keep_memory()
     source = parse_source(model, trust_remote_code=settings.trust_remote_code)
     if settings.num_layers is None and settings.shard.startswith("1-of"):
         tell_pooling(source, settings.pooling)
@@ -77,6 +80,35 @@ def activations(
     kept = layers if settings.storage == "float32" else stored
     facts = {**facts, "storage": settings.storage, "loss": lost}
     return {"activations": Artifact("activations", {"id": ids, **kept}, facts)}
+
+
+def _keep_memory() -> None:
+    """Tell the C library to keep freed memory: every pass would fetch it again page by page."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others do not have it
+    if set_option is not None:
+        for option, value in ALLOCATOR.items():
+            set_option(option, value)
+
+
+def shard_of(lengths: Array, number: int, count: int) -> tuple[int, int]:
+    """The texts of shard `number`, 1 to `count`: neighbours, as they often share beginnings.
+
+    Shards have like numbers of tokens, of `lengths` (n,), and a text each at least.
+
+    Returns:
+        First text and the one after the last.
+
+    Raises:
+        DataError: fewer texts than shards.
+    """
+    n = len(lengths)
+    if count > n:
+        raise DataError(f"shards: found {count} for {n} texts, expected one text each at least")
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    k = np.arange(count + 1)
+    cuts = np.searchsorted(ends, ends[-1] * k / count)  # (count + 1,)
+    cuts = np.maximum.accumulate(np.clip(cuts - k, 0, n - count)) + k  # a text in each
+    return int(cuts[number - 1]), int(cuts[number])
 
 
 def _shard(tokens: Artifact, shard: str) -> tuple[Array, Array, Array]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,14 +27,11 @@ from w2s.models.forward import (
     hidden_states,
     passes,
     pool,
-    readable,
-    vocabulary,
 )
 
 log = logging.getLogger(__name__)
 
 
-@torch.inference_mode()  # type: ignore[untyped-decorator]
 def extract(
     encoder: Encoder,
     start: Array,
@@ -51,7 +48,8 @@ def extract(
     Texts of like length share a forward pass, padded on the right under a mask. Where a causal
     model can, texts with a long common beginning share one row (`w2s.models.prefixes`). The result
     does not depend on either beyond rounding. Where the device runs out of memory, the pass and
-    those after it are made with half as many tokens.
+    those after it are made with half as many tokens. On a CPU each of torch's threads computes a
+    pass of its own, up to 8 at once, where the model allows; the result has the same bits.
 
     Args:
         encoder: The model.
@@ -74,22 +72,23 @@ def extract(
             raise DataError(f"layers: found {layer}, expected {-depth - 1} to {depth}")
     check_tokens(encoder, start, token)
 
-    def compute(rows: Array) -> dict[int, Array]:
-        texts = [token[start[i] : start[i + 1]] for i in rows]
-        sizes = torch.tensor(list(map(len, texts)))
-        return {
-            layer: pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
-            for layer, states in hidden_states(encoder, texts, layers).items()
-        }
-
     into: Sink = Memory(len(lengths)) if sink is None else sink
     shared = _shared(encoder, start, token, batch_tokens)
     rest = shared.plain
-    options: Any = {"layers": layers, "pooling": pooling, "budget": batch_tokens}
-    packed = prefixes.row_passes(encoder, start, token, shared.rows, done=into.done, **options)
-    plain = passes(
-        lambda at: compute(rest[at]), lengths[rest], batch_tokens, into.done, lambda at: rest[at]
-    )
+
+    def compute(units: Array) -> dict[int, Array]:
+        texts = [token[start[i] : start[i + 1]] for i in rest[units]]
+        sizes = torch.tensor(list(map(len, texts)))
+        with torch.inference_mode():  # which is each thread's own
+            return {
+                layer: pool(states, sizes.to(states.device), pooling).float().cpu().numpy()
+                for layer, states in hidden_states(encoder, texts, layers).items()
+            }
+
+    done, at_once, budget = into.done, encoder.at_once, batch_tokens
+    options: Any = {"layers": layers, "pooling": pooling, "budget": budget, "done": done}
+    packed = prefixes.row_passes(encoder, start, token, shared.rows, **options)
+    plain = passes(compute, lengths[rest], budget, done, rest.__getitem__, at_once)
     for rows, pooled in itertools.chain(packed, plain):
         into.write(rows, pooled)
         if on_batch is not None:
@@ -103,12 +102,32 @@ def _shared(encoder: Encoder, start: Array, token: Array, budget: int) -> prefix
     if not plan.rows:
         return plan
     longest = int(np.diff(start).max(initial=0))
-    reason = refusal(encoder.model, longest) or packed(encoder)
+    reason = prefixes.refusal(encoder.model, longest) or packed(encoder)
     if reason:
         log.warning("texts share beginnings, but each is computed whole: %s", reason)
         return prefixes.Plan((), np.arange(len(start) - 1), 1.0)
     log.info("texts share beginnings: about %.1f times less work", plan.saving)
     return plan
+
+
+def vocabulary(model: Any) -> int | None:
+    """How many token ids a model can read; None where it has no table of their embeddings."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:  # characters are hashed, not looked up
+        return None
+    size: int | None = getattr(table, "num_embeddings", None)
+    return size
+
+
+def readable(model: Any) -> int | None:
+    """Tokens of the longest text a model can read, None if it does not say."""
+    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    if limit is None or limit < 1:  # -1 where positions are relative
+        return None
+    places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    skipped = getattr(places, "padding_idx", None)  # RoBERTa and its kin count from behind it
+    return limit if skipped is None else limit - skipped - 1
 
 
 def check_tokens(encoder: Encoder, start: Array, token: Array) -> None:
@@ -140,73 +159,14 @@ def check_tokens(encoder: Encoder, start: Array, token: Array) -> None:
             )
 
 
-# they know of a token's place from position ids and mask only: each one is tested on packed rows
-EXACT = frozenset(
-    {"gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama", "mistral", "mixtral"}
-    | {"olmo", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "qwen3_moe", "stablelm"}
-)
-MASKED = ("sdpa", "eager")  # attention that takes any mask; flash attention takes none
-FIXED_ROPE = ("default", "linear", "llama3", "yarn")  # angles depend on the position alone
-GROWING_ROPE = ("dynamic", "longrope")  # and, for texts beyond the original length, on that length
-
-
-def refusal(model: Any, longest: int) -> str:
-    """Why packed rows of a model would differ from plain batches: a line, "" where they do not.
-
-    A sliding window that no text, of `longest` tokens at most, exceeds does no harm: the mask of a
-    row replaces it. Nor does rotary scaling by length, up to the original length: it goes by the
-    largest position id.
-    """
-    config = model.config
-    if config.model_type not in EXACT:
-        return f"model type {config.model_type}: not known to be causal in packed rows"
-    if config._attn_implementation not in MASKED:
-        return f"attention {config._attn_implementation}: takes no mask of ours"
-    if getattr(config, "use_bidirectional_attention", None):
-        return "use_bidirectional_attention: tokens attend to later ones"
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
-    other = sorted(kinds - {"full_attention", "sliding_attention"})
-    if other:
-        return f"layer type {other[0]}: not known to be exact in packed rows"
-    window = getattr(config, "sliding_window", None)
-    if window is not None and window < longest and "sliding_attention" in kinds:
-        return f"sliding window of {window} tokens: shorter than a text of {longest}"
-    return _rope_refusal(config, longest)
-
-
-def _rope_refusal(config: Any, longest: int) -> str:
-    """The part of `refusal` about rotary embeddings."""
-    for rope in _ropes(config):
-        kind = rope.get("rope_type", "default")
-        if kind not in (*FIXED_ROPE, *GROWING_ROPE):
-            return f"rotary embedding {kind}: not known to be exact in packed rows"
-        original = _original(rope, config)
-        if kind in GROWING_ROPE and longest > original:
-            return f"rotary embedding {kind}: changes beyond {original} tokens, found {longest}"
-    return ""
-
-
-def _ropes(config: Any) -> list[dict[str, Any]]:
-    """Settings of a model's rotary embeddings, of each type of layer or of all."""
-    given = getattr(config, "rope_parameters", None) or {}
-    nested = [value for value in given.values() if isinstance(value, dict)]  # one per layer type
-    return nested or [given]
-
-
-def _original(rope: dict[str, Any], config: Any) -> int:
-    """Tokens up to which a scaled rotary embedding is the one without scaling."""
-    given = rope.get("original_max_position_embeddings") or config.max_position_embeddings
-    return int(given)
-
-
 def apart(config: Any) -> Apart | None:
     """Which texts must not share a forward pass, by a model's configuration.
 
     Scaled rotary embeddings that go by the longest text of a pass change the others in it.
     """
-    for rope in _ropes(config):
-        if rope.get("rope_type") in GROWING_ROPE:
-            return Apart(_original(rope, config), each=rope["rope_type"] == "dynamic")
+    for rope in prefixes.ropes(config):
+        if rope.get("rope_type") in prefixes.GROWING_ROPE:
+            return Apart(prefixes.unscaled(rope, config), each=rope["rope_type"] == "dynamic")
     return None
 
 
@@ -220,7 +180,8 @@ BEGINNING = 3  # tokens that they share in a packed row
 def padded(encoder: Encoder) -> Encoder:
     """The model, after three texts of other lengths were computed in one padded pass, and alone.
 
-    It has the width that was found. Where padding changes a text, as in models that take no mask,
+    It has the width that was found, and is `still` if its code is that of `transformers` and its
+    last pass left no trace in it. Where padding changes a text, as in models that take no mask,
     only texts of one length share passes from now on, and the log says so.
 
     Raises:
@@ -228,8 +189,11 @@ def padded(encoder: Encoder) -> Encoder:
     """
     texts = _texts(encoder)
     alone = _alone(encoder, texts)
-    encoder = replace(encoder, width=alone[0].shape[1])
-    if _like(_together(encoder, texts), alone):
+    before, together = _traces(encoder.model), _together(encoder, texts)
+    known = encoder.apart is None and type(encoder.model).__module__.startswith("transformers.")
+    still = known and _same(before, _traces(encoder.model))
+    encoder = replace(encoder, width=alone[0].shape[1], still=still)
+    if _like(together, alone):
         return encoder
     turned = [np.roll(texts[0], k) for k in range(3)]
     if not _like(_together(encoder, turned), _alone(encoder, turned)):
@@ -260,6 +224,27 @@ def packed(encoder: Encoder) -> str:
     if _like(list(torch.from_numpy(found[-1])), alone):
         return ""
     return f"model type {encoder.model.config.model_type}: a packed row differs from its texts"
+
+
+def _traces(model: Any) -> list[Any]:
+    """All that the parts of a model hold, and how often their tensors were written."""
+    found: list[Any] = []
+    for part in model.modules():
+        held = {**vars(part), **part._buffers, **part._parameters}
+        found += [held.keys(), *held.values()]
+        tensors = [value for value in held.values() if isinstance(value, torch.Tensor)]
+        found += [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        found += [len(value) for value in held.values() if isinstance(value, dict | list)]
+    return found
+
+
+def _same(before: list[Any], after: list[Any]) -> bool:
+    """Whether these are the same objects, or numbers, texts and names that are equal."""
+    values = (int, float, str, KeysView)
+    return len(before) == len(after) and all(
+        one is other or (isinstance(one, values) and one == other)
+        for one, other in zip(before, after, strict=True)
+    )
 
 
 def _texts(encoder: Encoder) -> list[Array]:

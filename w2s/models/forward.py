@@ -7,7 +7,9 @@ same plan, the same sinks and the same answer to a full memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,6 +20,7 @@ from w2s.checks import Array
 from w2s.errors import DataError
 
 Pooling = Literal["last", "mean", "first"]
+AT_ONCE = 8  # forward passes: each takes memory of its own; more threads share their products
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Encoder:
         pad: Token id that fills short rows; masked, so its embedding does not matter.
         width: Numbers in its last hidden state; what its configuration says, where not given.
         apart: Texts that must not share a forward pass; all may, where not given.
+        still: Whether a pass changes nothing of the model, so that several may run at once.
     """
 
     model: Any
@@ -54,6 +58,7 @@ class Encoder:
     pad: int
     width: int = 0
     apart: Apart | None = None
+    still: bool = False
 
     def __post_init__(self) -> None:
         """Take the width of the configuration where none is given."""
@@ -69,25 +74,11 @@ class Encoder:
         # weights on disk have no device: what loads them moves the token ids too
         return torch.device("cpu") if found.type == "meta" else found
 
-
-def vocabulary(model: Any) -> int | None:
-    """How many token ids a model can read; None where it has no table of their embeddings."""
-    try:
-        table = model.get_input_embeddings()
-    except NotImplementedError:  # characters are hashed, not looked up
-        return None
-    size: int | None = getattr(table, "num_embeddings", None)
-    return size
-
-
-def readable(model: Any) -> int | None:
-    """Tokens of the longest text a model can read, None if it does not say."""
-    limit: int | None = getattr(model.config, "max_position_embeddings", None)
-    if limit is None or limit < 1:  # -1 where positions are relative
-        return None
-    places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    skipped = getattr(places, "padding_idx", None)  # RoBERTa and its kin count from behind it
-    return limit if skipped is None else limit - skipped - 1
+    @property
+    def at_once(self) -> int:
+        """Forward passes to compute at once: one for each of torch's threads, where it can."""
+        alone = self.device.type != "cpu" or hasattr(self.model, "hf_device_map")
+        return 1 if alone or not self.still else min(torch.get_num_threads(), AT_ONCE)
 
 
 def hidden_states(encoder: Encoder, texts: list[Array], layers: Sequence[int]) -> dict[int, Any]:
@@ -216,35 +207,15 @@ def token_batches(lengths: Array, budget: int) -> Iterator[Array]:
         first += size
 
 
-def shard_of(lengths: Array, number: int, count: int) -> tuple[int, int]:
-    """The texts of shard `number`, 1 to `count`: neighbours, as they often share beginnings.
-
-    Shards have like numbers of tokens, of `lengths` (n,), and a text each at least.
-
-    Returns:
-        First text and the one after the last.
-
-    Raises:
-        DataError: fewer texts than shards.
-    """
-    n = len(lengths)
-    if count > n:
-        raise DataError(f"shards: found {count} for {n} texts, expected one text each at least")
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    k = np.arange(count + 1)
-    cuts = np.searchsorted(ends, ends[-1] * k / count)  # (count + 1,)
-    cuts = np.maximum.accumulate(np.clip(cuts - k, 0, n - count)) + k  # a text in each
-    return int(cuts[number - 1]), int(cuts[number])
-
-
 def passes(
     compute: Compute,
     sizes: Array,
     budget: int,
     done: Array,
     texts: Callable[[Array], Array] = lambda units: units,
+    at_once: int = 1,
 ) -> Iterator[tuple[Array, Pooled]]:
-    """The forward passes, one after another: positions of their texts (k,), and activations.
+    """The forward passes in their order: positions of their texts (k,), and activations.
 
     Their order depends on sizes and budget alone. A pass whose texts are all done is left out and
     the others stay as they are, so what is computed after an interruption has the bits of an
@@ -259,29 +230,57 @@ def passes(
         done: Which texts need not be computed, bool (n,).
         texts: Positions (k,) of the texts of some units, in the order of `compute`; every unit is
             a text where not given.
+        at_once: Passes to compute at once, which changes none of them.
 
     Raises:
         DataError: a single unit does not fit into memory.
     """
-    batches = token_batches(sizes, budget)
-    while (units := next(batches, None)) is not None:
-        rows = texts(units)
-        if done[rows].all():
-            continue
-        pooled = _unless_out_of_memory(compute, units)
-        if pooled is not None:
-            yield rows, pooled
-            continue
-        tokens = len(units) * int(sizes[units].max())
-        if len(units) == 1:
+    batches = list(token_batches(sizes, budget))
+    while batches:
+        left = [at for at, units in enumerate(batches) if not done[texts(units)].all()]
+        found = _in_order(compute, [batches[at] for at in left], at_once)
+        for at, pooled in zip(left, found, strict=True):
+            if pooled is None:
+                break
+            yield texts(batches[at]), pooled
+        else:
+            return
+        found.close()
+        tokens = len(batches[at]) * int(sizes[batches[at]].max())
+        if len(batches[at]) == 1:
             raise DataError(
                 f"device: found no room for {tokens} tokens in one pass, expected room for the "
                 f"longest text; lower max_length"
             )
         half = tokens // 2
         log.warning("out of memory with %d tokens in a pass; going on with %d", tokens, half)
-        left = np.concatenate([units, *batches])
-        batches = map(left.__getitem__, token_batches(sizes[left], half))
+        again = np.concatenate(batches[at:])
+        batches = [again[units] for units in token_batches(sizes[again], half)]
+
+
+def _in_order(
+    compute: Compute, batches: list[Array], at_once: int
+) -> Generator[Pooled | None, None, None]:
+    """Activations of the batches, None where memory ran out, some of them computed ahead.
+
+    A pass of its own for each thread scales better than threads that share the products of one:
+    these wait for each other after every product, for long where other jobs hold the cores.
+    """
+    if at_once == 1:
+        yield from (_unless_out_of_memory(compute, units) for units in batches)
+        return
+    threads, waiting = torch.get_num_threads(), deque[Future[Pooled | None]]()
+    torch.set_num_threads(each := max(1, threads // at_once))
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(each,))
+    try:
+        for units in batches:
+            waiting.append(pool.submit(_unless_out_of_memory, compute, units))
+            if len(waiting) > at_once:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def lacks_memory(error: RuntimeError) -> bool:

@@ -14,8 +14,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_L
 
 from w2s.errors import DataError, DegenerateError
 from w2s.models.cards import visible
-from w2s.models.encoder import apart, padded
-from w2s.models.forward import Encoder, vocabulary
+from w2s.models.encoder import apart, padded, vocabulary
+from w2s.models.forward import Encoder
 from w2s.models.source import Source, loading, refuse_adapters
 
 UNUSED = re.compile(r"(^|\.)pooler\.")  # weights behind the last hidden state

@@ -134,6 +134,65 @@ def _cut(lengths: Array, common: Array, most: int, width: int) -> tuple[float, l
     return float(best[n]), begin
 
 
+# they know of a token's place from position ids and mask only: each one is tested on packed rows
+EXACT = frozenset(
+    {"gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama", "mistral", "mixtral"}
+    | {"olmo", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "qwen3_moe", "stablelm"}
+)
+MASKED = ("sdpa", "eager")  # attention that takes any mask; flash attention takes none
+FIXED_ROPE = ("default", "linear", "llama3", "yarn")  # angles depend on the position alone
+GROWING_ROPE = ("dynamic", "longrope")  # and, for texts beyond the original length, on that length
+
+
+def refusal(model: Any, longest: int) -> str:
+    """Why packed rows of a model would differ from plain batches: a line, "" where they do not.
+
+    A sliding window that no text, of `longest` tokens at most, exceeds does no harm: the mask of a
+    row replaces it. Nor does rotary scaling by length, up to the original length: it goes by the
+    largest position id.
+    """
+    config = model.config
+    if config.model_type not in EXACT:
+        return f"model type {config.model_type}: not known to be causal in packed rows"
+    if config._attn_implementation not in MASKED:
+        return f"attention {config._attn_implementation}: takes no mask of ours"
+    if getattr(config, "use_bidirectional_attention", None):
+        return "use_bidirectional_attention: tokens attend to later ones"
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    other = sorted(kinds - {"full_attention", "sliding_attention"})
+    if other:
+        return f"layer type {other[0]}: not known to be exact in packed rows"
+    window = getattr(config, "sliding_window", None)
+    if window is not None and window < longest and "sliding_attention" in kinds:
+        return f"sliding window of {window} tokens: shorter than a text of {longest}"
+    return _rope_refusal(config, longest)
+
+
+def _rope_refusal(config: Any, longest: int) -> str:
+    """The part of `refusal` about rotary embeddings."""
+    for rope in ropes(config):
+        kind = rope.get("rope_type", "default")
+        if kind not in (*FIXED_ROPE, *GROWING_ROPE):
+            return f"rotary embedding {kind}: not known to be exact in packed rows"
+        original = unscaled(rope, config)
+        if kind in GROWING_ROPE and longest > original:
+            return f"rotary embedding {kind}: changes beyond {original} tokens, found {longest}"
+    return ""
+
+
+def ropes(config: Any) -> list[dict[str, Any]]:
+    """Settings of a model's rotary embeddings, of each type of layer or of all."""
+    given = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in given.values() if isinstance(value, dict)]  # one per layer type
+    return nested or [given]
+
+
+def unscaled(rope: dict[str, Any], config: Any) -> int:
+    """Tokens up to which a scaled rotary embedding is the one without scaling."""
+    given = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    return int(given)
+
+
 def row_passes(
     encoder: Encoder,
     start: Array,
@@ -147,10 +206,9 @@ def row_passes(
 ) -> Iterator[tuple[Array, Pooled]]:
     """Vectors of the texts in packed rows (from `plan`), rows of like size in one forward pass.
 
-    Where `w2s.models.encoder.refusal` says nothing they are those of plain batches but for
-    rounding: in float32 within 1e-5 of the largest activation (1e-6 was found; other plain batches
-    differ by half of that). Arguments are those of `extract` and `passes`; pooling is over a whole
-    text with its prefix.
+    Where `refusal` says nothing they are those of plain batches but for rounding: in float32 within
+    1e-5 of the largest activation (1e-6 was found; other plain batches differ by half of that).
+    Arguments are those of `extract` and `passes`; pooling is over a whole text with its prefix.
 
     Returns:
         Of each pass the positions of its texts (k,), and for each layer float32 (k, d).
@@ -164,8 +222,11 @@ def row_passes(
             return {k: _pool(states, some, lengths, pooling) for k, states in hidden.items()}
 
     sizes = np.array([row.size for row in rows], dtype=np.int64)
-    texts = [row.texts for row in rows]
-    return passes(compute, sizes, budget, done, lambda at: np.concatenate([texts[i] for i in at]))
+
+    def texts(units: Array) -> Array:
+        return np.concatenate([rows[i].texts for i in units])
+
+    return passes(compute, sizes, budget, done, texts, encoder.at_once)
 
 
 def _layout(start: Array, token: Array, rows: list[Row], pad: int) -> tuple[Array, Array, Array]:
