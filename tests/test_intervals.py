@@ -111,6 +111,21 @@ def test_many_points_are_added_up_without_loss():
     assert found.mean[0] == pytest.approx(correct.astype(np.float64).mean(), abs=1e-12)
 
 
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_quarters_are_added_up_exactly_whatever_is_beside_them(seed):
+    rng = np.random.default_rng(seed)
+    quarters = rng.integers(-8, 9, (1, 3, 400))
+    correct = (quarters / 4).astype(np.float32)
+    bootstrap = drawing(1, 400, 20, seed=seed)
+    alone = estimate(correct, everywhere(correct), bootstrap)
+    total = bootstrap.examples.astype(np.int64) @ quarters[0].T  # (draws, rows)
+    np.testing.assert_array_equal(alone.draws, np.round(total / 4 / 400, 12))
+    thirds = np.concatenate([correct, (quarters[:, :1] / 3).astype(np.float32)], axis=1)
+    beside = estimate(thirds, everywhere(correct), bootstrap)
+    np.testing.assert_array_equal(beside.draws[:, :3], alone.draws)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_order_of_seeds_does_not_matter(seed):
     correct, mask = case(seed)

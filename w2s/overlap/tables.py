@@ -104,25 +104,21 @@ def _metrics(proba: Array, label: Array, region: Array, runs: dict[str, Array]) 
     masks = {"overall": np.ones(len(label), dtype=bool)}
     masks |= {word: region == code for code, word in enumerate(REGIONS)}
     values = np.full((len(proba), len(masks), len(METRICS)), np.nan)
-    reason = np.empty(values.shape, dtype=object)
-    reason[:] = runs["reason"][:, None, None]
-    fitted = np.flatnonzero(runs["reason"] == "")
+    reason = np.tile(runs["reason"][:, None, None], values.shape[1:])
     for g, (group, mask) in enumerate(masks.items()):
         truth, found = label[mask], proba[:, mask]
-        for i in fitted:
+        for i in np.flatnonzero(runs["reason"] == ""):
             values[i, g] = [score(found[i], truth) for score in METRICS.values()]
         lacking = np.isnan(values[:, g]) & (reason[:, g] == "")
         reason[:, g][lacking] = f"too few {group} test points of each class"
-    sizes = [mask.sum() for mask in masks.values()]
-    named = ("control", "proportion", "repeat", "restart")
-    return {
-        **{name: runs[name].repeat(values[0].size) for name in named},
-        "group": np.tile(np.array(list(masks), dtype=object).repeat(len(METRICS)), len(proba)),
-        "metric": np.tile(np.array(list(METRICS), dtype=object), values.size // len(METRICS)),
-        "value": values.ravel(),
-        "n": np.tile(np.array(sizes, dtype=np.int32).repeat(len(METRICS)), len(proba)),
-        "reason": reason.ravel(),
-    }
+    sizes = np.array([mask.sum() for mask in masks.values()], dtype=np.int32)
+    groups, metrics = np.array(list(masks), dtype=object), np.array(list(METRICS), dtype=object)
+    columns = {
+        **{key: runs[key][:, None, None] for key in ("control", "proportion", "repeat", "restart")},
+        "group": groups[:, None], "metric": metrics, "value": values, "n": sizes[:, None],
+        "reason": reason,
+    }  # fmt: skip
+    return {name: np.broadcast_to(c, values.shape).ravel() for name, c in columns.items()}
 
 
 def _correct(

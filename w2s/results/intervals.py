@@ -16,7 +16,6 @@ import numpy as np
 from w2s.checks import Array, same_length
 
 DIGITS = 12  # what is equal stays equal: sums in another order differ in the last digits
-PRODUCT = 512  # rows of a matrix product: with few it waits for memory
 FEWEST = 3  # seeds that an interval over seeds alone needs
 
 
@@ -119,39 +118,31 @@ def estimate(correct: Array, mask: Array, bootstrap: Bootstrap) -> Estimates:
 
 
 def _sums(weight: Array, filled: Array, examples: Array) -> Iterator[tuple[Array, Array]]:
-    """For each unit, weights (draws,) and weighted correctness (rows, draws) of all points drawn.
-
-    Args:
-        weight: Of each test point, float32 (units, n).
-        filled: Weight times correctness, float32 (units, rows, n).
-        examples: How often each point is drawn, (draws, n).
-    """
+    """Of each unit, weights (draws,) and weighted correctness (rows, draws) of all points drawn."""
     used = weight.any(axis=0)
     if not used.all():  # most points are in one region only
         weight, filled, examples = weight[:, used], filled[:, :, used], examples[:, used]
-    by_point = examples.T.astype(np.float64, copy=False)  # (n, draws)
-    points = weight.astype(np.float64) @ by_point  # (units, draws)
+    eighths, few = 8 * filled, 16 * examples.sum(axis=1).max(initial=0) < 2**24
+    # of eighths in [-2, 2], as halves are, float32 has exact sums too, and twice as fast
+    exact = few and np.array_equal(eighths, np.rint(eighths))
+    by_point = examples.T.astype(np.float32 if exact else np.float64, copy=False)  # (n, draws)
+    points: Array = np.matmul(weight.astype(np.float64), examples.T)  # (units, draws)
     units, rows, _ = filled.shape
-    several = max(1, PRODUCT // max(rows, 1))
+    several = max(1, 512 // max(rows, 1))  # a product of few rows waits for memory
     for first in range(0, units, several):
-        part = filled[first : first + several].astype(np.float64)
-        hits = part.reshape(len(part) * rows, -1) @ by_point
+        part = filled[first : first + several].astype(by_point.dtype, copy=False)
+        hits = (part.reshape(len(part) * rows, -1) @ by_point).astype(np.float64, copy=False)
         yield from zip(points[first:], hits.reshape(len(part), rows, -1), strict=False)
 
 
 def interval(draws: Array, level: float) -> tuple[float, float]:
     """Percentile interval of bootstrap draws (draws,); NaN if more of them than a tail are NaN."""
-    known, tail = _known(draws, level), (1 - level) / 2
-    if not len(known):
+    tail = (1 - level) / 2
+    known = draws[np.isfinite(draws)]
+    if not len(known) or 1 - len(known) / len(draws) > tail:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def _known(draws: Array, level: float) -> Array:
-    """The draws that are not NaN; none if more than a tail are."""
-    known = draws[np.isfinite(draws)]
-    return known[:0] if len(draws) and 1 - len(known) / len(draws) > (1 - level) / 2 else known
 
 
 def p_value(mean: float, draws: Array, *, level: float = 0.95) -> float:
@@ -166,9 +157,9 @@ def p_value(mean: float, draws: Array, *, level: float = 0.95) -> float:
         draws: Its draws; those that are NaN are left out.
         level: Where the `interval` of this level is NaN, p is too, as where the mean is.
     """
-    known = _known(draws, level)
-    if math.isnan(mean) or not len(known):
+    if math.isnan(mean) or math.isnan(interval(draws, level)[0]):
         return math.nan
+    known = draws[np.isfinite(draws)]
     if np.ptp(known) == 0:
         return float(mean == 0)
     return 2 * NormalDist().cdf(-abs(mean) / float(known.std()))

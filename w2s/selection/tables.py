@@ -96,11 +96,11 @@ def _point_rows(
 ) -> list[Row]:
     """A row for each policy, of values of test points (seeds, p, n)."""
     mask = np.ones((len(values), values.shape[2]), dtype=bool)
-    found = estimate(values, mask, bootstrap)
-    difference = estimate(values - _baseline(outcome, values), mask, bootstrap)
+    both = np.concatenate([values, values - _baseline(outcome, values)], axis=1)
+    found, p = estimate(both, mask, bootstrap), len(outcome.policies)
     rows = []
     for i, policy in enumerate(outcome.policies):
-        mean, draws = float(difference.mean[i]), difference.draws[:, i]
+        mean, draws = float(found.mean[p + i]), found.draws[:, p + i]
         numbers = {
             **spread("value", found.mean[i], found.draws[:, i], level),
             **spread("minus_random", mean, draws, level),

@@ -27,7 +27,6 @@ ABSTAIN = -1
 READ = 1000  # words of a text that VADER reads: its time grows with the square of their number
 REACH = 3  # words a negator reaches over: as far as in VADER's rules
 WORD = re.compile(r"[a-z0-9é]+(?:['’-][a-zé]+)*")
-LETTERS = re.compile("[a-z]+")
 Score = Callable[[str], float]
 
 
@@ -183,7 +182,7 @@ def _tokenizer(*, stop: bool = True) -> Any:
             return super().get_stopset() if stop else set()
 
         def tokenize(self, text: str) -> list[str]:
-            stems = map(self._stemmer.stem, LETTERS.findall(text.lower()))
+            stems = map(self._stemmer.stem, re.findall("[a-z]+", text.lower()))
             return [stem for stem in stems if stem not in self._stopset]
 
     return Remembering()
@@ -215,24 +214,22 @@ def _loughran_mcdonald() -> Score:
     return _polarity(LM(_tokenizer()))
 
 
+@lru_cache(maxsize=1)  # several functions in turn read a text
 def words_of(text: str) -> list[str]:
     """Lower-case words of a text, apostrophes and hyphens inside a word kept."""
     return WORD.findall(text.lower().replace("’", "'"))
 
 
-_words = lru_cache(maxsize=1)(words_of)  # of the text that is being read
-
-
 def _counted(lexicon: Lexicon) -> Callable[[], Score]:
     """Positive less negative words."""
-    return lambda: lambda text: lexicon.score(_words(text))
+    return lambda: lambda text: lexicon.score(words_of(text))
 
 
 def _negation() -> Score:
     """General words up to three words after a negator, each with its side turned."""
 
     def score(text: str) -> float:
-        words = _words(text)
+        words = words_of(text)
         negators = {i for i, word in enumerate(words) if word in lexicons.NEGATORS}
         turned = [w for i, w in enumerate(words) if negators & set(range(i - REACH, i))]
         return -lexicons.GENERAL.score(turned)
@@ -244,7 +241,7 @@ def _intensity() -> Score:
     """General words right after a booster that no negator reaches: "so good", "utterly boring"."""
 
     def score(text: str) -> float:
-        words = _words(text)
+        words = words_of(text)
         boosted = [
             word
             for i, word in enumerate(words)
@@ -260,7 +257,7 @@ def _contrast() -> Score:
     """General words after the last "but" or "however", which has the last word."""
 
     def score(text: str) -> float:
-        words = _words(text)
+        words = words_of(text)
         turns = [i for i, word in enumerate(words) if word in ("but", "however")]
         return lexicons.GENERAL.score(words[turns[-1] + 1 :]) if turns else 0
 

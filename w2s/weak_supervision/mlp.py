@@ -169,23 +169,20 @@ def _train(features: Any, sets: list[TrainingSet], sizes: list[int], seed: int) 
     batches = [_batches(rows, stream(seed, "mlp", name, "order")) for rows, _, name in sets]
     steps = [len(index) for index, _ in batches]
     index = np.zeros((steps[0], len(sets), BATCH), dtype=np.int64)
-    weight = np.zeros((*index.shape, 1), dtype=np.float32)
-    label = np.zeros(weight.shape, dtype=np.float32)
+    weight, label = np.zeros((2, *index.shape, 1), dtype=np.float32)
     for j, ((rows, weights), (_, labels, _)) in enumerate(zip(batches, sets, strict=True)):
         index[: steps[j], j], weight[: steps[j], j, :, 0] = rows, weights
         label[: steps[j], j, :, 0] = labels[rows]
     tensors = [torch.from_numpy(a).to(device) for a in (index, label, weight)]
     state = [layers, *([torch.zeros_like(layer) for layer in layers] for _ in range(3))]
     counts = torch.arange(1, steps[0] + 1, dtype=torch.float32, device=device).unbind()
-    begin = 0
-    for end in sorted(set(steps)):
+    for begin, end in pairwise([0, *sorted(set(steps))]):
         active = sum(count >= end for count in steps)
         views = [[array[:active] for array in arrays] for arrays in state]
         minibatches = (tensor[begin:end, :active].unbind() for tensor in tensors)
         for count, *minibatch in zip(counts[begin:end], *minibatches, strict=True):
             _slopes(features, *views[:2], *minibatch)
             _adam(*views, count=count)
-        begin = end
     return [layer.cpu().numpy() for layer in layers]
 
 
@@ -194,8 +191,7 @@ def _slopes(
 ) -> None:
     """Slopes of the sum over networks of their mean loss on a minibatch each, into `slopes`.
 
-    What `backward` does, to the bit, in less than half of the time: most of a step's products are
-    so small that its bookkeeping costs more than they do.
+    What `backward` does, to the bit, without its bookkeeping, which costs more than small products.
     """
     # several times as fast as features[index], which takes a quarter of the time of a step
     hidden = [torch.nn.functional.embedding(index, features)]  # (k, BATCH, d)
