@@ -65,11 +65,20 @@ def serve(place: str) -> None:
         try:
             listener.bind(place)
             listener.listen(4096)
-            importlib.import_module("w2s.run")
+            _prepare()
             _Jobs(listener).serve()
         finally:
             Path(place).unlink(missing_ok=True)
             Path(place).parent.rmdir()
+
+
+def _prepare() -> None:
+    """Import and compute what every job needs, its code digest included."""
+    from w2s import digest, tracks
+
+    importlib.import_module("w2s.run")
+    for stage in tracks.STAGES:
+        digest.code_digest(stage)
 
 
 class _Jobs:
