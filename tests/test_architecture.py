@@ -41,7 +41,7 @@ LAYERS = [
     {"commands"},
     {"cli"},
 ]
-MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 112, 22_200, 300, 40, 60
+MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 112, 22_250, 300, 40, 60
 MAX_DECLARED = 455  # lines of a module that only declares
 
 
