@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.probes.arrays import backend
-from w2s.probes.problem import WIDE, Dense, Preconditioner, Sketched, effective_ridge
+from w2s.probes.arrays import BLOCK, FEW, WIDE, backend
+from w2s.probes.problem import (
+    FEW_RANK,
+    RANK,
+    Dense,
+    Preconditioner,
+    Sketched,
+    effective_ridge,
+)
 
 CURVATURE, L2 = 0.15, 1e-3
 OPS = backend("cpu")
@@ -73,7 +80,7 @@ def test_the_sketch_inverts_the_leading_directions_and_smaller_samples_get_large
     expected = leading[:, :, None] / (value[-10:, None] + inverse.ridge)  # (d, 10, 3)
     for i in range(10):
         found = inverse.times(np.repeat(leading[:, i : i + 1], 3, axis=1))
-        assert np.abs(found - expected[:, i]).max() < 0.05 * np.abs(expected[:, i]).max()
+        assert np.abs(found - expected[:, i]).max() < 0.2 * np.abs(expected[:, i]).max()
 
 
 @given(
@@ -104,3 +111,41 @@ def test_the_effective_ridge_is_that_of_a_sample():
         mean += np.diag(np.linalg.inv(x.T @ x / m + ridge * np.eye(d))) / 300
     effective = effective_ridge(value, 0.0, d, ridge, share=np.array([1 / m]))[0]
     np.testing.assert_allclose(mean, effective / ridge / (value + effective), rtol=0.03)
+
+
+@pytest.mark.parametrize("b", [1, 2, 7, 8, 63, 64, 70])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_wide_matrices_are_those_of_the_library(b, dtype):
+    draw = np.random.default_rng(b)
+    x = draw.normal(size=(2 * BLOCK + 3, WIDE)).astype(dtype)
+    columns, other = (draw.normal(size=(size, b)).astype(dtype) for size in x.shape[::-1])
+    out, near = np.empty((len(x), b), dtype=dtype), {"rtol": 1e-3, "atol": 1e-2}
+    assert OPS.matmul(x, columns, out=out) is out
+    np.testing.assert_allclose(out, x @ columns, **near)
+    assert OPS.matmul(x, columns).tobytes() == out.tobytes()
+    found = OPS.transposed(x, other)
+    assert found.dtype == out.dtype == dtype
+    np.testing.assert_allclose(found, x.T @ other, **near)
+
+
+def test_many_columns_get_more_directions_and_each_rank_is_found_once():
+    made = Preconditioner(OPS, rows_of(600, WIDE), CURVATURE)
+    few = made.inverse(L2, equal_weights(600, 300, 600))
+    many = made.inverse(L2, equal_weights(600, *[600] * (FEW + 1)))
+    assert few.basis.shape[1] == FEW_RANK
+    assert many.basis.shape[1] == RANK
+    for found in (few, many):
+        k = found.basis.shape[1]
+        np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(k), atol=1e-6)
+        assert (np.diff(found.change, axis=0) <= 0).all()  # larger eigenvalues change more
+    assert made.inverse(2 * L2, equal_weights(600, 300)).basis is few.basis
+
+
+def test_the_sketch_of_rows_of_few_directions_has_no_more():
+    draw = np.random.default_rng(0)
+    rows = (draw.normal(size=(300, 5)) @ draw.normal(size=(5, WIDE))).astype(np.float32)
+    inverse = Preconditioner(OPS, rows, CURVATURE).inverse(L2, equal_weights(300, 300))
+    assert inverse.basis.shape[1] == 5
+    assert np.isfinite(inverse.times(rows[:1].T)).all()
+    nothing = Preconditioner(OPS, 0 * rows, CURVATURE).inverse(L2, equal_weights(300, 9))
+    assert np.isfinite(nothing.times(rows[:1].T)).all()

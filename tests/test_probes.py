@@ -517,3 +517,22 @@ def test_separable_data_under_next_to_no_penalty_take_few_newton_steps(monkeypat
         assert fitted.gap <= 1e-6
         assert 10 <= len(steps) <= 45
         np.testing.assert_array_equal(fitted.predict_proba(x) > 0.5, y == 1)
+
+
+def test_wide_columns_that_take_longest_go_on_with_their_rows_alone(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1100)) * np.sqrt(100 / np.arange(1, 1101)) + rng.normal(size=1100)
+    targets = rng.random((400, 5))
+    weights = (rng.random((400, 5)) < [0.1, 0.3, 0.9, 1, 1]).astype(float)
+    rows, of_rows = [], Problem.of_rows
+    monkeypatch.setattr(
+        Problem, "of_rows", lambda self, used: rows.append(used.sum()) or of_rows(self, used)
+    )
+    together = fit_probes(x, targets, weights=weights, l2=1e-3)
+    assert rows
+    assert max(rows) < 0.6 * 400
+    assert (together.gap <= 1e-6).all()
+    for j in range(5):
+        alone = fit_probes(x, targets[:, j], weights=weights[:, j], l2=1e-3)
+        gap = together.predict_proba(x)[:, j] - alone.predict_proba(x)
+        assert np.abs(gap).max() < 0.05

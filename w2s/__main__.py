@@ -5,6 +5,7 @@ Imports little, as the second is over in a moment.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -15,12 +16,14 @@ from collections.abc import Sequence
 PLACE = "W2S_WARM"  # environment variable with the path of the interpreter's socket
 HEADER = 8  # bytes of the length before a request
 TAKEN = b"+"  # the answer before a job starts
+ALIVE = 10_000  # objects between looks for garbage: imports make many, and none of it
 
 
 def main() -> int:
     """Run the command line; the exit code."""
     code = ask(sys.argv[1:])
     if code is None:
+        gc.set_threshold(ALIVE)
         from w2s import cli
 
         code = cli.main()

@@ -30,7 +30,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from w2s.__main__ import HEADER, PLACE, TAKEN
+from w2s import digest, tracks
+from w2s.__main__ import ALIVE, HEADER, PLACE, TAKEN
 
 THREADS = Path("/proc/self/task")
 FORKED = "jemalloc_bg_thd"  # pyarrow's, which starts again in a fork
@@ -74,8 +75,7 @@ def serve(place: str) -> None:
 
 def _prepare() -> None:
     """Import and compute what every job needs, its code digest included."""
-    from w2s import digest, tracks
-
+    gc.set_threshold(ALIVE)
     importlib.import_module("w2s.run")
     for stage in tracks.STAGES:
         digest.code_digest(stage)

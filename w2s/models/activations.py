@@ -66,7 +66,7 @@ def activations(
     With a folder to work in they go to disk as they are computed, the returned arrays are
     `w2s.files.spool.RowFile`, and a job that was killed goes on where it stopped.
     """
-    _keep_memory()
+    keep_memory()
     source = parse_source(model, trust_remote_code=settings.trust_remote_code)
     if settings.num_layers is None and settings.shard.startswith("1-of"):
         tell_pooling(source, settings.pooling)
@@ -82,7 +82,7 @@ def activations(
     return {"activations": Artifact("activations", {"id": ids, **kept}, facts)}
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Tell the C library to keep freed memory: every pass would fetch it again page by page."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others do not have it
     if set_option is not None:

@@ -13,6 +13,11 @@ import numpy as np
 from w2s.checks import Array
 from w2s.errors import W2SError
 
+WIDE = 1024  # columns of a matrix of which a few products cost what its inverse does
+FEW = 64  # columns of a product with such a matrix below which its layout matters
+LANES = 4  # columns of such a product that take no longer than one
+BLOCK = 500  # rows at a time: what they are copied to stays in the cache
+
 
 class Backend:
     """Operations on the arrays of one library and device: here NumPy, on the CPU.
@@ -28,6 +33,22 @@ class Backend:
     def array(self, values: Array, *, double: bool) -> Any:
         """A float64 or float32 array of the library."""
         return np.ascontiguousarray(values, dtype=np.float64 if double else np.float32)
+
+    def matmul(self, x: Any, columns: Any, *, out: Any = None) -> Any:
+        """The product x @ columns, into an array of that shape where one is given."""
+        if not _wide(x, columns):
+            return self.xp.matmul(x, columns, out=out)
+        columns, b = _full(columns), columns.shape[1]
+        out = np.empty((len(x), b), dtype=x.dtype) if out is None else out
+        for first in range(0, len(x), BLOCK):
+            out[first : first + BLOCK] = (x[first : first + BLOCK] @ columns)[:, :b]
+        return out
+
+    def transposed(self, x: Any, columns: Any) -> Any:
+        """The product x.T @ columns."""
+        if not _wide(x, columns):
+            return x.T @ columns
+        return (_full(columns).T @ x)[: columns.shape[1]].T
 
     def sigmoid(self, logits: Any, *, out: Any = None) -> Any:
         """1 / (1 + exp(-logits)), into an array of that shape where one is given."""
@@ -63,6 +84,16 @@ class Backend:
         """Back to NumPy."""
         result: Array = values
         return result
+
+
+def _wide(x: Any, columns: Any) -> bool:
+    """Whether the library's own product of so few columns mostly copies the matrix."""
+    return isinstance(x, np.ndarray) and x.shape[1] >= WIDE and 1 < columns.shape[1] < FEW
+
+
+def _full(columns: Array) -> Array:
+    """With columns of zeros up to a multiple of what a processor multiplies at once."""
+    return np.pad(columns, ((0, 0), (0, -columns.shape[1] % LANES)))
 
 
 class TorchBackend(Backend):

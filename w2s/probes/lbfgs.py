@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from w2s.probes.arrays import WIDE
 from w2s.probes.problem import CURVATURE, Problem
 
 MEMORY = 10  # pairs of L-BFGS
@@ -19,6 +20,8 @@ LINE_STEPS = 20  # most corrections of a step; nearly always none or one is need
 BLIND_LINE_STEPS = 2  # corrections where looking waits for the device
 BLIND_STEPS = 4  # steps between looks at the gap where looking waits for the device
 LANES = 16  # columns of a product that take no longer than one: leaving out fewer saves nothing
+WIDE_LANES = 2  # with a wide matrix, whose rows in use grow fewer too
+SPARSE = 0.6  # share of the rows in use below which copying those of a wide matrix pays
 
 
 def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
@@ -34,7 +37,8 @@ def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
             done = state.done(tolerance)
             if bool(done.all()):
                 break
-            if problem.ops.eager and _lanes(np.sum(~done)) < _lanes(done.size):
+            wide = problem.x.shape[1] >= WIDE
+            if problem.ops.eager and _lanes(np.sum(~done), wide) < _lanes(done.size, wide):
                 found[:, columns[done]] = state.theta[:, done]
                 left = np.flatnonzero(~done)
                 columns, state = columns[left], state.select(left)
@@ -43,9 +47,9 @@ def minimise(problem: Problem, theta: Any, tolerance: float) -> Any:
     return found
 
 
-def _lanes(columns: int) -> int:
+def _lanes(columns: int, wide: bool) -> int:
     """What a product with so many columns costs."""
-    return -(-columns // LANES)
+    return -(-columns // (WIDE_LANES if wide else LANES))
 
 
 class _State:
@@ -80,6 +84,10 @@ class _State:
             (take(move, columns), take(change, columns), take(inverse, columns))
             for move, change, inverse in self.pairs
         ]
+        used = other.problem.u.any(1)
+        if self.theta.shape[0] > WIDE and self.ops.eager and used.sum() < SPARSE * len(used):
+            other.problem = other.problem.of_rows(used)
+            other.logits, other.residual = other.logits[used], other.residual[used]
         empty = self.xp.empty_like
         other._along, other._trial, other._spare = (empty(other.logits) for _ in range(3))
         other._scratch = empty(other.theta)

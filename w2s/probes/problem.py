@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
-from w2s.probes.arrays import Backend
+from w2s.probes.arrays import FEW, WIDE, Backend
 from w2s.rng import stream
 
 CURVATURE = 0.15  # typical p (1 - p) of a fitted probe: scale of the first inverse Hessian
@@ -47,6 +47,10 @@ class Problem:
         y, u = self.ops.columns(self.y, columns), self.ops.columns(self.u, columns)
         return replace(self, y=y, u=u, inverse=self.inverse.select(columns))
 
+    def of_rows(self, rows: Any) -> Problem:
+        """The problem without the other rows, which weigh nothing."""
+        return replace(self, x=self.x[rows], y=self.y[rows], u=self.u[rows])
+
     def single(self) -> Problem:
         """The same in float32."""
         y, u = self.ops.narrow(self.y), self.ops.narrow(self.u)
@@ -54,7 +58,7 @@ class Problem:
 
     def logits(self, theta: Any, *, out: Any = None) -> Any:
         """Logits (n, b), into an array of that shape where one is given."""
-        logits = self.ops.xp.matmul(self.x, theta[:-1], out=out)
+        logits = self.ops.matmul(self.x, theta[:-1], out=out)
         logits += theta[-1]
         return logits
 
@@ -69,7 +73,7 @@ class Problem:
         """Gradient (d + 1, b) at theta, whose residuals are given."""
         xp = self.ops.xp
         gradient = xp.multiply(theta, 2 * self.l2)
-        gradient[:-1] += self.x.T @ residual
+        gradient[:-1] += self.ops.transposed(self.x, residual)
         gradient[-1] = residual.sum(0)
         return gradient
 
@@ -119,8 +123,10 @@ def certify(problem: Problem, theta: Any) -> tuple[Any, Any]:
 FEASIBLE = 1e-9  # sum u (q - y), relative to the objective, that counts as 0
 
 
-WIDE = 1024  # columns: from here on the sketch costs less than the inverse
+# from `WIDE` columns on the sketch costs less than the inverse
 RANK = 512  # of the sketch: twice as many saved at most a fifth of the steps (ADR 0014)
+FEW_RANK = 256  # for few columns, to which building twice the rank costs more than it saves
+NOISE = 1e-6  # relative eigenvalues that are rounding in float32
 RIDGE_STEPS = 100  # of a contraction, far more than it needs
 RIDGES = 4  # effective ridges: fewer steps than one, on heavy-tailed spectra (ADR 0014)
 
@@ -174,6 +180,7 @@ class Preconditioner:
     def __init__(self, ops: Backend, rows: Array, curvature: float) -> None:
         """Keep the rows; what is needed of them is computed once, when first asked for."""
         self.ops, self.rows, self.curvature = ops, rows, curvature
+        self._found: dict[int, tuple[Any, Array, float]] = {}
 
     def inverse(self, l2: float, u: Array) -> Inverse:
         """The first inverse Hessian of columns with weights `u` (n, b), each adding up to 1."""
@@ -198,27 +205,34 @@ class Preconditioner:
         inverse: Array = np.linalg.inv(hessian)
         return (inverse + inverse.T) / 2
 
-    @cached_property
-    def _leading(self) -> tuple[Any, Array, float]:
-        """Leading directions (d, k), their eigenvalues (k,), and the mean of the others."""
+    def _leading(self, rank: int) -> tuple[Any, Array, float]:
+        """Leading directions (d, k), their eigenvalues (k,), and the mean of the others.
+
+        Those of A S (S'A S)^-1 S'A for the covariance A and a random S, which takes two products of
+        the rows. Directions that float32 cannot tell from rounding are left out.
+        """
+        if rank in self._found:
+            return self._found[rank]
         n, d = self.rows.shape
-        rows = self.ops.narrow(self.rows)
-        start = stream(0, "sketch").standard_normal((d, min(RANK, n)))
-        basis = rows.T @ (rows @ self.ops.array(start, double=False))
-        basis = self.ops.xp.linalg.qr(basis)[0]  # (d, k)
-        inner = rows @ basis
-        inner = self.ops.numpy(inner.T @ inner).astype(np.float64) * (self.curvature / n)
-        value, turn = np.linalg.eigh(inner)
-        value = np.maximum(value, 0)
+        rows, scale = self.ops.narrow(self.rows), self.curvature / n
+        start = stream(0, "sketch").standard_normal((d, min(rank, n))) / np.sqrt(d)
+        seen = rows @ self.ops.array(start, double=False)
+        image = self.ops.array(self.ops.numpy(rows.T @ seen), double=True)  # A S, (d, k)
+        core, turn = np.linalg.eigh(self.ops.numpy(seen.T @ seen).astype(np.float64))
+        clear = core > NOISE * core[-1]
+        half = image @ self.ops.array(turn[:, clear] / np.sqrt(core[clear]), double=True)
+        value, turn = np.linalg.eigh(self.ops.numpy(half.T @ half) * scale)
+        clear = value > NOISE**2 * value.max(initial=0)
+        value, turn = value[clear], turn[:, clear] * np.sqrt(scale / value[clear])
         square = float(np.einsum("ij,ij->", self.rows, self.rows, dtype=np.float64))
-        left = max(self.curvature / n * square - value.sum(), 0) / max(d - len(value), 1)
-        exact = self.ops.array(self.ops.numpy(basis), double=True)
-        return exact @ self.ops.array(turn, double=True), value, left
+        left = max(scale * square - value.sum(), 0) / max(d - len(value), 1)
+        self._found[rank] = half @ self.ops.array(turn, double=True), value, left
+        return self._found[rank]
 
     def _sketch(self, l2: float, u: Array) -> Sketched:
         """The sketch, with each column's own ridge."""
         n, d = self.rows.shape
-        basis, value, left = self._leading
+        basis, value, left = self._leading(RANK if u.shape[1] > FEW else FEW_RANK)
         share = np.square(u).sum(axis=0) - 1 / n
         ridge = RIDGES * effective_ridge(value, left, d, 2 * l2, share=share) + left
         change = ridge / (value[:, None] + ridge) - 1
