@@ -1,6 +1,8 @@
 """What an experiment will take, reckoned by hand on small configurations."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from w2s.config import parse
 from w2s.data.tasks import TASKS
 from w2s.estimate import SIZES, TYPICAL, estimate
 from w2s.files.artifacts import Artifact, save
+from w2s.progress import bar
 
 MODEL = {"source": "hub", "id": "a/b", "revision": "main"}
 LOCAL = {"source": "local", "path": "model"}
@@ -152,34 +155,40 @@ def write_tokens(model, n, each):
     save(Artifact("tokens", arrays, facts), f"results/boolq/tokens/{model}.safetensors")
 
 
-def write_seconds(name, *seconds):
-    path = Path("results/benchmarks/boolq") / f"{name}.tsv"
+def write_log(name, tokens, monkeypatch, rate):
+    """The log of a job that did so many tokens at a rate, as its bar writes it."""
+    path = Path("results/logs/boolq") / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [f"{s}\t0:00:01\t1.0" for s in seconds]
-    path.write_text("\n".join(["s\th:m:s\tmax_rss", *rows]) + "\n")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with bar("activations boolq", tokens, "tokens") as advance:
+        advance.__self__.start_t -= tokens / rate
+        advance(tokens)
+    path.write_text(f"a warning\n{sys.stderr.getvalue()}another\n", encoding="utf-8")
     return path
 
 
-def test_tokens_that_are_there_are_counted_and_a_measured_speed_goes_before_the_given_one():
+def test_tokens_that_are_there_are_counted_and_a_measured_speed_goes_before_the_given_one(
+    monkeypatch,
+):
     write_tokens("small", 300, 4000)
     first, lines, _ = told()
     assert "1.2 M tokens (1 of 1 datasets counted)" in lines["small"]
     assert "(0 of 1 datasets counted)" in lines["large"]
     assert first.startswith("1 datasets with at most ")
-    path = write_seconds("activations-small", 600.0)
+    path = write_log("activations-small", 1_200_000, monkeypatch, rate=2000)
     line = of_small({**MODEL, "estimate": {"tokens_per_second": 9}})
-    assert "0.17 hours of one device at 2,000 tokens/s (measured, with loading)" in line
-    for content in ("", "s\n", "other\n1\n", "s\n-\n", "\0\n"):  # no measurement
+    assert "0.17 hours of one device at 2,000 tokens/s (measured)" in line
+    for content in ("", "killed\n", "boolq: 0%| | 0.00/1.20M [00:00<?, ? tokens/s]\n", "\0\n"):
         path.write_text(content)
         assert "unknown time" in of_small()
 
 
-def test_speed_of_shards_is_that_of_all_of_them():
+def test_speed_of_shards_is_that_of_all_of_them(monkeypatch):
     write_tokens("small", 300, 4000)
-    write_seconds("activations-small", 1.0)  # of a run without shards
-    write_seconds("activations-small-1-of-2", 200.0)
+    write_log("activations-small", 1_200_000, monkeypatch, rate=9)  # of a run without shards
+    write_log("activations-small-1-of-2", 600_000, monkeypatch, rate=3000)
     assert "unknown time" in of_small(extraction={"shards": 2})
-    write_seconds("activations-small-2-of-2", 400.0)
+    write_log("activations-small-2-of-2", 600_000, monkeypatch, rate=1500)
     assert "at 2,000 tokens/s (measured" in of_small(extraction={"shards": 2})
 
 

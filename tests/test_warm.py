@@ -27,6 +27,8 @@ def nap(manifest, *, settings):
         print(os.getpid(), os.getppid(), "colorsys" in sys.modules, flush=True)
         if settings.do == "import":
             import colorsys
+        elif settings.do == "threads":
+            import threaded
         elif settings.do == "raise":
             raise RuntimeError("broken")
         elif settings.do == "sleep":
@@ -39,6 +41,10 @@ STAGES = {"nap": Stage("nap", "once", "napping:nap", NapSettings, {}, {"manifest
 FILES = {}
 jobs = print
 '''
+THREADED = """
+import threading, time
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+"""
 NAP = ["--track", "napping.py", "nap", "--manifest", "made/manifest.json", "--settings"]
 
 
@@ -50,17 +56,18 @@ class Server:
         (folder / "napping.py").write_text(TRACK)
         self.place = folder / "warm" / "socket"
         self.place.parent.mkdir()
-        line = [
-            sys.executable,
-            "-P",
-            "-c",
-            f"from w2s.warm import serve; serve({str(self.place)!r})",
-        ]
+        libraries = folder / "libraries"
+        libraries.mkdir()
+        (libraries / "threaded.py").write_text(THREADED)
+        code = f"from w2s import warm; warm.LIBRARIES += ({str(libraries)!r},)"
+        line = [sys.executable, "-P", "-c", f"{code}; warm.serve({str(self.place)!r})"]
         self.process = subprocess.Popen(line, stdin=subprocess.PIPE, env=self.environment())
         wait_for(self.place.exists)
 
     def environment(self, threads: str = "1") -> dict[str, str]:
-        return os.environ | {PLACE: str(self.place), "OMP_NUM_THREADS": threads}
+        path = os.pathsep.join([str(self.folder / "libraries"), os.environ.get("PYTHONPATH", "")])
+        given = {PLACE: str(self.place), "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
+        return os.environ | given
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -129,15 +136,19 @@ def test_jobs_are_forks_that_know_what_others_imported(server):
     assert told(out)[1:] == (server.process.pid, True)
 
 
-@pytest.mark.parametrize("words", [{"threads": "2"}, {}], ids=["threads", "device"])
-def test_jobs_with_threads_or_a_device_run_by_themselves(server, words):
-    device = [] if words else ["--device", "cpu"]
-    running = server.start(*NAP, '{"do": "import"}', *device, **words)
-    out, said = running.communicate()
-    if words:
-        assert told(out)[0] == running.pid
-    else:  # this stage has none; it was asked here
-        assert "unrecognized arguments: --device" in said
+def test_jobs_with_several_threads_run_by_themselves(server):
+    running = server.start(*NAP, '{"do": "import"}', threads="2")
+    assert told(running.communicate()[0])[0] == running.pid
+
+
+def test_an_interpreter_with_threads_is_not_forked(server):
+    for above in (server.process.pid, None):  # a library of the first starts one when imported
+        running = server.start(*NAP, '{"do": "threads"}')
+        out, said = running.communicate()
+        assert said == ""
+        own, parent, _ = told(out)
+        assert running.returncode == 0
+        assert (parent == above) if above else (own == running.pid)
 
 
 def test_a_job_ends_with_who_asked_for_it(server):

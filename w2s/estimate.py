@@ -1,13 +1,12 @@
 """What an experiment will take: texts, tokens, GPU hours and disk, before anything runs.
 
-What is on disk already is counted: tokens from the token files, speed from Snakemake's own
-benchmark files. The rest comes from the configuration and from the table of task sizes, and every
+What is on disk already is counted: tokens from the token files, speed from the logs of jobs that
+ran. The rest comes from the configuration and from the table of task sizes, and every
 line says which it is.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from w2s.config import Config
 from w2s.data.track import HubDataset
 from w2s.files.formats import safetensors_header
 from w2s.models.track import LocalModel
+from w2s.progress import seconds
 
 PARTS = ("pool", "val", "test")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -142,7 +142,7 @@ def _texts(config: Config, dataset: str, model: str) -> Texts:
     header = _header(folder / "tokens" / f"{model}.safetensors")
     if header is not None:
         (texts,), (tokens,) = header["id"]["shape"], header["token"]["shape"]
-        measured = Path(config.results) / "benchmarks" / dataset
+        measured = Path(config.results) / "logs" / dataset
         return Texts(texts, tokens, True, _seconds(measured, model, config.extraction.shards))
     data = config.datasets[dataset]
     size = SIZES.get(data.task) if isinstance(data, HubDataset) else None
@@ -171,7 +171,7 @@ def _speed(config: Config, name: str, used: list[Texts]) -> tuple[float | None, 
     measured = [(texts.tokens, texts.seconds) for texts in used if texts.seconds]
     if measured:
         seconds = sum(second for _, second in measured if second)
-        return sum(tokens for tokens, _ in measured) / seconds, "measured, with loading"
+        return sum(tokens for tokens, _ in measured) / seconds, "measured"
     return config.models[name].estimate.tokens_per_second, "given"
 
 
@@ -209,13 +209,13 @@ def _header(path: Path) -> Any:
 
 
 def _seconds(folder: Path, model: str, shards: int) -> float | None:
-    """Seconds of the extraction by all its jobs; None where one has not run."""
+    """Seconds of the extraction by all its jobs, as their logs tell; None where one has not run."""
     jobs = [f"-{number}-of-{shards}" for number in range(1, shards + 1)] if shards > 1 else [""]
     total = 0.0
-    try:
-        for job in jobs:
-            with (folder / f"activations-{model}{job}.tsv").open(encoding="utf-8") as file:
-                total += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
-    except (OSError, ValueError, KeyError):
-        return None
+    for job in jobs:
+        log = folder / f"activations-{model}{job}.log"
+        found = seconds(log.read_text("utf-8", "replace")) if log.is_file() else None
+        if found is None:
+            return None
+        total += found
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_SECONDS = 5.0  # between lines of a log
+STATE = re.compile(r"/([\d.]+)([kMG]?) \[[^]]*, *([\d.]+)([kMG]?) [^]]*/s\]")
+SCALE = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 class _Lines:
@@ -52,5 +55,16 @@ def bar(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[i
         maxinterval=LOG_SECONDS,
         ncols=None if terminal else 90,
         ascii=not terminal,
+        smoothing=0,  # the rate is that of all units so far
     ) as shown:
         yield shown.update
+
+
+def seconds(log: str) -> float | None:
+    """Seconds that all units of a log's last bar take at its rate; None where it tells none."""
+    found = STATE.findall(log)
+    if not found:
+        return None
+    total, each, rate, per = found[-1]
+    per_second = float(rate) * SCALE[per]
+    return float(total) * SCALE[each] / per_second if per_second else None

@@ -35,8 +35,6 @@ rule activations:
         activations="<results>/{dataset}/activations/{model}.safetensors",
     log:
         "<logs>/{dataset}/activations-{model}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/activations-{model}.tsv"
     priority: FIRST
     conda:
         ENVIRONMENT
@@ -57,8 +55,6 @@ use rule activations as activations_shard with:
         ),
     log:
         "<logs>/{dataset}/activations-{model}-{scatteritem}.log",
-    benchmark:
-        "<benchmarks>/{dataset}/activations-{model}-{scatteritem}.tsv"
 
 
 rule gather_activations:
