@@ -62,3 +62,15 @@ def test_what_the_profile_made_is_up_to_date_without_it_and_with_a_device_map(tm
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / target).exists()
     assert "device_map=auto" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_extractions_share_the_cores_up_to_the_most_each_may_have(tmp_path):
+    for most, cores, options, each in ((16, 16, (), 4), (3, 16, (), 3), (16, 2, (), 1),
+                                       (16, 16, USE, 1)):  # fmt: skip
+        folder = make_project(tmp_path / f"{most}-{cores}-{each}", runtime={"threads": most})
+        done = snakemake(folder, "--dry-run", *options, cores=cores)
+        blocks = re.findall(r"rule activations:\n((?:    .+\n)+)", done.stdout + done.stderr)
+        assert len(blocks) == 4  # two datasets, two models
+        told = [re.findall(r"^    threads: (\d+)$", block, flags=re.MULTILINE) for block in blocks]
+        assert told == [[str(each)] if each > 1 else []] * 4
