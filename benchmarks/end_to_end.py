@@ -52,12 +52,13 @@ def seconds_of_rules(folder):
     for path in (folder / ".snakemake/metadata").rglob("*"):
         if path.is_file():
             record = json.loads(path.read_text())
-            key = record["rule"], record["starttime"], tuple(record["log"])
-            jobs[key] = record["endtime"] - record["starttime"]
+            job = record["rule"], *record["log"]
+            start, end = jobs.get(job, (record["starttime"], record["endtime"]))
+            jobs[job] = min(start, record["starttime"]), max(end, record["endtime"])
     found = defaultdict(lambda: [0, 0.0])
-    for (rule, *_), seconds in jobs.items():
+    for (rule, *_), (start, end) in jobs.items():
         found[rule][0] += 1
-        found[rule][1] += seconds
+        found[rule][1] += end - start
     return found
 
 

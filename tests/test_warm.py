@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,19 @@ def test_who_asked_for_a_killed_job_ends_as_it_did(server):
     asking = server.start(*NAP, '{"do": "sleep"}')
     os.kill(told(asking.stdout.readline())[0], signal.SIGKILL)
     assert asking.wait() == -signal.SIGKILL
+
+
+def test_a_job_ends_with_a_killed_interpreter_and_the_next_run_by_themselves(server):
+    asking = server.start(*NAP, '{"do": "sleep"}')
+    job = told(asking.stdout.readline())[0]
+    server.process.kill()
+    assert asking.communicate()[1].startswith("w2s: error: the interpreter of this run was ended")
+    assert asking.returncode == 1
+    wait_for(lambda: gone(job))
+    assert (server.folder / "unwound").exists()
+    running = server.start(*NAP, '{"do": "import"}')
+    assert told(running.communicate()[0])[0] == running.pid
+    shutil.rmtree(server.place.parent)
 
 
 def test_without_an_answer_a_command_runs_here(server):

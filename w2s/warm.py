@@ -12,6 +12,7 @@ forbid forks.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -35,6 +36,7 @@ from w2s.__main__ import ALIVE, HEADER, PLACE, TAKEN
 
 # glibc keeps freed memory for the next matrix: half the page faults, 4 % of the time of probes
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
+WITH_PARENT = 1  # of prctl: a signal for when the process that made the fork ends
 THREADS = Path("/proc/self/task")
 FORKED = "jemalloc_bg_thd"  # pyarrow's, which starts again in a fork
 LIBRARIES = tuple(
@@ -168,6 +170,7 @@ def _run(asking: socket.socket, learned: int) -> NoReturn:
     """Run one request in this process, a fork, and end it."""
     from w2s import cli
 
+    ctypes.CDLL(None).prctl(WITH_PARENT, signal.SIGINT)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = set(sys.modules)

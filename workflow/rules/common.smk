@@ -34,8 +34,9 @@ except W2SError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
 
-# priority of what leads to the main table, which then comes long before the end
-FIRST = 1
+# priorities: of what leads to the main table, which then comes long before the end; and of long jobs
+# that few others wait for, which would be left alone at the end
+FIRST, NEXT = 2, 1
 TRIES = 3  # of a job on a cluster: the first and the retries of its profile
 RECORD = 6  # version of Snakemake's records from which it compares a job's parameters
 

@@ -14,6 +14,7 @@ rule synthetic:
         accuracies="<results>/synthetic/{study}.safetensors",
     log:
         "<logs>/synthetic/{study}.log",
+    priority: NEXT
     conda:
         ENVIRONMENT
     resources:
@@ -33,6 +34,7 @@ rule synthetic_detection:
         thresholds="<results>/synthetic/thresholds.safetensors",
     log:
         "<logs>/synthetic/detection.log",
+    priority: NEXT
     conda:
         ENVIRONMENT
     resources:
@@ -52,6 +54,7 @@ rule synthetic_controls:
         expansion="<results>/synthetic/expansion.safetensors",
     log:
         "<logs>/synthetic/controls.log",
+    priority: NEXT
     conda:
         ENVIRONMENT
     resources:
