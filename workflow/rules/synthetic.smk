@@ -34,7 +34,6 @@ rule synthetic_detection:
         thresholds="<results>/synthetic/thresholds.safetensors",
     log:
         "<logs>/synthetic/detection.log",
-    priority: NEXT
     conda:
         ENVIRONMENT
     resources:
@@ -54,7 +53,6 @@ rule synthetic_controls:
         expansion="<results>/synthetic/expansion.safetensors",
     log:
         "<logs>/synthetic/controls.log",
-    priority: NEXT
     conda:
         ENVIRONMENT
     resources:
