@@ -111,9 +111,9 @@ def card(model, tokens, *, memory, minutes):
 
 @cache
 def threads_each():
-    """Threads of an extraction, for `threads`: those that are not made yet share the cores.
+    """Threads of an extraction, for `threads`: those not made when the run begins share the cores.
 
-    They change no byte. On a cluster each has as many as it may; beside cards, which compute, one.
+    They change no byte. Beside cards, which compute, one; a cluster's profile sets its own.
     """
     most, cores = CONFIG.runtime.threads, workflow.resource_settings.cores
     if "gpu" in workflow.global_resources:
