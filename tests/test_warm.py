@@ -28,6 +28,9 @@ def nap(manifest, *, settings):
         print(os.getpid(), os.getppid(), "colorsys" in sys.modules, flush=True)
         if settings.do == "import":
             import colorsys
+        elif settings.do == "draw":
+            import numpy, random
+            print(numpy.random.random(), random.random())
         elif settings.do == "threads":
             import threaded
         elif settings.do == "raise":
@@ -135,6 +138,12 @@ def test_jobs_are_forks_that_know_what_others_imported(server):
     assert told(out)[1:] == (server.process.pid, False)
     _, out, _ = server.run(*NAP, '{"do": "import"}')
     assert told(out)[1:] == (server.process.pid, True)
+
+
+def test_forks_draw_numbers_of_their_own_where_code_of_a_user_has_no_seed(server):
+    drawn = [server.run(*NAP, '{"do": "draw"}')[1].splitlines()[1].split() for _ in range(3)]
+    for numbers in zip(*drawn, strict=True):
+        assert len(set(numbers)) == 3
 
 
 def test_jobs_with_several_threads_run_by_themselves(server):

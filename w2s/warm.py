@@ -79,7 +79,11 @@ def serve(place: str) -> None:
 
 def _prepare() -> None:
     """Import and compute what every job needs, its code digest included."""
+    import numpy as np
+
     gc.set_threshold(ALIVE)
+    # as Python's own: else code of a user's that has no seed would draw the same in every job
+    os.register_at_fork(after_in_child=np.random.seed)
     importlib.import_module("w2s.run")
     for stage in tracks.STAGES:
         digest.code_digest(stage)
