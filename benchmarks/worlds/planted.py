@@ -3,7 +3,7 @@
 import numpy as np
 
 from w2s.overlap.detect import detect_overlap
-from w2s.overlap.scores import unit_rows
+from w2s.probes.knn import unit_rows
 from w2s.results.metrics import REGIONS, auroc
 from w2s.rng import stream
 from w2s.synthetic.detection import Cell, draw_cell

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from w2s.checks import Array, finite
 from w2s.errors import DegenerateError, W2SError
+from w2s.probes.knn import unit_rows
 
 MIN_VALUES = 4  # fewer cannot show two segments of more than a point each
 EPSILON = float(np.finfo(np.float64).eps)
@@ -182,12 +183,3 @@ def dominant_coordinate(blocks: Iterable[Array]) -> Dominant:
 
 def _same(rows: Array) -> Array:
     return rows
-
-
-def unit_rows(rows: Array) -> Array:
-    """Rows scaled to norm 1; rows of zeros stay zeros."""
-    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-    scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)  # squares stay finite
-    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: Array = np.divide(scaled, norms, out=np.zeros_like(rows), where=norms > 0)
-    return unit

@@ -142,3 +142,12 @@ def _narrow(centred: Array) -> Array:
     if max(centred.max(initial=0), -centred.min(initial=0)) * np.sqrt(centred.shape[1]) > FAR:
         raise W2SError(f"activations: found rows that differ by more than {FAR:g}, expected less")
     return centred.astype(np.float32)
+
+
+def unit_rows(rows: Array) -> Array:
+    """Rows scaled to norm 1; rows of zeros stay zeros."""
+    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)  # squares stay finite
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit: Array = np.divide(scaled, norms, out=np.zeros_like(rows), where=norms > 0)
+    return unit

@@ -17,7 +17,7 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.errors import W2SError
-from w2s.overlap.scores import unit_rows
+from w2s.probes.knn import unit_rows
 from w2s.results.metrics import REGIONS
 from w2s.synthetic.mixture import Design, checked_counts, draw_populations, draw_samples
 from w2s.synthetic.study import blocks, train_weak
