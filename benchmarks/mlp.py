@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from measure import alternate, write_table
 
-from w2s.weak_supervision.mlp import BATCH, EPOCHS, HIDDEN, RATE, WIDTH, fit_mlps
+from w2s.probes.mlp import BATCH, EPOCHS, HIDDEN, RATE, WIDTH, fit_mlps
 
 POOL, TEST, FEATURES = 2000, 1000, 384
 SIZES = (300, 700, 1100, 1500)  # of mixes

@@ -10,9 +10,9 @@ from w2s.errors import W2SError
 from w2s.overlap.controls import Pool, whole_pool_runs
 from w2s.overlap.detect import detect_overlap
 from w2s.overlap.strong import train
+from w2s.probes import mlp
+from w2s.probes.mlp import MLPs, fit_mlps
 from w2s.rng import stream
-from w2s.weak_supervision import mlp
-from w2s.weak_supervision.mlp import MLPs, fit_mlps
 
 N, D, M = 150, 12, 60
 SIZES = (100, 33, 150, 64, 97)  # minibatches that are full, of one row, of some

@@ -22,10 +22,10 @@ from w2s.config import Config, parse, parse_as
 from w2s.errors import ArtifactError, ConfigError, DataError
 from w2s.files.artifacts import Artifact, digest, load
 from w2s.overlap.detect import fit_detector
+from w2s.probes.mlp import MLPs, fit_mlps
 from w2s.probes.probes import fit_probes
 from w2s.results.metrics import LABEL_SCORES, REFERENCES
 from w2s.weak_supervision.label_models import FITS
-from w2s.weak_supervision.mlp import MLPs, fit_mlps
 from w2s.weak_supervision.track import StudentSettings
 
 MIXING = {"proportions": [0, 0.5, 1], "repeats": 2}

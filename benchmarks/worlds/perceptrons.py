@@ -6,7 +6,7 @@ import numpy as np
 
 from w2s.overlap.detect import detect_overlap
 from w2s.rng import stream
-from w2s.weak_supervision.mlp import fit_mlps
+from w2s.probes.mlp import fit_mlps
 from worlds.jobs import (
     DATASETS,
     DRAWS,

@@ -33,7 +33,7 @@ from w2s.weak_supervision.track import (
 )
 
 if TYPE_CHECKING:
-    from w2s.weak_supervision.mlp import MLPs
+    from w2s.probes.mlp import MLPs
 log = logging.getLogger(__name__)
 
 
@@ -200,7 +200,7 @@ def student(
 
 def _networks(x: Array, pool: Pool, settings: StudentSettings, seed: int) -> list[MLPs]:
     """w2s of each restart: networks on all labels of the label model."""
-    from w2s.weak_supervision.mlp import fit_mlps
+    from w2s.probes.mlp import fit_mlps
 
     target = targets_of("hard", pool.weak_proba, pool.label)
     return [
@@ -213,7 +213,7 @@ def _restarts(
     runs: Sequence[Run], pool: Pool, x: Array, x_test: Array, networks: list[MLPs], seed: int
 ) -> tuple[list[Run], Trained]:
     """All runs from every starting point, w2s being the networks that gave the regions."""
-    from w2s.weak_supervision.mlp import fit_mlps
+    from w2s.probes.mlp import fit_mlps
 
     def fit(x: Array, targets: Array, weights: Array) -> MLPs:
         return fit_mlps(x, targets, weights, seed=seed, restart=number)
