@@ -1,0 +1,1 @@
+"""Selection arms: which weak labels a student learns from, at a budget."""
