@@ -44,6 +44,9 @@ MIXING = {"proportions": [0.0, 0.5, 1.0], "repeats": 2}
 FILES = {  # names of outputs that another stage has too
     ("corpora_labels", "weak_labels"): "corpora-labels",
     ("select", "predictions"): "selected",
+    ("arms", "scores"): "arm-scores",
+    ("arms", "runs"): "arm-runs",
+    ("arms", "correct"): "arm-correct",
     ("finetune_weak", "weak_labels"): "tuned-labels",
     ("finetune_weak", "training"): "weak-training",
     ("finetune_strong", "runs"): "tuned-runs",
@@ -54,6 +57,14 @@ FILES = {  # names of outputs that another stage has too
 RECIPE = {"epochs": 2, "looks": 2, "rank": 4, "batch_size": 8, "learning_rate": 0.01}
 CUT = {"sources": "partition", "dataset": "films"}
 PATHS = {"rounds": 6, "batch": 4}
+ARMS = {
+    "selectors": ["overlap", "confidence", "rp", "weak_right"],
+    "bands": ["high", "low"],
+    "budgets": [0.5, 1.0],
+    "random": 2,
+    "matched": 1,
+    "purities": [0.9],
+}
 PAIR = {"weak": "small", "strong": "large"}
 MODELS: dict[str, dict[str, Any]] = {  # and the settings of their activations
     "small": {"num_layers": 1},
@@ -300,7 +311,7 @@ def _finetuning_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         jobs[f"finetune_strong-{seed}"] = Job(
             "finetune_strong",
             {**PAIR, "pooling": "mean", "losses": ["xent", "logconf"], "recipe": RECIPE},
-            {**labels, **large},
+            {**labels, **large, "scores": []},
             strong,
         )
         jobs[f"evaluate-tuned-{seed}"] = Job(
@@ -420,6 +431,18 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
             },
         ),
         "evaluate": ({}, {**examples, **of("weak_labels"), **of("overlap"), **of("strong")}),
+        "arms": (
+            {**PAIR, "arms": ARMS},
+            {
+                **examples,
+                **of("split"),
+                "tokens": folder / "tokens-large.safetensors",
+                **of("weak_labels"),
+                **of("overlap"),
+                "weak_activations": small,
+                "strong_activations": large,
+            },
+        ),
         "corpora_labels": (
             {"experiment": "domains", "targets": ["films"]},
             {
@@ -460,10 +483,22 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "paths": [folder / f"paths-{seed}.parquet" for seed in SEEDS],
         "predictions": [folder / f"selected-{seed}.safetensors" for seed in SEEDS],
     }
+    arms = {name: folder / f"table-{name}.parquet" for name in STAGES["arms_tables"].outputs}
+    armed: dict[str, Any] = {
+        "runs": [folder / f"arm-runs-{seed}.parquet" for seed in SEEDS],
+        "correct": [folder / f"arm-correct-{seed}.safetensors" for seed in SEEDS],
+    }
     curves = {name: selected[name] for name in STAGES["selection_figures"].inputs}
     return {
         "tables": Job("tables", {"evaluation": {"bootstrap": 200}}, read, tables),
         "figures": Job("figures", {**PAIR, "titles": [["films", "Films"]]}, drawn, figures),
+        "arms_tables": Job("arms_tables", {"evaluation": {"bootstrap": 200}}, armed, arms),
+        "arms_figures": Job(
+            "arms_figures",
+            {**PAIR, "titles": [["films", "Films"]]},
+            {"arms": arms["arms"]},
+            {name: folder / f"{name}.svg" for name in STAGES["arms_figures"].outputs},
+        ),
         "selection_tables": Job(
             "selection_tables", {"evaluation": {"bootstrap": 200}}, paths, selected
         ),

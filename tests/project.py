@@ -32,7 +32,22 @@ SELECTION = {
     },
 }
 RECIPE = {"epochs": 4, "looks": 4, "rank": 4, "batch_size": 8, "learning_rate": 0.01}
-FINETUNING = {"losses": ["xent", "logconf"], "self_training": 1, "recipe": RECIPE}
+ARMS = {
+    "datasets": ["plain", "flat"],
+    "selectors": ["overlap", "confidence", "rp"],
+    "bands": ["high"],
+    "budgets": [0.5, 1.0],
+    "students": ["logistic", "knn", "perceptron"],
+    "random": 2,
+    "matched": 1,
+    "purities": [0.9],
+}
+FINETUNING = {
+    "losses": ["xent", "logconf"],
+    "self_training": 1,
+    "arms": [{"selector": "rp"}],
+    "recipe": RECIPE,
+}
 
 
 def make_project(folder, *, seeds=(0, 1), **changes):
@@ -76,7 +91,7 @@ def make_hostile(folder, **changes):
 
 
 def finished_project(factory):
-    """A project of pairs, selection and fine-tuning that has run once: to be copied, not changed.
+    """A project of pairs, arms, selection and fine-tuning that has run: to be copied, not changed.
 
     All tests of a process share it: those that use it are of the group `workflow` of xdist.
     """
@@ -85,7 +100,7 @@ def finished_project(factory):
 
 @cache
 def _finished(folder):
-    make_hostile(folder, selection=SELECTION, finetuning=FINETUNING)
+    make_hostile(folder, arms=ARMS, selection=SELECTION, finetuning=FINETUNING)
     done = snakemake(folder, secrets=SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said").write_text(done.stdout + done.stderr, encoding="utf-8")

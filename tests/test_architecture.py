@@ -31,7 +31,7 @@ LAYERS = [
     {"data"},
     {"models"},
     {"overlap"},
-    {"selection", "synthetic", "weak_supervision", "finetuning"},
+    {"arms", "selection", "synthetic", "weak_supervision", "finetuning"},
     {"config"},
     {"tracks"},
     {"digest"},
@@ -135,15 +135,16 @@ def test_only_models_import_transformers_and_only_networks_torch_nn() -> None:
         if part(module) not in ("models", "finetuning"):
             assert "transformers" not in others(module), module
             networks = [name for name in imports(tree) if name.startswith("torch.nn")]
-            assert not networks or module == "w2s.weak_supervision.mlp", module
+            assert not networks or module == "w2s.probes.mlp", module
 
 
 def test_nobody_imports_pickle_or_loads_with_torch() -> None:
+    safe = {"w2s.arms.own": "np.load(path, allow_pickle=False)"}  # scores of a user's own
     for module, tree in TREES.items():
         forbidden = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
         assert not others(module) & forbidden, module
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and ast.unparse(node) != safe.get(module):
                 called = ast.unparse(node.func)
                 assert called not in ("torch.load", "torch.save", "np.save", "np.load"), module
                 assert not called.endswith((".to_pickle", ".read_pickle")), module

@@ -20,7 +20,13 @@ from w2s.run import _identity
 from w2s.tracks import STAGES
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
-TABLES = {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"}
+TABLES = {
+    "tables",
+    "arms_tables",
+    "selection_tables",
+    "weak_supervision_tables",
+    "finetuning_tables",
+}
 EXTRACTION = {"activations", "gather_activations"}
 Job = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -44,6 +50,7 @@ def example() -> dict[str, Any]:
         "pairs": [{"weak": "one", "strong": "six"}, {"weak": "one", "strong": "here"}],
         "weak_supervision": {"datasets": ["films", "tweets"], "features": "six"},
         "synthetic": {"studies": ["first", "hard"]},
+        "arms": {},
         "finetuning": {"datasets": ["films"]},
         "selection": {
             "experiments": {
@@ -75,6 +82,8 @@ def jobs(config: Config) -> dict[Job, str]:
         "synthetic": [{"study": name} for name in config.synthetic.studies],
         **{f"synthetic_{name}": [{}] for name in ("detection", "controls", "tables", "figures")},
         "selection_figures": pairs,
+        "arms_tables": [{}],
+        "arms_figures": pairs,
     }
     datasets = [*per["examples"], *per["task_examples"]]
     per["split"] = [{**d, "seed": str(s)} for d in datasets for s in config.seeds]
@@ -84,6 +93,7 @@ def jobs(config: Config) -> dict[Job, str]:
         stage: [{**split, **pair} for split, pair in itertools.product(per["split"], pairs)]
         for stage in ("weak_labels", "overlap", "strong", "evaluate")
     }
+    per["arms"] = per["weak_labels"]
     per |= {
         stage: [
             {"experiment": name, "seed": str(seed), **pair}
@@ -167,12 +177,15 @@ def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
 
 def test_title_of_a_dataset_changes_only_figures() -> None:
     found = affected("datasets.films.title", "Movies")
-    assert stages(found) == {"figures", "weak_supervision_figures", "finetuning_figures"}
-    assert len(found) == 4
+    drawn = {"figures", "arms_figures", "weak_supervision_figures", "finetuning_figures"}
+    assert stages(found) == drawn
+    assert len(found) == 6
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
-    assert stages(affected("models.six.title", "MiniLM")) == {"figures", "selection_figures"}
+    assert stages(affected("models.six.title", "MiniLM")) == {
+        *("figures", "selection_figures", "arms_figures"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -181,7 +194,10 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("mixing.repeats", 7, {"strong", "student"}),
         ("mixing.controls", ["plain"], {"strong", "student"}),
         ("mixing.proportions", [0, 1], {"strong", "student"}),
-        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select", "student"}),
+        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select", "student", "arms"}),
+        ("arms.budgets", [0.3], {"arms"}),
+        ("arms.datasets", ["films"], {"arms_figures"}),
+        ("finetuning.arms", [{"selector": "rp"}], {"finetune_strong"}),
         ("overlap.similarity", "dot", {"overlap", "select", "student"}),
         ("overlap.tau_hard", {"quantile": 0.2}, {"overlap", "select", "student"}),
         ("weak_supervision.lfs", ["afinn", "vader", "negation"], {"label_matrix"}),
@@ -204,7 +220,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
-        ("datasets.yes.title", "Yes or no", {"figures"}),
+        ("datasets.yes.title", "Yes or no", {"figures", "arms_figures"}),
         ("datasets.yes.val", 300, {"task_examples"}),
         ("datasets.yes.grouped", False, {"task_examples"}),
         ("extraction", {"shards": 4}, set()),
@@ -217,7 +233,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.num_layers", 3, {*EXTRACTION, "finetune_strong"}),
         ("models.one.num_layers", 3, {*EXTRACTION, "finetune_weak"}),
         ("models.six.storage", "float16", EXTRACTION),
-        ("pairs.0.strong_layer", 3, {"overlap", "strong", "select"}),
+        ("pairs.0.strong_layer", 3, {"overlap", "strong", "select", "arms"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
         ("runtime.training_tokens", 7, set()),
@@ -231,7 +247,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("seeds", [5, 1, 0], set()),
         ("pairs", [*example()["pairs"], {"weak": "here", "strong": "six"}], set()),
         ("models.new", {"source": "local", "path": "x"}, set()),
-        ("datasets.books", {"source": "file", "path": "books.csv"}, {"figures"}),
+        ("datasets.books", {"source": "file", "path": "books.csv"}, {"figures", "arms_figures"}),
     ],
 )
 def test_edit_changes_the_settings_of_the_stages_it_concerns(
@@ -287,7 +303,7 @@ def test_proportions_of_the_mixing_experiment_leave_perceptrons_that_have_their_
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
-    readers = {"overlap", "strong", "select", "student"}
+    readers = {"overlap", "strong", "select", "student", "arms"}
     assert stages(affected("models.six.layers", [-1, 3])) == {*EXTRACTION, *readers}
     assert stages(affected("models.six.layers", [0, 3, -1])) == EXTRACTION
 

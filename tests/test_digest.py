@@ -129,10 +129,20 @@ EDITS = [  # a definition, and the stages that reach it
     (
         "results.intervals",
         "holm",
-        {"tables", "selection_tables", "weak_supervision_tables", "finetuning_tables"},
+        {
+            "tables",
+            "arms_tables",
+            "selection_tables",
+            "weak_supervision_tables",
+            "finetuning_tables",
+        },
     ),
     ("overlap.tables", "evaluate", {"evaluate"}),
-    ("files.inputs", "layer_of", STUDENTS | {"weak_labels", "overlap", "corpora_labels", "select"}),
+    (
+        "files.inputs",
+        "layer_of",
+        STUDENTS | {"weak_labels", "overlap", "arms", "corpora_labels", "select"},
+    ),
     ("overlap.track", "OverlapConfig", set()),  # its values are compared
     ("overlap.track", "REGIONS", set()),  # files are checked on load
 ]

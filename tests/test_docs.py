@@ -14,6 +14,7 @@ import yaml
 from docutils.core import publish_doctree
 
 import w2s
+from w2s.arms.track import SELECTORS
 from w2s.config import Config, parse
 from w2s.declare import KINDS
 from w2s.files.artifacts import Artifact, save
@@ -239,6 +240,8 @@ def test_captions_tell_names_with_the_sentences_of_their_tables():
         "selection_accuracy": {k: s.sentence for k, s in POLICIES.items()},
         "finetuning_accuracy": {k: s.sentence for k, s in LOSSES.items()},
         "table_weak_supervision": {k: s.sentence for k, s in LABEL_MODELS.items()} | STUDENTS,
+        "table_arms": {k: s.sentence for k, s in SELECTORS.items()}
+        | {"random": "no scores; as many of each weak label as an arm of the budget has"},
         "weak_supervision_mixes": {k: CONTROLS[k].sentence for k in CURVES},
     }
     templates = {path.name for path in (ROOT / "docs" / "captions").iterdir()}

@@ -18,7 +18,8 @@ from test_steps import by_id, shuffled
 
 from w2s.cli import main
 from w2s.config import parse_as
-from w2s.files.artifacts import load, save
+from w2s.errors import ArtifactError
+from w2s.files.artifacts import Artifact, load, save
 from w2s.files.formats import KEY
 from w2s.finetuning.classifier import Classifier, adapted
 from w2s.finetuning.losses import Loss
@@ -64,6 +65,7 @@ class Study:
     def strong(self, folder, **settings):
         read = {"weak_labels": self / "weak_labels.parquet"}
         read |= {"tokens": self / "tokens-large.safetensors", "model": self / "large"}
+        read |= {"scores": []}
         return job("finetune_strong", {**PAIR, "pooling": "mean", **settings}, read, folder)
 
 
@@ -138,7 +140,7 @@ def strong_settings(**changes):
 
 def strong_inputs(study):
     weak = load(study / "weak_labels.parquet")
-    return weak, load(study / "tokens-large.safetensors"), str(study / "large")
+    return weak, load(study / "tokens-large.safetensors"), [], str(study / "large")
 
 
 def tuned_weak(*inputs, **settings):
@@ -651,3 +653,44 @@ def test_full_disk_is_one_line_and_it_goes_on(
     assert ran(made) == weak_bytes
     assert f"fine-tuning films, floor: continuing at step {kept} of {STEPS}" in caplog.messages
     assert hidden(small_disk / "out") == []
+
+
+def scores_of(weak, score, reason=""):
+    """Scores of the points of strong_train, by a selector called mine."""
+    pool = weak.where(weak["part"] == "strong_train")
+    points = {name: pool[name] for name in ("id", "label", "weak_proba")}
+    facts = {**PAIR, **{key: weak.facts[key] for key in ("dataset", "seed")}}
+    facts["reasons"] = {"mine": reason} if reason else {}
+    return Artifact("selector_scores", {**points, "score_mine": score(pool)}, facts)
+
+
+def test_arms_are_trained_on_what_their_scores_keep_and_on_as_many_random_points(study):
+    weak, tokens, _, model = strong_inputs(study)
+    scores = scores_of(weak, lambda p: ((p["weak_proba"] > 0.5) == (p["label"] == 1)).astype(float))
+    arms = [{"selector": "mine", "budget": 0.4}, {"selector": "mine", "band": "low", "budget": 0.4}]
+    found = tuned_strong(weak, tokens, [scores], model, arms=arms)["runs"].frame
+    found = found.set_index("control")
+    best, worst, beside = (
+        found.loc[name] for name in ("arm mine high 0.4", "arm mine low 0.4", "arm random 0.4")
+    )
+    assert best["n_train"] == worst["n_train"] == beside["n_train"] <= 0.4 * len(scores) + 1
+    assert best["label_accuracy"] > beside["label_accuracy"] > worst["label_accuracy"]
+    assert not found["reason"].any()
+    plain = tuned_strong(weak, tokens, [], model)["runs"].frame.set_index("control")
+    assert list(found.index) == [*plain.index, beside.name, best.name, worst.name]
+    assert found.loc["xent"].drop("run").equals(plain.loc["xent"].drop("run"))
+
+
+def test_arms_without_scores_tell_why(study):
+    weak, tokens, _, model = strong_inputs(study)
+    arms = [{"selector": "mine"}]
+    scores = scores_of(weak, lambda p: np.full(len(p), np.nan), reason="no regions")
+    found = tuned_strong(weak, tokens, [scores], model, arms=arms)["runs"].frame
+    told = found.set_index("control")["reason"]
+    assert told["arm mine high 0.5"] == told["arm random 0.5"] == "no regions"
+    for given in (
+        [],
+        [replace(scores, arrays={k: v for k, v in scores.arrays.items() if k != "score_mine"})],
+    ):
+        with pytest.raises(ArtifactError, match="found none of the selector mine"):
+            tuned_strong(weak, tokens, given, model, arms=arms)

@@ -25,10 +25,11 @@ def table(folder, name):
 
 def test_table_has_a_row_for_every_training_beside_the_probe_in_its_place(finished):
     found, probes = table(finished, "finetuning"), table(finished, "main").set_index("dataset")
-    assert list(found["dataset"]) == ["plain"] * 5 + ["flat"] * 5
-    assert list(found["control"]) == ["floor", "ceiling", "xent", "logconf", "s2s_1"] * 2
+    arms = ["arm random 0.5", "arm rp high 0.5"]
+    assert list(found["dataset"]) == ["plain"] * 7 + ["flat"] * 7
+    assert list(found["control"]) == ["floor", "ceiling", "xent", "logconf", "s2s_1", *arms] * 2
     for dataset, rows in found.groupby("dataset"):
-        places = ["floor", "ceiling", "w2s", "w2s", "w2s"]
+        places = ["floor", "ceiling", *["w2s"] * 5]
         expected = [probes[place][dataset] for place in places]
         known = rows["accuracy"].notna().to_numpy()
         assert np.allclose(rows["probe_accuracy"][known], np.array(expected)[known], atol=1e-5)

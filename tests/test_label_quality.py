@@ -110,7 +110,9 @@ def test_classes_that_a_model_is_less_sure_of_are_not_doubted_as_a_whole():
     flipped = rng.random(2000) < 0.2
     y = np.where(flipped, 1 - truth, truth)
     sure = np.clip(rng.normal(np.where(truth == 1, 0.95, 0.5), 0.1), 0.01, 0.99)
-    plain, fair = (auroc(-score(sure, y), flipped) for score in (self_confidence, confident_learning))
+    plain, fair = (
+        auroc(-score(sure, y), flipped) for score in (self_confidence, confident_learning)
+    )
     assert fair > plain + 0.05
 
 
@@ -125,7 +127,9 @@ def test_confident_learning_is_cleanlabs_score(rows):
     expected = rank.get_label_quality_scores(
         y, np.stack([1 - proba, proba], axis=1), method="self_confidence", adjust_pred_probs=True
     )
-    np.testing.assert_allclose(confident_learning(proba, y), expected, atol=1e-5)  # it clips at 2e-6
+    np.testing.assert_allclose(
+        confident_learning(proba, y), expected, atol=1e-5
+    )  # it clips at 2e-6
 
 
 def test_a_component_by_hand():

@@ -115,7 +115,8 @@ def test_commands_quote_every_path_and_name_every_option(subtests, capsys) -> No
             for key, what in stage.inputs.items():
                 place = "params" if what is Plain.MODEL else "input"
                 assert f"{option(key)} {{{place}.{key}:q}}" in command
-                assert f"{option(key)} PATH" in shown
+                path = "[PATH ...]" if getattr(what, "optional", False) else "PATH"
+                assert f"{option(key)} {path}" in shown
             for key in stage.outputs:
                 assert f"{output_option(stage, key)} {{output.{key}:q}}" in command
                 assert f"{output_option(stage, key)} PATH" in shown

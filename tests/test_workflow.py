@@ -34,10 +34,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 SEED = dict.fromkeys(("weak_labels", "overlap", "strong", "evaluate"), 2)
 REPORTS = {"tables": 1, "figures": 1}
 SELECTED = {"selection_tables": 1, "selection_figures": 1}
+ARMED = {"arms_tables": 1, "arms_figures": 1}
 TUNED = {"finetuning_tables": 1, "finetuning_figures": 1}
 TRAINED = {"strong": 4, "evaluate": 4, **REPORTS, **TUNED}
 STRONG = {"finetune_strong": 4, "evaluate_finetuned": 4, **TUNED}
-OVERLAP = {"overlap": 4, "select": 6, "evaluate_finetuned": 4, **TRAINED, **SELECTED}
+OVERLAP = {
+    **{"overlap": 4, "select": 6, "arms": 4, "finetune_strong": 4, "evaluate_finetuned": 4},
+    **TRAINED, **SELECTED, **ARMED,
+}  # fmt: skip
 MATCHED = ("purity_matched", "brier_matched", "label_balanced")
 CURVES = {
     *("plain", "placebo", "fixed_hard", "overlap_against_easy", "same_capacity", *MATCHED),
@@ -72,12 +76,12 @@ def of_pairs(found):
     return {
         name: content
         for name, content in found.items()
-        if "selection" not in name and "finetun" not in name
+        if not any(word in name for word in ("selection", "finetun", "arms", "negative"))
     }
 
 
 def only_pairs(config):
-    del config["selection"], config["finetuning"]
+    del config["arms"], config["selection"], config["finetuning"]
 
 
 def test_tables_have_the_promised_columns_and_rows(finished):
@@ -154,7 +158,7 @@ def test_each_text_is_extracted_once_and_artifacts_tell_nothing_of_the_machine(f
 def test_figures_exist_as_svg_and_png(finished):
     own = ("mixing", "controls", "contrasts", "curves", "by_region")
     selection = (f"selection_{name}" for name in ("accuracy", "regret", "pulls"))
-    for name in (*own, *selection):
+    for name in (*own, *selection, "arms_budgets", "arms_forest"):
         figure = finished / "results/figures/small--large" / name
         assert figure.with_suffix(".svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
         assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -168,8 +172,9 @@ def test_second_run_has_nothing_to_do(finished):
 EDITS = {
     "a new seed": (
         lambda c: c["seeds"].append(7),
-        {"split": 2, **SEED, **REPORTS, "corpora_labels": 1, "select": 3, **SELECTED,
-         **dict.fromkeys(("finetune_weak", "finetune_strong", "evaluate_finetuned"), 2), **TUNED},
+        {"split": 2, **SEED, **REPORTS, "arms": 2, **ARMED, "corpora_labels": 1, "select": 3,
+         **SELECTED, **TUNED,
+         **dict.fromkeys(("finetune_weak", "finetune_strong", "evaluate_finetuned"), 2)},
     ),
     # neither activations nor weak labels
     "proportions": (lambda c: c["mixing"].update(proportions=[0, 1]), TRAINED),
@@ -180,8 +185,9 @@ EDITS = {
     ),
     "a new title": (
         lambda c: c["datasets"]["plain"].update(title="Another title"),
-        {"figures": 1, "finetuning_figures": 1},
+        {"figures": 1, "arms_figures": 1, "finetuning_figures": 1},
     ),
+    "budgets": (lambda c: c["arms"].update(budgets=[0.25, 1.0]), {"arms": 4, **ARMED, **STRONG}),
     "more rounds": (
         lambda c: c["selection"]["paths"].update(rounds=7), {"select": 6, **SELECTED},
     ),
@@ -213,7 +219,7 @@ def test_results_without_records_of_snakemake_are_known_by_what_they_say(project
     assert "Nothing to be done" in done.stdout + done.stderr  # only what is asked for
     change(project, lambda config: config["datasets"]["plain"].update(title="Another title"))
     change(project, lambda config: config["mixing"].update(proportions=[0, 0.5, 1]))
-    assert planned(project) == {"figures": 1, "finetuning_figures": 1}
+    assert planned(project) == {"figures": 1, "arms_figures": 1, "finetuning_figures": 1}
     change(project, only_pairs)
     change(project, lambda config: config["models"]["large"].update(pooling="last"))
     assert planned(project)["activations"] == 2

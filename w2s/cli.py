@@ -86,7 +86,8 @@ def _sentence(stage: Stage) -> str:
 
 def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     for name, kind in stage.inputs.items():
-        several = {"nargs": "+"} if isinstance(kind, Many) else {}
+        optional = isinstance(kind, Many) and kind.optional
+        several = {"nargs": "*" if optional else "+"} if isinstance(kind, Many) else {}
         command.add_argument(
             option(name), required=True, metavar="PATH", help=f"read: {_what(kind)}", **several
         )
@@ -127,6 +128,8 @@ def _what(kind: Any) -> str:
         return kind.value
     inner = getattr(kind, "kind", kind)
     number = "one or more of " if isinstance(kind, Many) else ""
+    if isinstance(kind, Many) and kind.optional:
+        number = "any number of "
     return f"{number}{inner.name} ({inner.suffix})"
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from w2s.arms.track import ArmsConfig
 from w2s.data.track import Dataset, holds_features
 from w2s.declare import InputPath, Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
@@ -46,6 +47,9 @@ class Config(Strict):
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
     overlap: OverlapConfig = Field(OverlapConfig(), description="Overlap detection.")
     mixing: MixingConfig = Field(MixingConfig(), description="The mixing experiment.")
+    arms: ArmsConfig | None = Field(
+        None, description="Selection arms: which weak labels to learn from; none if not given."
+    )
     selection: SelectionConfig = Field(SelectionConfig(), description="Source selection.")
     synthetic: SyntheticConfig | None = Field(
         None, description="The synthetic study; none if not given."
@@ -89,7 +93,7 @@ class Config(Strict):
             for dataset in used
             if dataset not in self.datasets
         ]
-        mistakes += self._feature_mistakes()
+        mistakes += [*self._feature_mistakes(), *self._arm_mistakes()]
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
@@ -97,6 +101,7 @@ class Config(Strict):
     def _check_that_nothing_lacks(self) -> None:
         parts = ("seeds", "datasets", "models", "pairs")
         tracks = {
+            "arms": self.arms,
             "finetuning": self.finetuning,
             "selection": self.selection.experiments,
             "weak_supervision": self.weak_supervision,
@@ -117,6 +122,8 @@ class Config(Strict):
         for name, experiment in self.selection.experiments.items():
             field = "dataset" if experiment.sources == "partition" else "datasets"
             yield f"selection.experiments.{name}.{field}", experiment.datasets
+        if self.arms:
+            yield "arms.datasets", self.arms.datasets
         if self.weak_supervision:
             yield "weak_supervision.datasets", self.weak_supervision.datasets
         if self.finetuning and self.finetuning.datasets:
@@ -140,6 +147,19 @@ class Config(Strict):
                 f"weak_supervision.layer: found {chosen.layer}, expected one of the layers "
                 f"{list(model.layers)} cached for '{chosen.features}'"
             )
+
+    def _arm_mistakes(self) -> Iterator[str]:
+        tuned, chosen = self.finetuning, self.arms
+        for number, arm in enumerate(tuned.arms if tuned else ()):
+            where = f"finetuning.arms.{number}.selector"
+            known = (*chosen.selectors, *chosen.scores) if chosen else ()
+            own = chosen is not None and chosen.selectors_file is not None
+            if arm.selector not in known and not own:
+                hint = nearest_of(arm.selector, known)
+                yield f"{where}: '{arm.selector}' is not a selector of `arms`; {hint}"
+        if tuned and tuned.arms and chosen and chosen.datasets:
+            for name in set(tuned.datasets or self.datasets) - set(chosen.datasets):
+                yield f"finetuning.arms: found '{name}', which `arms.datasets` lacks; expected it"
 
     def _mistakes(self, where: str, role: str, pair: Pair) -> Iterator[str]:
         name = getattr(pair, role)

@@ -239,9 +239,10 @@ class Plain(Enum):
 
 @dataclass(frozen=True)
 class Many:
-    """One or more artifacts of a kind."""
+    """One or more artifacts of a kind; none at all where it is optional."""
 
     kind: Kind
+    optional: bool = False
 
 
 @dataclass(frozen=True)

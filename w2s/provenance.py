@@ -18,7 +18,8 @@ from w2s.files.artifacts import is_provenance
 from w2s.files.formats import TEXTS
 from w2s.tracks import STAGES
 
-FOLDERS = ("path", "local", "tasks_file")  # settings that name a place on the user's machine
+# settings that name a place on the user's machine
+FOLDERS = ("path", "local", "tasks_file", "selectors_file", "scores")
 WRITTEN = frozenset({".parquet", ".safetensors", ".csv", ".md", ".svg", ".png"})
 BESIDE = frozenset({"logs", "benchmarks"})  # folders of Snakemake's
 SHARD = "activations/*/shard-*.safetensors"  # there until all of them are
@@ -34,9 +35,16 @@ def _without_folders(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
     return {
-        key: Path(value).name if key in FOLDERS and value else _without_folders(value)
+        key: _name(value) if key in FOLDERS and value else _without_folders(value)
         for key, value in settings.items()
     }
+
+
+def _name(value: Any) -> Any:
+    """Names of a file, or of files by name."""
+    if isinstance(value, dict):
+        return {key: Path(path).name for key, path in value.items()}
+    return Path(value).name
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""The seven tracks: their stages, the kinds of their files, and their jobs.
+"""The tracks: their stages, the kinds of their files, and their jobs.
 
 The command line, its help, the checks on inputs and outputs, the provenance in the artifacts and
 `docs/cli.md` all come from `STAGES`. A stage's function takes its loaded inputs in this order and
@@ -15,6 +15,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
+from w2s.arms import track as arms
 from w2s.data import track as data
 from w2s.data.own_tasks import MISTAKES, told_error
 from w2s.declare import KINDS, Jobs, Kind, Stage
@@ -28,7 +29,7 @@ from w2s.weak_supervision import track as weak_supervision
 
 __all__ = ["FILES", "JOBS", "KINDS", "OWN", "STAGES", "add"]
 
-TRACKS = (data, models, overlap, selection, synthetic, weak_supervision, finetuning)
+TRACKS = (data, models, overlap, arms, selection, synthetic, weak_supervision, finetuning)
 
 STAGES: dict[str, Stage] = {name: stage for track in TRACKS for name, stage in track.STAGES.items()}
 FILES: dict[str, tuple[str, ...]] = {  # what rules write below `results`

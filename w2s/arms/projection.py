@@ -54,7 +54,8 @@ def smoothed(x: Array, targets: Array, *, training: Array | None = None) -> Arra
     ridge = RIDGE * (squares @ used) / size**2
 
     def normal(w: Array) -> Array:
-        return _twice(rows, w, used) / size + ridge * w
+        found: Array = _twice(rows, w, used) / size + ridge * w
+        return found
 
     right = rows.T @ (used * targets) / size  # (d, b)
     inverse = _inverse(matrix.narrow, RIDGE * trace / n + SLACK * trace)

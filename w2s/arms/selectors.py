@@ -17,6 +17,7 @@ from w2s.arms.pool import Pool
 from w2s.arms.projection import smoothed
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
+from w2s.probes import label_quality
 
 LEAST = 1e-12  # a probability whose logarithm is taken: RADS
 NETWORKS = 3  # whose mean is taken, each fold (RADS)
@@ -201,12 +202,43 @@ def weak_right(pool: Pool) -> Array:
     return right.astype(np.float64)
 
 
+def knn_agreement(pool: Pool) -> Array:
+    """Share of the 20 nearest strong vectors with the same weak label, in [0, 1]."""
+    return label_quality.knn_agreement(pool.strong, pool.weak_label)
+
+
+def knn_mixed(pool: Pool) -> Array:
+    """How near that share is to a half among points of other folds, in [-1/2, 0]."""
+    return label_quality.knn_mixed(pool.strong, pool.weak_label, fold=pool.fold)
+
+
+def cleanlab(pool: Pool) -> Array:
+    """Confident learning on strong vectors: what is unusual for the weak label comes last."""
+    return label_quality.confident_learning(pool.strong_oof, pool.weak_label)
+
+
+def self_confidence(pool: Pool) -> Array:
+    """P(weak label) by a strong probe that saw other folds, in [0, 1]."""
+    return label_quality.self_confidence(pool.strong_oof, pool.weak_label)
+
+
+def topological(pool: Pool) -> Array:
+    """Whether a point is in the main component of its weak label, and who agrees, in [-1, 1]."""
+    return label_quality.topological(pool.strong, pool.weak_label)
+
+
+def graph_agreement(pool: Pool) -> Array:
+    """What weak labels smoothed over the graph of strong vectors say of the weak label."""
+    return label_quality.graph_agreement(pool.strong, pool.weak_label)
+
+
 METHODS: dict[str, Callable[[Pool], Array]] = {
     method.__name__: method
     for method in (
         overlap, confidence, entropy, token_length, rp, linstep1, mlpstep1, mlpstep2, l2_residual,
         excess_loss, committee_agree, committee_disagree, cca, cca_robust, trust, self_entropy,
-        weak_right,
+        weak_right, knn_agreement, knn_mixed, cleanlab, self_confidence, topological,
+        graph_agreement,
     )
 }  # fmt: skip
 

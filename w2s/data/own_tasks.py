@@ -37,13 +37,7 @@ def load_tasks(path: Path) -> dict[str, Task]:
             tasks by their keys, or with a key of the tasks that are always there. An error of the
             file is the cause of this one.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: found no file, expected Python with TASKS = {{...}}")
-    try:
-        names = _run(path)
-    except MISTAKES as error:
-        told = f"{path}{_line(error, path)}: found {told_error(error)}"
-        raise DataError(f"{told}, expected a file that runs") from error
+    names = run_file(path, "TASKS = {...}")
     if "TASKS" not in names:
         raise DataError(f"{path}: found no TASKS, expected TASKS = {{KEY: Task(...)}}")
     tasks = names["TASKS"]
@@ -60,8 +54,27 @@ def load_tasks(path: Path) -> dict[str, Task]:
     return dict(tasks)
 
 
+def run_file(path: Path, expected: str) -> dict[str, Any]:
+    """What a Python file of the user's own defines; nothing is written beside it.
+
+    Args:
+        path: The file.
+        expected: What it is to define, for the message.
+
+    Raises:
+        DataError: no such file, or one that raises; its error is the cause of this one.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: found no file, expected Python with {expected}")
+    try:
+        return _run(path)
+    except MISTAKES as error:
+        told = f"{path}{_line(error, path)}: found {told_error(error)}"
+        raise DataError(f"{told}, expected a file that runs") from error
+
+
 def _run(path: Path) -> dict[str, Any]:
-    """What the file defines.
+    """The names of the file.
 
     The source is compiled here and not imported: an import would write bytecode beside the file,
     and would take that for the file itself after two edits within a second.

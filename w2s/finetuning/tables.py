@@ -11,7 +11,7 @@ import numpy as np
 from w2s.checks import Array, rows_of
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.finetuning.track import PLAIN
+from w2s.finetuning.track import ARM, PLAIN
 from w2s.overlap.track import TablesSettings
 from w2s.results.intervals import DIGITS, Bootstrap, estimate, known_mean
 from w2s.results.metrics import MODELS
@@ -133,13 +133,18 @@ def finetuning_comparisons(outcome: Outcome, bootstrap: Bootstrap, level: float)
         level: Coverage of the intervals.
     """
     names = students(outcome)
-    pairs = [(name, "floor") for name in names]
+    arms = [name for name in names if name.startswith(ARM)]
+    names = [name for name in names if name not in arms]
+    pairs = [(name, "floor") for name in (*names, *arms)]
     if PLAIN in names:
         pairs.append(("ceiling", PLAIN))
         pairs += [(name, PLAIN) for name in names if name != PLAIN]
     losses = [name for name in names if not name.startswith(SELF_TRAINED)]
     probes = [("floor", "floor"), *((loss, "w2s") for loss in losses), ("ceiling", "ceiling")]
     pairs += [(own, PROBE + other) for own, other in probes]
+    for name in arms:
+        beside = f"{ARM}random {name.split()[-1]}"
+        pairs += [(name, beside)] if name != beside and beside in arms else []
     named = {f"{a} - {b}": minus(outcome.row(a), outcome.row(b)) for a, b in pairs}
     return difference_rows(outcome, named, bootstrap, level)
 

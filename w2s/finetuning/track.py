@@ -28,9 +28,10 @@ from w2s.declare import (
     with_interval,
 )
 from w2s.models.track import TOKENS, ReadSettings
-from w2s.overlap.track import WEAK_LABELS, PanelsSettings, TablesSettings, titles
+from w2s.overlap.track import SCORES, WEAK_LABELS, Band, PanelsSettings, TablesSettings, titles
 from w2s.results.track import COMPARISONS_TABLE, CORRECT, LABELS, METRICS, PREDICTIONS, RUNS
 
+ARM = "arm "  # begins the names of trainings on a part of the pool
 PLAIN = "xent"  # the loss that the others are compared with
 LOSSES = {  # formulas are in w2s.finetuning.losses; colors are Okabe and Ito's
     "xent": Shown("#0072B2", "binary cross-entropy"),
@@ -91,6 +92,24 @@ class AuxiliaryConfig(Strict):
     )
 
 
+class TunedArm(Strict):
+    """Points that a selector of `arms` keeps, as many of each weak label."""
+
+    selector: str = Field(description="Name of a selector of `arms`.")
+    band: Band = Field("high", description="Which scores are kept.")
+    budget: Annotated[Share, Field(gt=0)] = Field(0.5, description="Share of the pool.")
+
+    @property
+    def name(self) -> str:
+        """Its name in the tables."""
+        return f"{ARM}{self.selector} {self.band} {self.budget:g}"
+
+    @property
+    def beside(self) -> str:
+        """The name of random points, as many of each weak label."""
+        return f"{ARM}random {self.budget:g}"
+
+
 class FinetuningConfig(Strict):
     """Fine-tuning: floor, w2s and ceiling with the models themselves in the place of probes."""
 
@@ -105,17 +124,20 @@ class FinetuningConfig(Strict):
         description="Further trainings (s2s_1, ...): each on the labels that the one before gives, "
         "the first on those of the first loss.",
     )
+    arms: tuple[TunedArm, ...] = Field(
+        (), description="Further trainings on the points that selectors keep, and on random ones."
+    )
     recipe: FinetuningRecipe = Field(FinetuningRecipe(), description="How a model is fine-tuned.")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        return unique(self, "losses", *(["datasets"] if self.datasets else []))
+        return unique(self, "losses", "arms", *(["datasets"] if self.datasets else []))
 
 
 CONTROL = (
-    "floor (the weak model), ceiling, a loss that w2s is trained with, or s2s_K: the K-th "
-    "training of the strong model on labels of its own"
+    "floor (the weak model), ceiling, a loss that w2s is trained with, s2s_K: the K-th "
+    "training of the strong model on labels of its own, or an arm: selector, band and share"
 )
 TRAINING = Kind(
     "training",
@@ -170,7 +192,15 @@ class FinetuneStrongSettings(FinetuneWeakSettings):
     strong: str = Field("", description="Name of the strong model.")
     losses: tuple[LossName, ...] = Field(("xent",), description="Losses of w2s.", min_length=1)
     self_training: int = Field(0, description="Trainings on labels of its own.", ge=0)
+    arms: tuple[TunedArm, ...] = Field((), description="Trainings on a part of the pool.")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="Constants of losses.")
+
+
+def arm_scores(config: Any, *, dataset: str, weak: str, strong: str, seed: str) -> list[str]:
+    """The scores that fine-tuned arms are chosen by; none where there are no such arms."""
+    if not config.finetuning.arms:
+        return []
+    return [f"{config.results}/{dataset}/{weak}--{strong}/seed{seed}/arms/scores.parquet"]
 
 
 def finetuned_datasets(config: Any) -> tuple[str, ...]:
@@ -197,7 +227,12 @@ STAGES: dict[str, Stage] = {
         per="dataset, pair, seed",
         function="w2s.finetuning.strong:finetune_strong",
         settings=FinetuneStrongSettings,
-        inputs={"weak_labels": WEAK_LABELS, "tokens": TOKENS, "model": Plain.MODEL},
+        inputs={
+            "weak_labels": WEAK_LABELS,
+            "tokens": TOKENS,
+            "scores": Many(SCORES, optional=True),
+            "model": Plain.MODEL,
+        },
         outputs={"runs": RUNS, "predictions": PREDICTIONS, "training": TRAINING},
         runtime=True,
         work=True,

@@ -40,6 +40,7 @@ rule finetune_strong:
     input:
         weak_labels=rules.finetune_weak.output.weak_labels,
         tokens="<results>/{dataset}/tokens/{strong}.safetensors",
+        scores=lambda wildcards: dag.arm_scores(CONFIG, **wildcards),
         model=lambda wildcards: MODEL_FILES[wildcards.strong],
     output:
         runs=f"{TUNED_PAIR}/runs.parquet",
