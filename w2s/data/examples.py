@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from w2s.checks import Array
+from w2s.data.candidates import with_candidates
 from w2s.data.files import (
     PARTS,
     TRAIN,
     Rows,
     check_rows,
+    first_rows,
     joined,
     near_key,
     read_file,
@@ -75,7 +77,7 @@ def make_examples(
             classes.
     """
     check_rows(rows, dataset=dataset)
-    keep, repeated = _first_rows(rows)
+    keep, repeated = first_rows(rows)
     labels = np.array(rows.label, dtype=np.int8)[keep]
     names = np.array(rows.source_id, dtype=object)[keep]
     texts = np.array(rows.text, dtype=object)[keep]
@@ -128,21 +130,6 @@ def _groups(rows: Rows) -> list[str]:
             own += "'"
         groups.append(group if group.strip() else own)
     return groups
-
-
-def _first_rows(rows: Rows) -> tuple[Array, dict[str, int]]:
-    """Positions of the rows whose text is new, ascending, and the number of others, by label."""
-    first: dict[str, int] = {}
-    keep: list[int] = []
-    conflicts = 0
-    for index, text in enumerate(rows.text):
-        earlier = first.setdefault(text, index)
-        if earlier == index:
-            keep.append(index)
-        else:
-            conflicts += rows.label[index] != rows.label[earlier]
-    number = len(rows.text) - len(keep) - conflicts
-    return np.array(keep), {"duplicate": number, "duplicate with another label": conflicts}
 
 
 def leaks(rows: Rows, columns: dict[str, Any]) -> dict[str, int]:
@@ -231,7 +218,7 @@ def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str
     """Make each row a text and a label, drop repeated texts, and draw the parts.
 
     What is drawn for a row (which answer is shown) depends on the task and the row's own name, so
-    it stays when other rows are read.
+    it stays when other rows are read. Facts count the drawn rows, not their further candidates.
 
     Raises:
         ArtifactError: rows of another task, or without its columns.
@@ -241,7 +228,12 @@ def task_examples(rows: Artifact, *, settings: TaskExamplesSettings) -> dict[str
     if rows.facts["task"] != data.task:
         raise ArtifactError(f"rows: found task {rows.facts['task']}, expected {data.task}")
     task = find_task(data.task, None if data.tasks_file is None else Path(data.tasks_file))
-    return _artifact(_texts(rows, data.task, task, settings.dataset), data, settings.dataset)
+    made = _artifact(_texts(rows, data.task, task, settings.dataset), data, settings.dataset)
+    if data.candidates == "drawn":
+        return made
+    drawn, lines = made["examples"], dict(zip(rows["source_id"], rows["row"], strict=True))
+    columns = with_candidates(drawn.arrays, lines, task, dataset=settings.dataset)
+    return {"examples": Artifact("examples", columns, drawn.facts)}
 
 
 def _artifact(

@@ -126,6 +126,21 @@ def without_near_duplicates(rows: Rows) -> Rows:
     )
 
 
+def first_rows(rows: Rows) -> tuple[Array, dict[str, int]]:
+    """Positions of the rows whose text is new, ascending, and the number of others, by label."""
+    first: dict[str, int] = {}
+    keep: list[int] = []
+    conflicts = 0
+    for index, text in enumerate(rows.text):
+        earlier = first.setdefault(text, index)
+        if earlier == index:
+            keep.append(index)
+        else:
+            conflicts += rows.label[index] != rows.label[earlier]
+    number = len(rows.text) - len(keep) - conflicts
+    return np.array(keep), {"duplicate": number, "duplicate with another label": conflicts}
+
+
 def joined(groups: Array, keys: Sequence[Hashable]) -> Array:
     """Groups of which two hold a row of the same key become one, named for its first row.
 

@@ -224,14 +224,8 @@ def yes_no(
     return form
 
 
-def multiple_choice(
-    fields: Mapping[str, Field],
-    choices: Choices,
-    question: str = IS_RIGHT,
-    *,
-    proposed: str = "Proposed answer",
-    listed: str | None = None,
-) -> Format:
+@dataclass(frozen=True)
+class MultipleChoice:
     """Whether a proposed answer is right: in one half of the cases it is.
 
     A right answer is shown with probability 1/2, else one of the wrong ones, all equally likely.
@@ -239,38 +233,45 @@ def multiple_choice(
     the label. A choice that reads like an earlier one, or that is empty, is not counted. A row
     cannot be used where the right answer is empty or no wrong one is left.
 
-    Args:
+    Attributes:
         fields: As for `yes_no`; all are needed.
-        choices: Reads the choices.
-        question: The end of the text.
-        proposed: What the text calls the proposed answer.
-        listed: What the text calls the list of all choices, in their order in the dataset; they
-            are not shown where there is no name.
+        choices, question: Reads the choices; the end of the text.
+        proposed, listed: What the text calls the answer, and the list of all (not shown if None).
     """
 
-    def form(row: Row, rng: np.random.Generator) -> tuple[str, int] | None:
-        options = choices(row)
-        given = _blocks(row, fields)
-        if options is None or given is None:
-            return None
-        texts = [text for text in dict.fromkeys(options.texts) if text]
-        others = [text for text in texts if text != options.right]
-        if not options.right or not others:
+    fields: Mapping[str, Field]
+    choices: Choices
+    question: str = IS_RIGHT
+    proposed: str = "Proposed answer"
+    listed: str | None = None
+
+    def __call__(self, row: Row, rng: np.random.Generator) -> tuple[str, int] | None:
+        """The text and the label of one drawn answer."""
+        if not (every := self.candidates(row)):
             return None
         label = int(rng.random() < 0.5)
-        shown = options.right if label else others[int(rng.integers(len(others)))]
-        if listed is not None:
-            given.append("\n".join([f"{listed}:", *(f"- {text}" for text in texts)]))
-        return "\n\n".join([*given, f"{proposed}: {shown}", question]), label
+        mine = [made for made in every if made[1] == label]
+        return mine[0] if label else mine[int(rng.integers(len(mine)))]
 
-    return form
+    def candidates(self, row: Row) -> list[tuple[str, int]]:
+        """Text and label of every answer, in the dataset's order; none of a row without use."""
+        options, given = self.choices(row), _blocks(row, self.fields)
+        texts = [text for text in dict.fromkeys(options.texts if options else ()) if text]
+        if options is None or given is None or not options.right or len(texts) < 2:
+            return []
+        if self.listed is not None:
+            given.append("\n".join([f"{self.listed}:", *(f"- {text}" for text in texts)]))
+        ends = [(f"{self.proposed}: {text}", int(text == options.right)) for text in texts]
+        return [("\n\n".join([*given, end, self.question]), label) for end, label in ends]
+
+
+multiple_choice = MultipleChoice
 
 
 def first_of_two(better: str, worse: str, *, names: tuple[str, str], question: str) -> Format:
     """Whether the first of the texts of two columns is the better one: in half of the cases it is.
 
-    Rows where the two are equal or one is empty cannot be used. `names` are what the text calls the
-    first and the second.
+    Rows where the two are equal or one is empty cannot be used; `names` are those of the texts.
     """
 
     def form(row: Row, rng: np.random.Generator) -> tuple[str, int] | None:

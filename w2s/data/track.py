@@ -139,6 +139,12 @@ class HubDataset(DatasetBase):
         50_000, description="Most rows read of each side, drawn at random."
     )
     test: Rows = Field(5000, description="Most rows of the test part, or a share.")
+    candidates: Literal["drawn", "all"] = Field(
+        "drawn",
+        description="Answers of each question of the test part: the one that is drawn, right or "
+        "wrong, or all of its choices (then one of several is right, and the test part is larger "
+        "and not balanced). Other parts have the drawn one.",
+    )
 
 
 Files = Icwsm14Dataset | FileDataset | WrenchDataset  # read from files of this machine
@@ -173,7 +179,9 @@ EXAMPLES = Kind(
     "The texts and labels of a dataset, each text once, classes balanced but for benchmarks.",
     {
         "id": ID,
-        "source_id": Array("str", "the row's name in the source"),
+        "source_id": Array(
+            "str", "the row's name in the source; of further candidates with # and their number"
+        ),
         "text": Array("str", "the text"),
         "label": Array("int8", "true label, 0 or 1"),
         "group": Array(
