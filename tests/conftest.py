@@ -489,8 +489,20 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "correct": [folder / f"arm-correct-{seed}.safetensors" for seed in SEEDS],
     }
     curves = {name: selected[name] for name in STAGES["selection_figures"].inputs}
+    scored: dict[str, Any] = {
+        "examples": [folder / "examples.parquet"],
+        "weak_labels": [folder / f"weak_labels-{seed}.parquet" for seed in SEEDS],
+        "runs": [folder / f"runs-{seed}.parquet" for seed in SEEDS],
+        "predictions": [folder / f"predictions-{seed}.safetensors" for seed in SEEDS],
+    }
     return {
         "tables": Job("tables", {"evaluation": {"bootstrap": 200}}, read, tables),
+        "metric_tables": Job(
+            "metric_tables",
+            {"evaluation": {"bootstrap": 200}},
+            scored,
+            {"metrics": folder / "table-metrics.parquet"},
+        ),
         "figures": Job("figures", {**PAIR, "titles": [["films", "Films"]]}, drawn, figures),
         "arms_tables": Job("arms_tables", {"evaluation": {"bootstrap": 200}}, armed, arms),
         "arms_figures": Job(

@@ -262,6 +262,25 @@ REGIONS_TABLE = Kind(
     },
     ids=False,
 )
+METRICS_TABLE = Kind(
+    "metrics_table",
+    "Floor, w2s and ceiling on all test points, by metrics beside accuracy.",
+    {
+        **ROW,
+        "model": Array("str", "floor, w2s or ceiling"),
+        "metric": Array(
+            "str",
+            "accuracy; auroc; prior_matched (accuracy where as many are called positive as there "
+            "are, by the threshold of the whole test part); brier (lower is better); question "
+            "(share of questions whose right candidate has the highest P)",
+        ),
+        "value": number("mean over seeds"),
+        **BOUNDS,
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds or values are missing, if they are"),
+    },
+    ids=False,
+)
 
 
 class WeakLabelsSettings(Strict):
@@ -400,6 +419,19 @@ STAGES: dict[str, Stage] = {
             "comparisons": ForPeople(COMPARISONS_TABLE),
         },
     ),
+    "metric_tables": Stage(
+        summary="score floor, w2s and ceiling by AUROC and other metrics, with intervals",
+        per="experiment",
+        function="w2s.overlap.metric_tables:metric_tables",
+        settings=TablesSettings,
+        inputs={
+            "examples": Many(EXAMPLES),
+            "weak_labels": Many(WEAK_LABELS),
+            "runs": Many(RUNS),
+            "predictions": Many(PREDICTIONS),
+        },
+        outputs={"metrics": ForPeople(METRICS_TABLE)},
+    ),
     "figures": Stage(
         summary="draw the mixing curves, controls, contrasts, score curves and accuracy by region",
         per="pair",
@@ -429,6 +461,7 @@ FILES = {  # below `results`, by rule
     "strong": (f"{PAIR}/runs.parquet", f"{PAIR}/predictions.safetensors"),
     "evaluate": (f"{PAIR}/metrics.parquet", f"{PAIR}/correct.safetensors"),
     "tables": table_files("main", "mixing", "regions", "comparisons"),
+    "metric_tables": table_files("metrics"),
     "figures": figure_files(
         "{weak}--{strong}", "mixing", "controls", "contrasts", "curves", "by_region"
     ),
@@ -442,4 +475,4 @@ def jobs(config: Any) -> Jobs:
         names = {"weak": pair.weak, "strong": pair.strong}
         yield from each(*rules, dataset=[*config.datasets], seed=config.seeds, **names)
         yield from each("figures", **names)
-    yield from each("tables") if config.pairs else ()
+    yield from each("tables", "metric_tables") if config.pairs else ()

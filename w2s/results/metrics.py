@@ -160,3 +160,63 @@ def correct_rows(proba: Array, label: Array) -> Array:
     side = np.sign(np.asarray(proba) - 0.5) * np.where(label == 1, 1, -1)
     right: Array = ((side + 1) / 2).astype(np.float32)
     return right
+
+
+def prior_matched_rows(proba: Array, label: Array) -> Array:
+    """How far each prediction is right if as many are positive as there are positive labels.
+
+    The n_pos highest scores are; at the threshold, ties share what is left of them, each with the
+    same part. So a model is not blamed for a threshold that lies elsewhere than at 1/2.
+
+    Args:
+        proba: Any scores, (..., n).
+        label: 0 or 1, (n,).
+
+    Returns:
+        In [0, 1], float64 (..., n); NaN in rows with a NaN.
+    """
+    n, positives = len(label), int(np.sum(label == 1))
+    scores = np.asarray(proba, dtype=np.float64)
+    if not 0 < positives < n:  # all are, or none is
+        return np.where(np.isnan(scores).any(axis=-1, keepdims=True), np.nan, np.ones_like(scores))
+    cut = np.partition(scores, n - positives, axis=-1)[..., n - positives, None]  # NaN are last
+    above, at = scores > cut, scores == cut
+    room = positives - above.sum(axis=-1, keepdims=True)
+    share = above + at * (room / np.maximum(at.sum(axis=-1, keepdims=True), 1))
+    right: Array = np.where(label == 1, share, 1 - share)
+    right[np.isnan(scores).any(axis=-1)] = np.nan
+    return right
+
+
+def question_rows(proba: Array, label: Array, question: Array) -> tuple[Array, Array]:
+    """Whether the right candidate of each question has the highest P among its candidates.
+
+    A question counts where it has one positive candidate and at least one other. Candidates that
+    share the highest P share the answer: with one other the question is half right.
+
+    Args:
+        proba: P(y = 1), (..., n).
+        label: 0 or 1, (n,).
+        question: Question of each point, any values that compare, (n,).
+
+    Returns:
+        Of each point how far its question is right, float64 (..., n), NaN in rows with a NaN; and
+        its part of its question, 1 / candidates, (n,), 0 where the question does not count. The
+        mean weighted by the latter is the share of questions that are right.
+    """
+    _, number = np.unique(question, return_inverse=True)
+    size, right = np.bincount(number), np.bincount(number, weights=label == 1)
+    counts = ((size > 1) & (right == 1))[number]  # (n,)
+    scores = np.asarray(proba, dtype=np.float64)
+    flat = scores.reshape(-1, scores.shape[-1])
+    values = np.zeros_like(flat)
+    for row, found in zip(flat, values, strict=True):
+        if np.isnan(row).any():
+            found[:] = np.nan
+            continue
+        best = np.full(len(size), -np.inf)
+        np.maximum.at(best, number, row)
+        top = row == best[number]
+        winners, won = (np.bincount(number, weights=mask) for mask in (top, top & (label == 1)))
+        found[:] = (won / np.maximum(winners, 1))[number]
+    return values.reshape(scores.shape), np.where(counts, 1 / size[number], 0.0)

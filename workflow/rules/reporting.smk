@@ -1,6 +1,6 @@
 """Reporting: the tables over all datasets, pairs and seeds, and the figures of each pair.
 
-Needs metrics and correct of every job. Writes tables/*.{parquet,csv,md} and
+Needs metrics, correct and predictions of every job. Writes tables/*.{parquet,csv,md} and
 figures/WEAK--STRONG/*.{svg,png}; the report shows the CSV tables and the SVG figures.
 """
 
@@ -25,6 +25,29 @@ rule tables:
         **told("tables"),
     shell:
         call("tables")
+
+
+rule metric_tables:
+    """Test predictions of all jobs -> AUROC and other metrics of floor, w2s and ceiling."""
+    input:
+        examples=every(rules.examples.output.examples, dataset=CONFIG.datasets),
+        weak_labels=every_job(rules.weak_labels.output.weak_labels),
+        runs=every_job(rules.strong.output.runs),
+        predictions=every_job(rules.strong.output.predictions),
+    output:
+        **tables("metrics"),
+    log:
+        "<logs>/metric_tables.log",
+    group:
+        "report"
+    conda:
+        ENVIRONMENT
+    resources:
+        **needs(8, 30),
+    params:
+        **told("metric_tables"),
+    shell:
+        call("metric_tables")
 
 
 rule figures:
