@@ -47,6 +47,8 @@ FILES = {  # names of outputs that another stage has too
     ("arms", "scores"): "arm-scores",
     ("arms", "runs"): "arm-runs",
     ("arms", "correct"): "arm-correct",
+    ("label_noise", "runs"): "noise-runs",
+    ("label_noise", "predictions"): "noise-predictions",
     ("finetune_weak", "weak_labels"): "tuned-labels",
     ("finetune_weak", "training"): "weak-training",
     ("finetune_strong", "runs"): "tuned-runs",
@@ -450,6 +452,10 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
                 for name, path in {**examples, **of("split"), "activations": small}.items()
             },
         ),
+        "label_noise": (
+            {**PAIR, "rates": [0.1, 0.3], "kinds": ["uniform", "confidence"]},
+            {**examples, **of("weak_labels"), "activations": large},
+        ),
         "select": (
             {**PAIR, "experiment": "cut", "sources": CUT, "paths": PATHS},
             {**of("weak_labels"), "activations": [large], "examples": [*examples.values()]},
@@ -495,7 +501,21 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "runs": [folder / f"runs-{seed}.parquet" for seed in SEEDS],
         "predictions": [folder / f"predictions-{seed}.safetensors" for seed in SEEDS],
     }
+    noise = folder / "table-label-noise.parquet"
+    noisy: dict[str, Any] = {
+        "runs": [folder / f"noise-runs-{seed}.parquet" for seed in SEEDS],
+        "predictions": [folder / f"noise-predictions-{seed}.safetensors" for seed in SEEDS],
+    }
     return {
+        "label_noise_tables": Job(
+            "label_noise_tables", {"evaluation": {"bootstrap": 200}}, noisy, {"label_noise": noise}
+        ),
+        "label_noise_figures": Job(
+            "label_noise_figures",
+            {**PAIR, "titles": [["films", "Films"]]},
+            {"table": noise},
+            {"label_noise": folder / "label-noise.svg"},
+        ),
         "tables": Job("tables", {"evaluation": {"bootstrap": 200}}, read, tables),
         "metric_tables": Job(
             "metric_tables",

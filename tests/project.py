@@ -31,6 +31,7 @@ SELECTION = {
         "both": {"sources": "corpora", "datasets": ["plain", "flat"], "targets": ["plain"]},
     },
 }
+LABEL_NOISE = {"datasets": ["plain", "flat"], "rates": [0.2], "neighbors": 5}
 RECIPE = {"epochs": 4, "looks": 4, "rank": 4, "batch_size": 8, "learning_rate": 0.01}
 ARMS = {
     "datasets": ["plain", "flat"],
@@ -100,7 +101,9 @@ def finished_project(factory):
 
 @cache
 def _finished(folder):
-    make_hostile(folder, arms=ARMS, selection=SELECTION, finetuning=FINETUNING)
+    make_hostile(
+        folder, arms=ARMS, selection=SELECTION, finetuning=FINETUNING, label_noise=LABEL_NOISE
+    )
     done = snakemake(folder, secrets=SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said").write_text(done.stdout + done.stderr, encoding="utf-8")

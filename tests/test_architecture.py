@@ -31,7 +31,7 @@ LAYERS = [
     {"data"},
     {"models"},
     {"overlap"},
-    {"arms", "selection", "synthetic", "weak_supervision", "finetuning"},
+    {"arms", "selection", "synthetic", "weak_supervision", "finetuning", "label_noise"},
     {"config"},
     {"tracks"},
     {"digest"},
@@ -117,7 +117,7 @@ def test_methods_know_no_files_and_no_command_line() -> None:
     shells = {*stage_functions(), "w2s.results.outcome", "w2s.overlap.weak_labels"}
     folders = {"probes", "results", "data", "models", "overlap", "selection", "synthetic"}
     for module in MODULES:
-        if part(module) in folders | {"weak_supervision", "finetuning"}:
+        if part(module) in folders | {"weak_supervision", "finetuning", "label_noise"}:
             assert not others(module) & {"argparse", "snakemake"}, module
             known = own_imports(module)
             assert module.endswith(".track") or "pydantic" not in others(module), module

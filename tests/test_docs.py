@@ -20,6 +20,7 @@ from w2s.declare import KINDS
 from w2s.files.artifacts import Artifact, save
 from w2s.files.matrix import Rounded
 from w2s.finetuning.track import LOSSES
+from w2s.label_noise.track import METHODS
 from w2s.models.track import LocalModel, ModelBase
 from w2s.overlap.track import CONTROLS
 from w2s.selection.track import POLICIES
@@ -137,7 +138,11 @@ def test_readme_yaml_is_a_valid_part_of_a_configuration(block):
     whole = yaml.safe_load(text("config/config.yaml"))
     changed = yaml.safe_load(block)
     assert set(changed) <= set(whole)
-    for track in ("selection", "weak_supervision"):  # the README says so: they name datasets
+    for track in (
+        "selection",
+        "weak_supervision",
+        "label_noise",
+    ):  # the README says so: they name datasets
         del whole[track]
     parse({**whole, **changed})
 
@@ -239,6 +244,7 @@ def test_captions_tell_names_with_the_sentences_of_their_tables():
         "controls": {k: s.sentence for k, s in CONTROLS.items() if s.color},
         "selection_accuracy": {k: s.sentence for k, s in POLICIES.items()},
         "finetuning_accuracy": {k: s.sentence for k, s in LOSSES.items()},
+        "label_noise": {k: s.sentence for k, s in METHODS.items()},
         "table_weak_supervision": {k: s.sentence for k, s in LABEL_MODELS.items()} | STUDENTS,
         "table_arms": {k: s.sentence for k, s in SELECTORS.items()}
         | {"random": "no scores; as many of each weak label as an arm of the budget has"},

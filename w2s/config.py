@@ -17,6 +17,7 @@ from w2s.data.track import Dataset, holds_features
 from w2s.declare import InputPath, Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
 from w2s.finetuning.track import FinetuningConfig
+from w2s.label_noise.track import LabelNoiseConfig
 from w2s.models.track import ExtractionConfig, Model, RuntimeConfig
 from w2s.overlap.track import MixingConfig, OverlapConfig, Pair, ProbeConfig
 from w2s.results.track import EvaluationConfig
@@ -59,6 +60,9 @@ class Config(Strict):
     )
     finetuning: FinetuningConfig | None = Field(
         None, description="Fine-tuned models in the place of probes; none if not given."
+    )
+    label_noise: LabelNoiseConfig | None = Field(
+        None, description="Planted label noise; none if not given."
     )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
@@ -103,6 +107,7 @@ class Config(Strict):
         tracks = {
             "arms": self.arms,
             "finetuning": self.finetuning,
+            "label_noise": self.label_noise,
             "selection": self.selection.experiments,
             "weak_supervision": self.weak_supervision,
         }
@@ -126,6 +131,8 @@ class Config(Strict):
             yield "arms.datasets", self.arms.datasets
         if self.weak_supervision:
             yield "weak_supervision.datasets", self.weak_supervision.datasets
+        if self.label_noise:
+            yield "label_noise.datasets", self.label_noise.datasets
         if self.finetuning and self.finetuning.datasets:
             yield "finetuning.datasets", self.finetuning.datasets
 

@@ -21,6 +21,7 @@ from w2s.data.own_tasks import MISTAKES, told_error
 from w2s.declare import KINDS, Jobs, Kind, Stage
 from w2s.errors import ConfigError
 from w2s.finetuning import track as finetuning
+from w2s.label_noise import track as label_noise
 from w2s.models import track as models
 from w2s.overlap import track as overlap
 from w2s.selection import track as selection
@@ -29,7 +30,9 @@ from w2s.weak_supervision import track as weak_supervision
 
 __all__ = ["FILES", "JOBS", "KINDS", "OWN", "STAGES", "add"]
 
-TRACKS = (data, models, overlap, arms, selection, synthetic, weak_supervision, finetuning)
+TRACKS = (
+    data, models, overlap, arms, selection, synthetic, weak_supervision, finetuning, label_noise,
+)  # fmt: skip
 
 STAGES: dict[str, Stage] = {name: stage for track in TRACKS for name, stage in track.STAGES.items()}
 FILES: dict[str, tuple[str, ...]] = {  # what rules write below `results`

@@ -1,0 +1,1 @@
+"""Planted label noise: which scores find it, and what it is worth."""
