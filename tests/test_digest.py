@@ -135,13 +135,14 @@ EDITS = [  # a definition, and the stages that reach it
             "selection_tables",
             "weak_supervision_tables",
             "finetuning_tables",
+            "label_noise_tables",
         },
     ),
     ("overlap.tables", "evaluate", {"evaluate"}),
     (
         "files.inputs",
         "layer_of",
-        STUDENTS | {"weak_labels", "overlap", "arms", "corpora_labels", "select"},
+        STUDENTS | {"weak_labels", "overlap", "arms", "corpora_labels", "select", "label_noise"},
     ),
     ("overlap.track", "OverlapConfig", set()),  # its values are compared
     ("overlap.track", "REGIONS", set()),  # files are checked on load

@@ -322,7 +322,7 @@ def test_the_figure_has_a_curve_for_each_method(chain):
         assert set(drawn) >= set(METHODS) - {"random"}
         assert all(line.get_xdata().tolist() == [0.1, 0.3] for line in drawn.values())
     first = figure.axes[0]
-    assert first.get_title() == "Films: any points"
+    assert first.get_title() == "Films, uniform"
     rows = table.frame.query("noise == 'uniform' and method == 'knn'")
     line = next(line for line in first.get_lines() if line.get_label() == "knn")
     np.testing.assert_allclose(line.get_ydata(), rows["auroc"])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
-from w2s.label_noise.track import KINDS, METHODS
+from w2s.label_noise.track import METHODS
 from w2s.overlap.track import FiguresSettings
 from w2s.results.drawing import Rows, banded, legend, no_data, panels, select
 
@@ -35,8 +35,8 @@ def noise_figure(rows: Rows, titles: Mapping[str, str]) -> Figure:
             lines[k // len(SHOWN)],
             list(SHOWN.items())[k % len(SHOWN)],
         )
-        ax.set(title=f"{titles[dataset]}: {KINDS[kind]}", xlabel="share of flipped labels",
-               ylabel=told)  # fmt: skip
+        name = "" if place else f"{titles[dataset]}, {kind}"
+        ax.set(title=name, xlabel="share of flipped labels", ylabel=told)
         here = select(rows, dataset=dataset, noise=kind)
         if not np.isfinite(rows[column][here]).any():
             no_data(ax, next(filter(None, rows["reason"][here]), ""))

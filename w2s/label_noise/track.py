@@ -50,7 +50,6 @@ METHODS = {  # what says how likely a label is right; colors are Okabe and Ito's
     "oracle": Shown("#000000", "whether the label is flipped: the most there is", "o:"),
 }
 USES = ("filtered", "relabelled")  # what is done with the labels that are doubted most
-KINDS = {"uniform": "any points", "confidence": "points the weak model is unsure of"}
 
 
 class LabelNoiseConfig(Strict):

@@ -175,7 +175,7 @@ def _largest(edges: Any, label: Array) -> Array:
 
 
 def graph_agreement(
-    x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20, alpha: float = 0.9
+    x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20, alpha: float = 0.5
 ) -> Array:
     """What labels smoothed over the graph of neighbours say of the given label.
 
@@ -184,6 +184,8 @@ def graph_agreement(
     that end with chance 1 - alpha at each step (Zhou et al., 2004, "Learning with Local and Global
     Consistency", with the rows of P adding up to 1). "Selective Weak-to-Strong Generalization"
     (arXiv 2511.14166) smooths weak labels over a graph; which formula it takes we could not read.
+    Long walks (alpha near 1) end anywhere: all points then tend to the pool's share of ones, and
+    the labels of one class are doubted as a whole.
 
     Args:
         x: Activations, shape (n, d).
