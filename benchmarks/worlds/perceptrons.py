@@ -5,8 +5,8 @@ import functools
 import numpy as np
 
 from w2s.overlap.detect import detect_overlap
-from w2s.rng import stream
 from w2s.probes.mlp import fit_mlps
+from w2s.rng import stream
 from worlds.jobs import (
     DATASETS,
     DRAWS,
