@@ -31,10 +31,8 @@ def noise_figure(rows: Rows, titles: Mapping[str, str]) -> Figure:
     lines = [(d, kind) for d in titles for kind in dict.fromkeys(rows["noise"])]
     figure, axes = panels(len(SHOWN) * len(lines), columns=len(SHOWN))
     for k, ax in enumerate(axes):
-        (dataset, kind), (column, told) = (
-            lines[k // len(SHOWN)],
-            list(SHOWN.items())[k % len(SHOWN)],
-        )
+        line, place = divmod(k, len(SHOWN))
+        (dataset, kind), (column, told) = lines[line], list(SHOWN.items())[place]
         name = "" if place else f"{titles[dataset]}, {kind}"
         ax.set(title=name, xlabel="share of flipped labels", ylabel=told)
         here = select(rows, dataset=dataset, noise=kind)
