@@ -15,6 +15,8 @@ from w2s.data.tasks import TASKS
 from w2s.data.track import HubDataset, TaskExamplesSettings
 from w2s.errors import DataError
 from w2s.files.artifacts import Artifact, check
+from w2s.overlap.metric_tables import metric_tables
+from w2s.overlap.track import TablesSettings
 from w2s.rng import stream
 
 SIZES = {"cosmos_qa": 4, "sciq": 4, "dream": 3, "piqa": 2}
@@ -103,3 +105,49 @@ def test_a_row_that_cannot_be_used_has_no_candidates():
     ):
         assert ask.candidates(row) == []
         assert ask(row, stream(0)) is None
+
+
+def test_questions_are_judged_by_the_predictions_of_whole_questions():
+    """From rows of the hub to the table: models that are right on every second question."""
+    found = examples("dream", "all")
+    test = found.where(found["part"] == "test")
+    stems = np.array([name.partition("#")[0] for name in test["source_id"]], dtype=object)
+    number = np.unique(stems, return_inverse=True)[1]
+    job = {"dataset": "asked", "weak": "small", "strong": "large", "seed": 0}
+    knows = np.where(number % 2 == 0, 0.3, -0.3) * (2.0 * test["label"] - 1)
+    proba = np.stack([0.5 + 0.0 * knows, 0.5 + knows, test["label"]]).astype(np.float32)
+    lacking = {"status": "ok", "reason": ""}
+    weak = Artifact(
+        "weak_labels",
+        {"id": test["id"], "weak_proba": proba[0]},
+        {"dataset": "asked", "seed": 0} | lacking,
+    )
+    runs = Artifact("runs", {
+        "run": np.arange(2), "control": np.array(["ceiling", "w2s"], dtype=object),
+        "reason": np.array(["", ""], dtype=object),
+    }, job | lacking)  # fmt: skip
+    made = Artifact(
+        "predictions", {"id": test["id"], "run": np.arange(2), "proba": proba[[2, 1]]}, job
+    )
+    table = metric_tables([found], [weak], [runs], [made], settings=TablesSettings())["metrics"]
+    shown = table.frame.query("metric == 'question'").set_index("model")["value"]
+    questions = len(set(number))
+    assert shown["floor"] == pytest.approx(1 / 3)  # all three answers share the highest P
+    assert shown["w2s"] == pytest.approx(((questions + 1) // 2) / questions, abs=1e-6)
+    assert shown["ceiling"] == 1
+    drawn = examples("dream", "drawn")
+    table = metric_tables(
+        [drawn], *drawn_only(drawn, [weak], [runs], [made]), settings=TablesSettings()
+    )
+    assert table["metrics"].frame.query("metric == 'question'")["value"].isna().all()
+
+
+def drawn_only(drawn, weak, runs, made):
+    """The same files without the further candidates."""
+    kept = np.isin(made[0]["id"], drawn["id"])
+    arrays = {**made[0].arrays, "id": made[0]["id"][kept], "proba": made[0]["proba"][:, kept]}
+    return (
+        [item.where(kept) for item in weak],
+        runs,
+        [Artifact("predictions", arrays, made[0].facts)],
+    )
