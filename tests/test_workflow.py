@@ -36,7 +36,8 @@ REPORTS = {"tables": 1, "figures": 1}
 SELECTED = {"selection_tables": 1, "selection_figures": 1}
 ARMED = {"arms_tables": 1, "arms_figures": 1}
 TUNED = {"finetuning_tables": 1, "finetuning_figures": 1}
-TRAINED = {"strong": 4, "evaluate": 4, **REPORTS, **TUNED}
+NOISY = {"label_noise_tables": 1, "label_noise_figures": 1}
+TRAINED = {"strong": 4, "evaluate": 4, "metric_tables": 1, **REPORTS, **TUNED}
 STRONG = {"finetune_strong": 4, "evaluate_finetuned": 4, **TUNED}
 OVERLAP = {
     **{"overlap": 4, "select": 6, "arms": 4, "finetune_strong": 4, "evaluate_finetuned": 4},
@@ -76,12 +77,15 @@ def of_pairs(found):
     return {
         name: content
         for name, content in found.items()
-        if not any(word in name for word in ("selection", "finetun", "arms", "negative"))
+        if not any(
+            word in name for word in ("selection", "finetun", "arms", "negative", "label_noise")
+        )
     }
 
 
 def only_pairs(config):
-    del config["arms"], config["selection"], config["finetuning"]
+    for track in ("arms", "selection", "finetuning", "label_noise"):
+        del config[track]
 
 
 def test_tables_have_the_promised_columns_and_rows(finished):
@@ -172,8 +176,8 @@ def test_second_run_has_nothing_to_do(finished):
 EDITS = {
     "a new seed": (
         lambda c: c["seeds"].append(7),
-        {"split": 2, **SEED, **REPORTS, "arms": 2, **ARMED, "corpora_labels": 1, "select": 3,
-         **SELECTED, **TUNED,
+        {"split": 2, **SEED, **REPORTS, "metric_tables": 1, "arms": 2, **ARMED, "label_noise": 2,
+         **NOISY, "corpora_labels": 1, "select": 3, **SELECTED, **TUNED,
          **dict.fromkeys(("finetune_weak", "finetune_strong", "evaluate_finetuned"), 2)},
     ),
     # neither activations nor weak labels
@@ -185,7 +189,7 @@ EDITS = {
     ),
     "a new title": (
         lambda c: c["datasets"]["plain"].update(title="Another title"),
-        {"figures": 1, "arms_figures": 1, "finetuning_figures": 1},
+        {"figures": 1, "arms_figures": 1, "finetuning_figures": 1, "label_noise_figures": 1},
     ),
     "budgets": (lambda c: c["arms"].update(budgets=[0.25, 1.0]), {"arms": 4, **ARMED, **STRONG}),
     "more rounds": (
@@ -195,6 +199,9 @@ EDITS = {
     "recipe": (
         lambda c: c["finetuning"].update(recipe={**RECIPE, "epochs": 1}),
         {"finetune_weak": 4, **STRONG},
+    ),
+    "rates of label noise": (
+        lambda c: c["label_noise"].update(rates=[0.1]), {"label_noise": 4, **NOISY},
     ),
     "fewer datasets": (lambda c: c["finetuning"].update(datasets=["plain"]), TUNED),
 }  # fmt: skip
@@ -219,7 +226,8 @@ def test_results_without_records_of_snakemake_are_known_by_what_they_say(project
     assert "Nothing to be done" in done.stdout + done.stderr  # only what is asked for
     change(project, lambda config: config["datasets"]["plain"].update(title="Another title"))
     change(project, lambda config: config["mixing"].update(proportions=[0, 0.5, 1]))
-    assert planned(project) == {"figures": 1, "arms_figures": 1, "finetuning_figures": 1}
+    titled = {"figures": 1, "arms_figures": 1, "finetuning_figures": 1, "label_noise_figures": 1}
+    assert planned(project) == titled
     change(project, only_pairs)
     change(project, lambda config: config["models"]["large"].update(pooling="last"))
     assert planned(project)["activations"] == 2
@@ -388,6 +396,23 @@ def test_report_of_what_is_there_after_a_partly_failed_run(project):
     added = {line.split()[1] for line in lines if line.startswith("Adding ")}
     assert {"main.csv", "controls.svg"} <= added
     assert not added & {"mixing.csv", "curves.svg"}
+
+
+def test_label_noise_and_other_metrics_have_tables(finished):
+    found = table(finished, "label_noise", "dataset", "noise", "method")
+    assert set(found["rate"]) == {0.2}
+    assert set(found["n_seeds"]) == {2}  # texts that are all the same have scores too
+    assert (found.loc[(slice(None), slice(None), "oracle"), "auroc"] == 1).all()
+    known = found.loc[("plain", slice(None), "logistic"), "auroc"]
+    assert known.mean() > 0.55  # of some dozens of points
+    metrics = table(finished, "metrics", "dataset", "metric", "model")
+    main = table(finished, "main", "dataset")
+    for name in ("plain", "flat"):
+        for model in ("floor", "w2s", "ceiling"):
+            row = metrics.loc[(name, "accuracy", model)]
+            assert row["value"] == main.loc[name, model]
+            assert [row["lo"], row["hi"]] == [main.loc[name, f"{model}{end}"] for end in
+                                              ("_lo", "_hi")]  # fmt: skip
 
 
 def test_sources_are_selected_with_tables(finished):
