@@ -6,7 +6,7 @@ CORES ?= all
 CLUSTER ?=  # once: without the part that cancels a job
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 RUN := results/demo
-BENCHMARKS := probes selection synthetic mlp extraction seeds prefixes memory storage scores dag coverage null_worlds
+BENCHMARKS := probes selection arms synthetic mlp extraction seeds prefixes memory storage scores dag coverage null_worlds
 
 .PHONY: demo test check fuzz storage cluster audit docs format bench bench-quick finished-run
 .DEFAULT_GOAL := demo

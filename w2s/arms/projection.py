@@ -18,7 +18,7 @@ from w2s.errors import DegenerateError
 from w2s.probes.solver import standardised
 
 RIDGE = 0.1  # relative to the mean eigenvalue: RADS
-EXACT = 1e-13  # residual of the equations, relative, that ends the steps
+EXACT = 1e-12  # residual of the equations, relative, that ends the steps
 MAX_STEPS = 300  # some 6 for one training set, and some 20 for folds
 SLACK = 3e-7  # of the trace, which keeps the float32 Gram matrix positive definite
 BLOCK = 256  # rows at a time, read once and used twice: those of 4,096 columns fit a cache
@@ -54,8 +54,8 @@ def smoothed(x: Array, targets: Array, *, training: Array | None = None) -> Arra
     ridge = RIDGE * (squares @ used) / size**2
 
     def normal(w: Array) -> Array:
-        found: Array = _twice(rows, w, used) / size + ridge * w
-        return found
+        image: Array = _twice(rows, w, used) / size + ridge * w
+        return image
 
     right = rows.T @ (used * targets) / size  # (d, b)
     inverse = _inverse(matrix.narrow, RIDGE * trace / n + SLACK * trace)
@@ -73,12 +73,11 @@ def _twice(rows: Array, w: Array, used: Array) -> Array:
 
 
 def _inverse(narrow: Array, ridge: float) -> Callable[[Array], Array]:
-    """Product of a gradient (d, b) with (X'X / n + ridge I)^-1, in float32."""
+    """Product of a gradient (d, b) with (X'X + n ridge I)^-1, in float32."""
     from scipy.linalg import cho_factor, cho_solve  # takes longer to import than to call
 
     gram = narrow.T @ narrow
-    gram /= np.float32(len(narrow))
-    gram[np.diag_indices_from(gram)] += np.float32(ridge)
+    gram[np.diag_indices_from(gram)] += np.float32(len(narrow) * ridge)
     factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
 
     def times(residual: Array) -> Array:
