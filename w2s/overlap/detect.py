@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,16 +13,22 @@ from w2s.checks import Array, finite, probabilities, rows_of, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
-from w2s.overlap.scores import MIN_VALUES, change_point, dominant_coordinate, max_similarity
+from w2s.overlap.scores import (
+    MIN_VALUES,
+    dominant_coordinate,
+    largest_similarity,
+    max_similarity,
+    mean_similarity,
+)
+from w2s.overlap.stability import FEW, stability
+from w2s.overlap.thresholds import Threshold, cut_confidences, cut_scores
 from w2s.overlap.track import OverlapConfig, OverlapSettings
+from w2s.overlap.views import AS_THEY_ARE, Center, View, fit_view
 from w2s.results.metrics import REGIONS
+from w2s.rng import stream
 
-ROUNDING = 4e-6  # relative size below which float32 scores may differ by the order of summation
-CLEAR = 10  # roundings that values must spread over: a threshold among fewer is one of rounding
 LARGEST = float(np.finfo(np.float32).max)
-EPSILON = float(np.finfo(np.float32).eps)  # what sums of float32 terms of size 1 leave of a 0
 log = logging.getLogger(__name__)
-Threshold = Literal["change_point"] | float | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,13 @@ class Detector:
     Attributes:
         tau_hard: Confidence threshold.
         tau_overlap: Score threshold.
-        hard: Strong activations of the hard points it was fitted on, shape (k, d).
+        hard: Strong activations of the hard points it was fitted on, as `view` shows them, (k, d).
         similarity: `cosine` or `dot`.
         absolute: Whether absolute similarities are compared.
         margin: Half the rounding of the scores: a score this little below the threshold is at it,
             so that a point's region does not depend on the points it is scored together with.
+        view: What similarities are taken on.
+        aggregate: `max` or `mean`, over the hard points.
     """
 
     tau_hard: float
@@ -80,6 +87,8 @@ class Detector:
     similarity: Literal["cosine", "dot"]
     absolute: bool
     margin: float = 0.0
+    view: View = AS_THEY_ARE
+    aggregate: Literal["max", "mean"] = "max"
 
     def apply(self, weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> Regions:
         """Regions of points, by the fitted thresholds and hard points.
@@ -96,7 +105,7 @@ class Detector:
             raise W2SError(
                 f"activations: found width {x.shape[1]}, expected {self.hard.shape[1]} as fitted"
             )
-        score = _scores(x, confidence >= self.tau_hard, self)
+        score = _scores(self.view.of(x), confidence >= self.tau_hard, self)
         region = np.full(len(confidence), "easy", dtype=object)
         region[score >= self.tau_overlap - self.margin] = "overlap"
         region[confidence < self.tau_hard] = "hard"
@@ -109,6 +118,8 @@ def detect_overlap(
     *,
     similarity: Literal["cosine", "dot"] = "cosine",
     absolute: bool = True,
+    center: Center = "none",
+    aggregate: Literal["max", "mean"] = "max",
     tau_hard: Threshold = "change_point",
     tau_overlap: Threshold = "change_point",
 ) -> Regions:
@@ -124,7 +135,11 @@ def detect_overlap(
         weak_proba: P(y = 1) by the weak model on points it was not trained on, shape (n,).
         activations: Strong activations of the same points, shape (n, d).
         similarity: `cosine` (a row of zeros has cosine 0 with everything) or `dot`.
-        absolute: Compare absolute similarities.
+        absolute: Compare absolute similarities; of no effect where their squares are averaged.
+        center: Take similarities on the activations as they are (`none`), without their mean
+            (`mean`), or whitened (`whiten`): see `w2s.overlap.views.fit_view`.
+        aggregate: Score by the largest similarity to a hard point (`max`), or by the root of the
+            mean squared one to all of them (`mean`).
         tau_hard: `change_point`, a number, or `{"quantile": q}` of the confidences.
         tau_overlap: `change_point`, a number, or `{"quantile": q}` of the scores.
 
@@ -144,6 +159,8 @@ def detect_overlap(
         activations,
         similarity=similarity,
         absolute=absolute,
+        center=center,
+        aggregate=aggregate,
         tau_hard=tau_hard,
         tau_overlap=tau_overlap,
     )
@@ -156,6 +173,8 @@ def fit_detector(
     *,
     similarity: Literal["cosine", "dot"] = "cosine",
     absolute: bool = True,
+    center: Center = "none",
+    aggregate: Literal["max", "mean"] = "max",
     tau_hard: Threshold = "change_point",
     tau_overlap: Threshold = "change_point",
 ) -> Detector:
@@ -163,27 +182,17 @@ def fit_detector(
     confidence, x = _inputs(weak_proba, activations)
     if (n := len(confidence)) < MIN_VALUES:
         raise DegenerateError(f"overlap: found {n} points, expected at least {MIN_VALUES}")
-    # the rounding is that of a probability of 1/2 to 1, however small the confidences are
-    low = _threshold(tau_hard, confidence, "confidences", rounding=ROUNDING)
-    hard = confidence < low
-    if not hard.any():
-        raise DegenerateError(f"overlap: found no hard point (no confidence below {low:g})")
-    if hard.all():
-        raise DegenerateError(f"overlap: found hard points only (all confidences below {low:g})")
-    unfinished = Detector(low, np.nan, x[hard], similarity, absolute)
-    score = _scores(x, ~hard, unfinished)[~hard]
-    if not np.isfinite(score).all():
-        raise W2SError(
-            "activations: found products too large for float32; scale them, or use cosine"
-        )
-    rounding = ROUNDING * float(np.abs(score).max())
-    size = 1.0  # the largest that a score could be: such terms may cancel out in one near 0
-    if similarity != "cosine":
-        norm = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-        size = float(norm[hard].max() * norm[~hard].max())
-    least = max(rounding, EPSILON * size)
-    high = _threshold(tau_overlap, score, "overlap scores", rounding=least, tolerance=rounding)
-    return replace(unfinished, tau_overlap=high, margin=rounding / 2)
+    low, hard = cut_confidences(tau_hard, confidence)
+    view = fit_view(x, center=center)
+    seen = view.of(x)
+    unfinished = Detector(
+        low, np.nan, seen[hard], similarity, absolute, view=view, aggregate=aggregate
+    )
+    score = _scores(seen, ~hard, unfinished)[~hard]
+    high, margin = cut_scores(
+        tau_overlap, score, size=largest_similarity(seen[~hard], seen[hard], similarity)
+    )
+    return replace(unfinished, tau_overlap=high, margin=margin)
 
 
 def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Array, Array]:
@@ -195,43 +204,20 @@ def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Arra
     return 2 * np.abs(proba - 0.5), x
 
 
-def _threshold(
-    rule: Threshold, values: Array, what: str, *, rounding: float, tolerance: float = 0.0
-) -> float:
-    """The threshold that a rule gives; a change point only where values are not all rounding."""
-    if isinstance(rule, Mapping):
-        share = rule.get("quantile", np.nan)
-        if not 0 <= share <= 1:
-            raise W2SError(
-                f"threshold of {what}: found {dict(rule)}, expected a quantile of 0 to 1"
-            )
-        return float(np.quantile(values, share))
-    if rule != "change_point":
-        if isinstance(rule, str) or rule != rule:  # nor NaN
-            raise W2SError(
-                f"threshold of {what}: found {rule!r}, expected change_point, a number, or a "
-                f"quantile"
-            )
-        return float(rule)
-    try:
-        found = change_point(values, tolerance=tolerance)
-    except DegenerateError as error:
-        raise DegenerateError(f"overlap: {what}: {error}") from None
-    low, high = float(values.min()), float(values.max())
-    if not high - low > CLEAR * rounding:
-        raise DegenerateError(
-            f"overlap: {what}: found values from {low:.7g} to {high:.7g}, equal values but for "
-            f"rounding; expected a spread above {CLEAR * rounding:.1g}"
-        )
-    return found
-
-
-def _scores(x: Array, scored: Array, detector: Detector) -> Array:
+def _scores(seen: Array, scored: Array, detector: Detector) -> Array:
     """Overlap scores of the rows that are not hard, NaN for the others, float64 (n,)."""
-    score = np.full(len(x), np.nan)
-    score[scored] = max_similarity(
-        x[scored], detector.hard, similarity=detector.similarity, absolute=detector.absolute
-    )
+    score = np.full(len(seen), np.nan)
+    if detector.aggregate == "max":
+        score[scored] = max_similarity(
+            seen[scored],
+            detector.hard,
+            similarity=detector.similarity,
+            absolute=detector.absolute,
+        )
+    elif detector.aggregate == "mean":
+        score[scored] = mean_similarity(seen[scored], detector.hard, similarity=detector.similarity)
+    else:
+        raise W2SError(f"aggregate: found {detector.aggregate!r}, expected max or mean")
     return score
 
 
@@ -268,6 +254,7 @@ def regions_of(
         seed: Likewise.
     """
     proba = points["weak_proba"]
+    confidence = 2 * np.abs(proba.astype(np.float64) - 0.5)
     facts: dict[str, Any] = {"dataset": dataset, "seed": seed}
     region = np.full(len(points), "undefined", dtype=object)
     score = np.full(len(points), np.nan)
@@ -278,20 +265,28 @@ def regions_of(
         for part in (train, ~train):  # apart, so that training points score exactly as in the fit
             found = detector.apply(proba[part], x[part])
             region[part], score[part] = found.region, found.score
+        pool, rng = detector.view.of(x[train]), stream(seed, "stability", dataset)
+        kept = stability(pool, confidence[train], region[train], overlap=overlap, rng=rng)
+        if (n_hard := len(detector.hard)) < FEW:
+            log.warning(
+                "overlap %s: found %d hard points; so few decide all regions, of which %.0f%% "
+                "stay when the pool is drawn again", dataset, n_hard, 100 * kept,
+            )  # fmt: skip
         facts |= {
             "tau_hard": detector.tau_hard,
             "tau_overlap": detector.tau_overlap,
             "density": float(np.mean(region[train] == "overlap")),
+            "stability": kept,
             "status": "ok",
             "reason": "",
         }
     except DegenerateError as error:
-        facts |= dict.fromkeys(("tau_hard", "tau_overlap", "density"))
+        facts |= dict.fromkeys(("tau_hard", "tau_overlap", "density", "stability"))
         facts |= {"status": "degenerate", "reason": str(error)}
     arrays = {
         "id": points["id"],
         "part": points["part"],
-        "confidence": 2 * np.abs(proba.astype(np.float64) - 0.5),
+        "confidence": confidence,
         "score": score,
         "region": region,
     }

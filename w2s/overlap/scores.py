@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -130,22 +130,85 @@ def max_similarity(
     Raises:
         W2SError: another similarity.
     """
+    best = np.full(len(points), 0 if absolute else -np.inf, dtype=np.float32)
+    for rows, _, product in tiles(points, references, similarity=similarity, block=block):
+        running = best[rows]
+        np.maximum(running, product.max(axis=1), out=running)
+        if absolute:
+            np.maximum(running, -product.min(axis=1), out=running)
+    return best
+
+
+def mean_similarity(
+    points: Array,
+    references: Array,
+    *,
+    similarity: Literal["cosine", "dot"] = "cosine",
+    block: int = BLOCK,
+) -> Array:
+    """Root of the mean squared similarity of each point to all references.
+
+    A few references that are like a point, and unlike the others, count for little here, while
+    they alone decide `max_similarity`.
+
+    Args:
+        points: Activations, shape (n, d).
+        references: Activations, shape (k, d), k >= 1.
+        similarity: As for `max_similarity`.
+        block: Likewise.
+
+    Returns:
+        float32 of shape (n,), 0 or more; of cosines no more than 1 up to rounding.
+
+    Raises:
+        W2SError: another similarity.
+    """
+    total = np.zeros(len(points))
+    for rows, _, product in tiles(points, references, similarity=similarity, block=block):
+        total[rows] += np.einsum("ij,ij->i", product, product)
+    root: Array = np.sqrt(total / len(references)).astype(np.float32)
+    return root
+
+
+def largest_similarity(points: Array, references: Array, similarity: str) -> float:
+    """The largest that a similarity of points (n, d) to references (k, d) could be, by norms."""
+    if similarity == "cosine":
+        return 1.0
+    longest = [
+        np.einsum("ij,ij->i", rows, rows, dtype=np.float64).max() for rows in (points, references)
+    ]
+    return float(np.sqrt(longest[0]) * np.sqrt(longest[1]))
+
+
+def tiles(
+    points: Array, references: Array, *, similarity: Literal["cosine", "dot"], block: int = BLOCK
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Similarities of points (n, d) to references (k, d), part by part.
+
+    Args:
+        points: Activations.
+        references: Activations.
+        similarity: `cosine` or `dot`.
+        block: Most rows of a part's sides.
+
+    Yields:
+        Which points and which references, and float32 (points, references), overwritten by the
+        next one.
+
+    Raises:
+        W2SError: another similarity.
+    """
     if similarity not in ("cosine", "dot"):
         raise W2SError(f"similarity: found {similarity!r}, expected cosine or dot")
     unit = unit_rows if similarity == "cosine" else _same
     rows, others = np.asarray(points), unit(np.asarray(references, dtype=np.float32))
-    best = np.full(len(rows), 0 if absolute else -np.inf, dtype=np.float32)
     tile = np.empty((min(block, len(rows)), min(block, len(others))), dtype=np.float32)
     for first in range(0, len(rows), block):
         part = unit(rows[first : first + block].astype(np.float32, copy=False))
-        running = best[first : first + block]
         for start in range(0, len(others), block):
             other = others[start : start + block]
             product = np.matmul(part, other.T, out=tile[: len(part), : len(other)])
-            np.maximum(running, product.max(axis=1), out=running)
-            if absolute:
-                np.maximum(running, -product.min(axis=1), out=running)
-    return best
+            yield slice(first, first + block), slice(start, start + block), product
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,14 @@ def evaluate(
 def _shares(regions: Artifact) -> dict[str, float | None]:
     """Shares of easy, hard and overlap points in strong_train; none where they are undefined."""
     names = ("easy_share", "hard_share", "density")
+    stable = {"stability": regions.facts["stability"]}
     if regions.facts["status"] != "ok":
-        return dict.fromkeys(names)
+        return dict.fromkeys(names) | stable
     region = regions["region"][regions["part"] == "strong_train"]
-    return {name: float(np.mean(region == word)) for word, name in zip(REGIONS, names, strict=True)}
+    shares = {
+        name: float(np.mean(region == word)) for word, name in zip(REGIONS, names, strict=True)
+    }
+    return shares | stable
 
 
 def _with_floor(runs: Artifact, weak_labels: Artifact) -> dict[str, Array]:
@@ -176,6 +180,7 @@ def main_row(outcome: Outcome, bootstrap: Bootstrap, level: float) -> Row:
     row |= pgr_row(outcome.correct[:, rows], every, bootstrap, level)
     share = known_means(outcome.shares)
     row |= {"overlap_density": share[2], "easy_share": share[0], "hard_share": share[1]}
+    row["stability"] = share[3]
     return row | _status(outcome, row, rows)
 
 

@@ -43,6 +43,7 @@ from w2s.results.track import (
     PROPORTION,
     REFERENCE,
     RUNS,
+    STABILITY,
     EvaluationConfig,
 )
 
@@ -131,6 +132,17 @@ class OverlapConfig(Strict):
         "cosine", description="Similarity between a point and the hard points."
     )
     absolute: bool = Field(True, description="Use the absolute value of the similarity.")
+    center: Literal["none", "mean", "whiten"] = Field(
+        "none",
+        description="What similarities are taken on: the vectors as they are; without the mean of "
+        "strong_train (`mean`); or turned too, so that all directions have equal variance there "
+        "(`whiten`).",
+    )
+    aggregate: Literal["max", "mean"] = Field(
+        "max",
+        description="The score of a point: its largest similarity to a hard point (`max`), or the "
+        "root of its mean squared similarity to all of them (`mean`).",
+    )
     tau_hard: Threshold = Field(
         "change_point",
         description="Hard points have a confidence below this: change_point, a number, or "
@@ -195,6 +207,7 @@ REGIONS = Kind(
         "tau_hard": "confidence threshold: hard below it",
         "tau_overlap": "score threshold: overlap at or above it",
         "density": "overlap points / all points of strong_train",
+        "stability": STABILITY,
         **STATUS,
     },
 )
@@ -226,6 +239,7 @@ MAIN_TABLE = Kind(
         "overlap_density": number("overlap points / all points, mean over seeds"),
         "easy_share": number("easy points / all points, mean over seeds"),
         "hard_share": number("hard points / all points, mean over seeds"),
+        "stability": number(STABILITY + ", mean over seeds"),
         "status": Array("str", "ok, partial (some seeds degenerate) or degenerate"),
         "reason": Array("str", "why, if it is not ok, or why a number is missing"),
     },

@@ -40,7 +40,8 @@ class Outcome:
         group: Group of each test point, int64 (n,); all different where there are no groups.
         columns: Numbers of the trainings by name (`COLUMNS`), each (units, rows).
         row_reason: Why a unit lacks a row, [units][rows].
-        shares: Share of easy, hard and overlap points in the pool, (seeds, 3), NaN if undefined.
+        shares: Share of easy, hard and overlap points in the pool, and of points that keep their
+            region when it is drawn again, (seeds, 4), NaN if undefined.
         reason: Why a seed is degenerate, "" if it is not, [seeds].
         n_pool: Size of the training pool.
         restarts: Units of a seed.
@@ -182,7 +183,8 @@ def outcome_of(seeds: Seeds) -> Outcome:
         for (_, right), o in zip(seeds, order, strict=True)
         for unit in units
     ]
-    shares = [[f[name] for name in ("easy_share", "hard_share", "density")] for f in facts]
+    told = ("easy_share", "hard_share", "density", "stability")
+    shares = [[f[name] for name in told] for f in facts]
     return Outcome(
         **{key: facts[0][key] for key in KEY},
         control=[control for control, _ in names],

@@ -33,6 +33,7 @@ LABELS = {
     "label_brier": Array("float64", "Brier score of the labels trained on", nan=True),
     "label_calibration": Array("float64", "their expected calibration error, 10 bins", nan=True),
 }
+STABILITY = "share of strong_train that keeps its region over bootstrap resamples of it"
 RUNS = Kind(
     "runs",
     "Every probe trained for one dataset, pair and seed.",
@@ -92,6 +93,7 @@ METRICS = Kind(
         "density": "overlap points / all points of strong_train",
         "easy_share": "easy points / all points of strong_train",
         "hard_share": "hard points / all points of strong_train",
+        "stability": STABILITY,
         **STATUS,
     },
     ids=False,
