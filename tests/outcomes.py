@@ -37,7 +37,7 @@ def make_outcome(correct, control, proportion=None, *, region=None, restarts=1, 
             for name, value in zip(COLUMNS, (50.0, 0.75, 0.2, 0.1), strict=True)
         },
         row_reason=[[""] * rows for _ in range(units)],
-        shares=np.tile([0.5, 0.25, 0.25], (seeds, 1)),
+        shares=np.tile([0.5, 0.25, 0.25, 0.875], (seeds, 1)),
         reason=[""] * seeds,
         n_pool=200,
         restarts=restarts,

@@ -28,7 +28,7 @@ PROBED = ("floor", "ceiling", "w2s", "plain")
 IDS = (40, 10, 30, 20, 90, 70, 50, 60, 80, 100)
 WHY = "found only targets equal to 1"
 NAMES = {"dataset": "films", "weak": "small", "strong": "large"}
-SHARES = {"n_pool": 200, "density": 0.25, "easy_share": 0.5, "hard_share": 0.25}
+SHARES = {"n_pool": 200, "density": 0.25, "easy_share": 0.5, "hard_share": 0.25, "stability": 0.9}
 # which of the first four test points of IDS each row gets right, by seed: fine-tuned, then probes
 RIGHT = {
     0: ([[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0]],

@@ -368,6 +368,7 @@ def evaluated(seed, *, rows=ROWS, order=None, lost=()):
     reasons = [WHY if i in lost else "" for i in range(len(rows))]
     told = {**NAMES, "seed": seed, "status": "ok", "reason": ""}
     shares = {"n_pool": 200, "density": 0.25, "easy_share": 0.5, "hard_share": 0.25}
+    shares["stability"] = 0.875
     order = list(range(4)) if order is None else order
     correct = ((number[:, None] + 1) * np.arange(1, 5) + seed) / 50
     correct[list(lost)] = np.nan
@@ -404,7 +405,7 @@ def test_restarts_become_units_and_a_row_without_them_is_the_same_in_all():
     assert len(found.reason) == 2
     np.testing.assert_array_equal(found.group, [0, 1, 1, 2])
     assert found.n_groups == 3
-    np.testing.assert_array_equal(found.shares, [[0.5, 0.25, 0.25]] * 2)
+    np.testing.assert_array_equal(found.shares, [[0.5, 0.25, 0.25, 0.875]] * 2)
 
 
 def test_tables_count_seeds_not_units():
@@ -482,7 +483,11 @@ def scored(**changes):
     found = evaluate(
         Artifact("examples", examples, {"dataset": "films"}),
         Artifact("weak_labels", weak, {"dataset": "films", "n_train": 60, "reason": ""}),
-        Artifact("regions", regions, {"dataset": "films", "status": "ok", "reason": ""}),
+        Artifact(
+            "regions",
+            regions,
+            {"dataset": "films", "stability": 0.9, "status": "ok", "reason": ""},
+        ),
         Artifact("runs", runs, facts),
         Artifact("predictions", {"id": ids, "run": runs["run"], "proba": proba}, NAMES),
         settings=EvaluateSettings(),

@@ -236,7 +236,8 @@ def write_metrics(pair, seed, floor, ceiling):
     weak, strong = pair.split("--")
     facts = {
         "dataset": "films", "weak": weak, "strong": strong, "seed": seed, "n_pool": 600,
-        "density": 0.1, "easy_share": 0.5, "hard_share": 0.4, "status": "ok", "reason": "",
+        "density": 0.1, "easy_share": 0.5, "hard_share": 0.4, "stability": 0.9,
+        "status": "ok", "reason": "",
     }  # fmt: skip
     save(Artifact("metrics", columns, facts), f"results/films/{pair}/seed{seed}/metrics.parquet")
 

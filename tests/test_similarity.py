@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference.overlap import similarity_matrix
 
-from w2s.overlap.scores import dominant_coordinate, max_similarity
+from w2s.errors import W2SError
+from w2s.overlap.scores import (
+    dominant_coordinate,
+    largest_similarity,
+    max_similarity,
+    mean_similarity,
+)
 
 LIGHT = settings(max_examples=100)
 ROOT_HALF = np.sqrt(0.5)
@@ -138,3 +144,36 @@ def test_an_offset_of_one_coordinate_is_told_where_it_changes_regions():
         if offset:
             assert found.coordinate == 2
             assert found.share == pytest.approx((1 + offset**2) / (width + offset**2), abs=0.02)
+
+
+def test_mean_similarity_by_hand():
+    points, references = np.array([[3.0, 4], [0, 0], [0, -2]]), np.array([[1.0, 0], [0, 2]])
+    found = mean_similarity(points, references)
+    np.testing.assert_allclose(found, [np.sqrt(0.5), 0, np.sqrt(0.5)], rtol=1e-6)
+    found = mean_similarity(points, references, similarity="dot")
+    np.testing.assert_allclose(found, [np.sqrt((9 + 64) / 2), 0, np.sqrt(8)], rtol=1e-6)
+    assert found.dtype == np.float32
+    assert mean_similarity(np.empty((0, 3)), np.ones((2, 3))).shape == (0,)
+    with pytest.raises(W2SError, match="expected cosine or dot"):
+        mean_similarity(points, references, similarity="l2")
+
+
+def test_mean_similarity_is_below_the_largest_and_does_not_depend_on_blocks():
+    rng = np.random.default_rng(3)
+    points, references = rng.normal(size=(50, 6)), rng.normal(size=(40, 6))
+    for similarity in ("cosine", "dot"):
+        whole = mean_similarity(points, references, similarity=similarity)
+        assert (whole < max_similarity(points, references, similarity=similarity)).all()
+        for block in (1, 7, 40):
+            parts = mean_similarity(points, references, similarity=similarity, block=block)
+            np.testing.assert_allclose(parts, whole, rtol=1e-6)
+        many = np.tile(references, (3, 1))  # references may repeat
+        np.testing.assert_allclose(
+            mean_similarity(-points, many, similarity=similarity), whole, rtol=1e-6
+        )
+
+
+def test_the_largest_possible_similarity():
+    x = np.array([[3.0, 4], [1, 0], [0, 2]])
+    assert largest_similarity(x[:1], x[1:], "cosine") == 1
+    assert largest_similarity(x[:1], x[1:], "dot") == 10

@@ -313,6 +313,7 @@ def test_regions_are_those_of_the_detector_on_strong_train(chain):
     assert regions.facts["tau_hard"] == expected.tau_hard
     np.testing.assert_allclose(regions.facts["tau_overlap"], expected.tau_overlap, rtol=1e-6)
     assert regions.facts["density"] == pytest.approx(expected.density)
+    assert 0 < regions.facts["stability"] < 1
 
 
 def test_test_points_get_regions_by_the_thresholds_of_strong_train(chain):
@@ -586,6 +587,8 @@ def test_main_and_mixing_tables_are_means_over_seeds_and_repeats(chain):
     assert (row["n_seeds"], row["n_pool"], row["status"]) == (2, 240, "ok")
     shares = [load(chain / f"regions-{seed}.parquet").facts["density"] for seed in SEEDS]
     assert row["overlap_density"] == pytest.approx(np.mean(shares))
+    kept = [load(chain / f"regions-{seed}.parquet").facts["stability"] for seed in SEEDS]
+    assert row["stability"] == pytest.approx(np.mean(kept))
     assert row["overlap_density"] + row["easy_share"] + row["hard_share"] == pytest.approx(1)
     frame = load(chain / "table-mixing.parquet").frame
     assert len(frame) == 1 + len(FEW) + len(CURVES) * 3 + 2 + len(REFERENCES)

@@ -137,6 +137,8 @@ def test_bad_input_is_refused():
     for call, message in (
         (lambda: Cell(overlap_share=1), "found overlap share 1"),
         (lambda: Cell(label_noise=-0.1), "label noise -0.1"),
+        (lambda: Cell(background=-1), "found background -1, expected 0 or more"),
+        (lambda: Cell(background=math.nan), "found background nan"),
         (lambda: Cell(overlap_share=0.001), r"found regions of \(125, 125, 0\) points"),
         (lambda: study(repetitions=[]), "found no repetition"),
     ):

@@ -94,7 +94,8 @@ def test_tables_have_the_promised_columns_and_rows(finished):
     assert list(main.columns) == [
         *("dataset", "weak", "strong", "n_seeds", "n_pool", "n_test", "n_groups"),
         *spread,
-        *("overlap_density", "easy_share", "hard_share", "status", "reason"),
+        *("overlap_density", "easy_share", "hard_share", "stability"),
+        *("status", "reason"),
     ]
     assert list(main["dataset"]) == ["plain", "flat"]
     row = main.set_index("dataset").loc["plain"]

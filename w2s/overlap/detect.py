@@ -13,6 +13,7 @@ from w2s.checks import Array, finite, probabilities, rows_of, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import layer_of, same_job
+from w2s.overlap.regions import Regions
 from w2s.overlap.scores import (
     MIN_VALUES,
     dominant_coordinate,
@@ -24,45 +25,10 @@ from w2s.overlap.stability import FEW, stability
 from w2s.overlap.thresholds import Threshold, cut_confidences, cut_scores
 from w2s.overlap.track import OverlapConfig, OverlapSettings
 from w2s.overlap.views import AS_THEY_ARE, Center, View, fit_view
-from w2s.results.metrics import REGIONS
 from w2s.rng import stream
 
 LARGEST = float(np.finfo(np.float32).max)
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Regions of n points.
-
-    Attributes:
-        region: "easy", "hard" or "overlap", shape (n,).
-        confidence: 2 |weak_proba - 1/2|, float64 in [0, 1], shape (n,).
-        score: Overlap score, float64, NaN for hard points, shape (n,).
-        tau_hard: Points below this confidence are hard.
-        tau_overlap: Points that are not hard and have this score or more are overlap points.
-    """
-
-    region: Array
-    confidence: Array
-    score: Array
-    tau_hard: float
-    tau_overlap: float
-
-    def __repr__(self) -> str:
-        """The shares of the regions and the thresholds; the arrays are long."""
-        shares = ", ".join(f"{name} {self.share(name):.3f}" for name in REGIONS)
-        taus = f"tau_hard={self.tau_hard:.4g}, tau_overlap={self.tau_overlap:.4g}"
-        return f"Regions(n={len(self.region)}: {shares}; {taus})"
-
-    @property
-    def density(self) -> float:
-        """Overlap points / all points."""
-        return self.share("overlap")
-
-    def share(self, region: str) -> float:
-        """Points of a region / all points."""
-        return float(np.mean(self.region == region))
 
 
 @dataclass(frozen=True)
@@ -105,7 +71,10 @@ class Detector:
             raise W2SError(
                 f"activations: found width {x.shape[1]}, expected {self.hard.shape[1]} as fitted"
             )
-        score = _scores(self.view.of(x), confidence >= self.tau_hard, self)
+        return self.cut(confidence, _scores(self.view.of(x), confidence >= self.tau_hard, self))
+
+    def cut(self, confidence: Array, score: Array) -> Regions:
+        """Regions of points by their confidences and scores, (n,)."""
         region = np.full(len(confidence), "easy", dtype=object)
         region[score >= self.tau_overlap - self.margin] = "overlap"
         region[confidence < self.tau_hard] = "hard"
@@ -154,17 +123,8 @@ def detect_overlap(
         W2SError: shapes that do not fit, values that are not finite or not probabilities, or a
             similarity or threshold that is none of these.
     """
-    detector = fit_detector(
-        weak_proba,
-        activations,
-        similarity=similarity,
-        absolute=absolute,
-        center=center,
-        aggregate=aggregate,
-        tau_hard=tau_hard,
-        tau_overlap=tau_overlap,
-    )
-    return detector.apply(weak_proba, activations)
+    how = {"similarity": similarity, "absolute": absolute, "aggregate": aggregate}
+    return _fitted(weak_proba, activations, how, center, (tau_hard, tau_overlap))[1]
 
 
 def fit_detector(
@@ -179,20 +139,30 @@ def fit_detector(
     tau_overlap: Threshold = "change_point",
 ) -> Detector:
     """Fit the detector of `detect_overlap` without applying it; see there."""
+    how = {"similarity": similarity, "absolute": absolute, "aggregate": aggregate}
+    return _fitted(weak_proba, activations, how, center, (tau_hard, tau_overlap))[0]
+
+
+def _fitted(
+    weak_proba: npt.ArrayLike,
+    activations: npt.ArrayLike,
+    how: dict[str, Any],
+    center: Center,
+    taus: tuple[Threshold, Threshold],
+) -> tuple[Detector, Regions]:
+    """The detector, and the regions that it gives to what it was fitted on."""
     confidence, x = _inputs(weak_proba, activations)
     if (n := len(confidence)) < MIN_VALUES:
         raise DegenerateError(f"overlap: found {n} points, expected at least {MIN_VALUES}")
-    low, hard = cut_confidences(tau_hard, confidence)
+    low, hard = cut_confidences(taus[0], confidence)
     view = fit_view(x, center=center)
     seen = view.of(x)
-    unfinished = Detector(
-        low, np.nan, seen[hard], similarity, absolute, view=view, aggregate=aggregate
-    )
-    score = _scores(seen, ~hard, unfinished)[~hard]
-    high, margin = cut_scores(
-        tau_overlap, score, size=largest_similarity(seen[~hard], seen[hard], similarity)
-    )
-    return replace(unfinished, tau_overlap=high, margin=margin)
+    unfinished = Detector(low, np.nan, seen[hard], **how, view=view)
+    score = _scores(seen, ~hard, unfinished)
+    size = largest_similarity(seen[~hard], seen[hard], how["similarity"])
+    high, margin = cut_scores(taus[1], score[~hard], size=size)
+    detector = replace(unfinished, tau_overlap=high, margin=margin)
+    return detector, detector.cut(confidence, score)
 
 
 def _inputs(weak_proba: npt.ArrayLike, activations: npt.ArrayLike) -> tuple[Array, Array]:

@@ -11,28 +11,19 @@ import numpy as np
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
 from w2s.files.artifacts import Artifact
-from w2s.overlap.detect import Regions, detect_overlap
+from w2s.overlap.detect import detect_overlap
 from w2s.overlap.mixing import nearest
+from w2s.overlap.regions import Regions
 from w2s.progress import bar
 from w2s.results.metrics import REGIONS, auroc
 from w2s.rng import stream
-from w2s.synthetic.mixture import Counts, Design, Sample, draw_populations, draw_samples
+from w2s.synthetic.detectors import VARIANTS, Variant, regions_by
+from w2s.synthetic.mixture import Counts, Design, Population, Sample, draw_populations, draw_samples
 from w2s.synthetic.study import blocks, train_weak
 from w2s.synthetic.track import SyntheticDetectionSettings
 
 TARGETS = ("hard", "overlap")  # the regions that the detector is asked for
 METRICS = ("precision", "recall", "auroc")
-# options of `detect_overlap` that are compared, by name; by default 2 of 5 points are hard, and as
-# all of them have the same confidence, a quantile of 0.4 would still be that confidence
-VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
-    "signed cosine": {"absolute": False},
-    "dot": {"similarity": "dot"},
-    "signed dot": {"similarity": "dot", "absolute": False},
-    "tau_hard quantile 0.5": {"tau_hard": {"quantile": 0.5}},
-    "tau_overlap quantile 0.7": {"tau_overlap": {"quantile": 0.7}},
-    "both quantiles": {"tau_hard": {"quantile": 0.5}, "tau_overlap": {"quantile": 0.7}},
-}
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,8 @@ class Cell:
         label_noise: Share of the weak model's training labels that are flipped, in [0, 1].
         points: Points the weak model trains on, and points to detect among.
         variance: Of the noise of a coordinate.
+        background: Noise of a coordinate whose pattern a point lacks, as a factor on what it is
+            where there is one, 0 or more; by default it is exactly 0.
     """
 
     saliency: float = 1.0
@@ -54,6 +47,7 @@ class Cell:
     label_noise: float = 0.0
     points: int = 250
     variance: float = 5.0
+    background: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse shares out of range.
@@ -66,6 +60,8 @@ class Cell:
                 f"detection: found overlap share {self.overlap_share:g} and label noise "
                 f"{self.label_noise:g}, expected a share between 0 and 1 and noise in [0, 1]"
             )
+        if not self.background >= 0:  # nor NaN
+            raise W2SError(f"detection: found background {self.background:g}, expected 0 or more")
         if min(self.counts) < 1:
             raise W2SError(f"detection: found regions of {self.counts} points, expected some each")
 
@@ -121,7 +117,7 @@ def draw_cell(cell: Cell, *, seed: int, repetitions: Sequence[int]) -> tuple[Sam
     """
     populations = draw_populations(cell.design, seed=seed, repetitions=repetitions)
     train, points = (
-        draw_samples(populations, cell.counts, seed=seed, repetitions=repetitions, part=part)
+        _drawn(cell, populations, seed=seed, repetitions=repetitions, part=part)
         for part in ("train", "pseudo")
     )
     names = [("synthetic", f"repetition={r}", "label noise") for r in repetitions]
@@ -131,12 +127,25 @@ def draw_cell(cell: Cell, *, seed: int, repetitions: Sequence[int]) -> tuple[Sam
     return points, weak.proba(points.weak_part)
 
 
+def _drawn(
+    cell: Cell, populations: Population, *, seed: int, repetitions: Sequence[int], part: str
+) -> Sample:
+    """Points of a cell, with its background."""
+    drawn = draw_samples(populations, cell.counts, seed=seed, repetitions=repetitions, part=part)
+    if not cell.background:
+        return drawn
+    absent = ~populations.present[drawn.region] * populations.scale  # (n, d)
+    names = [("synthetic", f"repetition={r}", part, "background") for r in repetitions]
+    noise = np.stack([stream(seed, *name).normal(size=absent.shape) for name in names])
+    return replace(drawn, x=drawn.x + cell.background * cell.variance**0.5 * absent * noise)
+
+
 def detection_study(
     cell: Cell,
     *,
     seed: int,
     repetitions: Sequence[int],
-    variants: Mapping[str, Mapping[str, Any]] = VARIANTS,
+    variants: Mapping[str, Variant] = VARIANTS,
 ) -> dict[str, Detection]:
     """Detect overlap with each set of options, on the same points and weak labels.
 
@@ -148,7 +157,7 @@ def detection_study(
         cell: What the points are like.
         seed: The user's seed.
         repetitions: Numbers of the repetitions, at least one.
-        variants: Options of `detect_overlap` by name.
+        variants: Options of `detect_overlap`, or scores, by name.
     """
     if not len(repetitions):
         raise W2SError("detection: found no repetition, expected 1 or more")
@@ -156,10 +165,14 @@ def detection_study(
     reasons: dict[str, dict[str, int]] = {name: {} for name in variants}
     for block in blocks(repetitions, cell.points * 2 * cell.dimension):
         points, proba = draw_cell(cell, seed=seed, repetitions=block)
-        for x, confidence in zip(points.x, proba, strict=True):
-            for name, options in variants.items():
+        for x, weak, said in zip(points.x, points.weak_part, proba, strict=True):
+            for name, variant in variants.items():
                 try:
-                    regions = detect_overlap(confidence, x, **options)
+                    regions = (
+                        regions_by(variant, said, x, weak)
+                        if callable(variant)
+                        else detect_overlap(said, x, **variant)
+                    )
                     row = scores(regions, points.region)
                 except DegenerateError as error:
                     row = np.full(7, np.nan)
@@ -243,6 +256,7 @@ AXES = {  # what is changed, one at a time; the base cell is among the values of
     "overlap_share": (0.05, 0.1, 0.2, 0.4, 0.6),
     "label_noise": (0.0, 0.1, 0.2, 0.3, 0.4),
     "variance": (0.5, 1.0, 2.0, 5.0),
+    "background": (0.0, 0.25, 0.5, 1.0),
 }
 TAU_HARD = (0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7)  # two fifths of the points are hard
 TAU_OVERLAP = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)  # a third of the others are overlap points
