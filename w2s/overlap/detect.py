@@ -235,18 +235,17 @@ def regions_of(
         for part in (train, ~train):  # apart, so that training points score exactly as in the fit
             found = detector.apply(proba[part], x[part])
             region[part], score[part] = found.region, found.score
-        pool, rng = detector.view.of(x[train]), stream(seed, "stability", dataset)
-        kept = stability(pool, confidence[train], region[train], overlap=overlap, rng=rng)
         if (n_hard := len(detector.hard)) < FEW:
-            log.warning(
-                "overlap %s: found %d hard points; so few decide all regions, of which %.0f%% "
-                "stay when the pool is drawn again", dataset, n_hard, 100 * kept,
-            )  # fmt: skip
+            told = "overlap %s: found %d hard points, so few that single ones decide all regions"
+            log.warning(told, dataset, n_hard)
+        pool, rng = detector.view.of(x[train]), stream(seed, "stability", dataset)
         facts |= {
             "tau_hard": detector.tau_hard,
             "tau_overlap": detector.tau_overlap,
             "density": float(np.mean(region[train] == "overlap")),
-            "stability": kept,
+            "stability": stability(
+                pool, confidence[train], region[train], overlap=overlap, rng=rng
+            ),
             "status": "ok",
             "reason": "",
         }
