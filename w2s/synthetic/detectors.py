@@ -13,9 +13,10 @@ import numpy as np
 
 from w2s.checks import Array
 from w2s.overlap.regions import Regions
-from w2s.overlap.scores import max_similarity, unit_rows
+from w2s.overlap.scores import max_similarity
 from w2s.overlap.thresholds import cut_confidences, cut_scores
 from w2s.overlap.views import fit_view
+from w2s.probes.knn import unit_rows
 
 RIDGE = 0.1  # of the mean variance: what a direction needs to count in the discriminant
 
