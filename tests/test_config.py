@@ -80,6 +80,8 @@ def test_defaults_are_those_of_the_method():
     assert parsed.overlap.model_dump() == {
         "similarity": "cosine",
         "absolute": True,
+        "center": "none",
+        "aggregate": "max",
         "tau_hard": "change_point",
         "tau_overlap": "change_point",
     }

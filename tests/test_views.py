@@ -95,6 +95,13 @@ def test_new_points_are_seen_as_those_of_the_pool(center):
         np.testing.assert_allclose(one.score[0], found.score[i], rtol=1e-6)
 
 
+def test_points_too_far_apart_are_refused():
+    x = np.array([[3e38], [3e38], [3e38], [-3e38]], dtype=np.float32)
+    with pytest.raises(W2SError, match="too far apart for float32"):
+        fit_view(x, center="mean").of(x)
+    assert np.isfinite(fit_view(x, center="whiten").of(x)).all()
+
+
 def test_another_word_is_refused():
     with pytest.raises(W2SError, match="found 'median', expected none, mean or whiten"):
         fit_view(np.ones((5, 2)), center="median")

@@ -47,6 +47,8 @@ FUNCTIONS = (
 OPTIONS = {
     "similarity": ("cosine", "dot", "euclid", ""),
     "absolute": (True, False),
+    "center": ("none", "mean", "whiten", "median", ""),
+    "aggregate": ("max", "mean", "sum"),
     "tau_hard": ("change_point", 0.5, {"quantile": 0.2}, {"quantile": 2}, {}, "x", -1.0,
                  float("nan"), {"quantile": float("nan")}),
     "tau_overlap": ("change_point", 0.5, {"quantile": 0.9}, "nothing", 10**40, True),

@@ -11,6 +11,7 @@ from w2s.checks import Array
 from w2s.errors import W2SError
 
 Center = Literal["none", "mean", "whiten"]
+LARGEST = float(np.finfo(np.float32).max)
 LEAST = 1e-4  # of the shrinkage: where a coordinate is a copy of another, there is no inverse
 
 
@@ -30,12 +31,18 @@ class View:
         """Points (n, d) as they are seen, (n, d): float32, or `x` itself where there is no mean.
 
         Computed in float64, so that what it rounds does not depend on other rows.
+
+        Raises:
+            W2SError: points that lie too far from the mean for float32.
         """
         if self.mean is None:
             return x
         moved = x - self.mean
-        seen: Array = moved if self.turn is None else moved @ self.turn
-        return seen.astype(np.float32)
+        seen = moved if self.turn is None else moved @ self.turn
+        if np.abs(seen).max(initial=0) > LARGEST:
+            raise W2SError("activations: found values too far apart for float32; scale them")
+        found: Array = seen.astype(np.float32)
+        return found
 
 
 AS_THEY_ARE = View()
