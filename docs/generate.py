@@ -87,7 +87,7 @@ that read what it wrote. Everything else stays.
 | a model's `device_map`, `estimate` | nothing |
 | a new entry in `seeds` | `split` of that seed, then `tables` |
 | a pair's `weak_layer`; its `strong_layer` | `weak_labels`; `overlap` |
-| `probe` | `weak_labels` |
+| `probe` | `weak_labels`, `transfer` |
 | `overlap` | `overlap`, `select`, `student` |
 | `arms`, but for its `datasets`; your own selectors and scores | `arms` of all datasets |
 | `mixing` | `strong`, `student` |
@@ -98,6 +98,7 @@ that read what it wrote. Everything else stays.
 | `weak_supervision.restarts`, its `proportions` | `student` of perceptrons |
 | `finetuning.recipe`; its losses and the rest | `finetune_weak`; `finetune_strong` |
 | `label_noise` | `label_noise` |
+| `gain.datasets` | `transfer`; `gain_tables` |
 | `evaluation` | the tables of every track: `tables`, `selection_tables`, `synthetic_tables` |
 | `runtime` | nothing: it cannot change a number beyond rounding |
 | `custom_tracks`, `custom_rules` | your own jobs, when their settings or code change |

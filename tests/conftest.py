@@ -445,6 +445,29 @@ def _seed_jobs(folder: Path, seed: int) -> dict[str, Job]:
                 "strong_activations": large,
             },
         ),
+        "gain_predictors": (
+            {},
+            {
+                **of("weak_labels"),
+                **of("strong"),
+                "weak_activations": small,
+                "strong_activations": large,
+            },
+        ),
+        "transfer": (
+            PAIR,
+            {
+                name: [path]
+                for name, path in {
+                    **examples,
+                    **of("split"),
+                    **of("weak_labels"),
+                    **of("strong"),
+                    "weak_activations": small,
+                    "strong_activations": large,
+                }.items()
+            },
+        ),
         "corpora_labels": (
             {"experiment": "domains", "targets": ["films"]},
             {
@@ -506,7 +529,7 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
         "runs": [folder / f"noise-runs-{seed}.parquet" for seed in SEEDS],
         "predictions": [folder / f"noise-predictions-{seed}.safetensors" for seed in SEEDS],
     }
-    return {
+    return _gain_reports(folder) | {
         "label_noise_tables": Job(
             "label_noise_tables", {"evaluation": {"bootstrap": 200}}, noisy, {"label_noise": noise}
         ),
@@ -539,6 +562,23 @@ def _final_jobs(folder: Path) -> dict[str, Job]:
             {**PAIR, "titles": [["cut", "Films, cut"]]},
             curves,
             {name: folder / f"{name}.svg" for name in STAGES["selection_figures"].outputs},
+        ),
+    }
+
+
+def _gain_reports(folder: Path) -> dict[str, Job]:
+    tables = {name: folder / f"table-{name}.parquet" for name in STAGES["gain_tables"].outputs}
+    read: dict[str, Any] = {
+        name: [folder / f"{file}-{seed}.parquet" for seed in SEEDS]
+        for name, file in (("predictors", "gain"), ("transfer", "transfer"))
+    }
+    return {
+        "gain_tables": Job("gain_tables", {"evaluation": {"bootstrap": 200}}, read, tables),
+        "gain_figures": Job(
+            "gain_figures",
+            {"titles": [["films", "Films"]]},
+            {name: tables[name] for name in STAGES["gain_figures"].inputs},
+            {name: folder / f"gain-{name}.svg" for name in STAGES["gain_figures"].outputs},
         ),
     }
 

@@ -92,7 +92,7 @@ def make_hostile(folder, **changes):
 
 
 def finished_project(factory):
-    """A project of pairs, arms, selection and fine-tuning that has run: to be copied, not changed.
+    """A project of pairs and most tracks that has run once: to be copied, not changed.
 
     All tests of a process share it: those that use it are of the group `workflow` of xdist.
     """
@@ -101,9 +101,8 @@ def finished_project(factory):
 
 @cache
 def _finished(folder):
-    make_hostile(
-        folder, arms=ARMS, selection=SELECTION, finetuning=FINETUNING, label_noise=LABEL_NOISE
-    )
+    tracks = {"arms": ARMS, "selection": SELECTION, "finetuning": FINETUNING, "gain": {}}
+    make_hostile(folder, **tracks, label_noise=LABEL_NOISE)
     done = snakemake(folder, secrets=SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said").write_text(done.stdout + done.stderr, encoding="utf-8")

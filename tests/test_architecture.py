@@ -31,7 +31,7 @@ LAYERS = [
     {"data"},
     {"models"},
     {"overlap"},
-    {"arms", "selection", "synthetic", "weak_supervision", "finetuning", "label_noise"},
+    {"arms", "selection", "synthetic", "weak_supervision", "finetuning", "label_noise", "gain"},
     {"config"},
     {"tracks"},
     {"digest"},
@@ -117,7 +117,13 @@ def test_methods_know_no_files_and_no_command_line() -> None:
     shells = {*stage_functions(), "w2s.results.outcome", "w2s.overlap.weak_labels"}
     folders = {"probes", "results", "data", "models", "overlap", "selection", "synthetic"}
     for module in MODULES:
-        if part(module) in folders | {"weak_supervision", "finetuning", "label_noise"}:
+        if part(module) in folders | {
+            "arms",
+            "weak_supervision",
+            "finetuning",
+            "label_noise",
+            "gain",
+        }:
             assert not others(module) & {"argparse", "snakemake"}, module
             known = own_imports(module)
             assert module.endswith(".track") or "pydantic" not in others(module), module

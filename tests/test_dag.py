@@ -21,11 +21,8 @@ from w2s.tracks import STAGES
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
 TABLES = {
-    "tables",
-    "arms_tables",
-    "selection_tables",
-    "weak_supervision_tables",
-    "finetuning_tables",
+    *("tables", "arms_tables", "selection_tables", "weak_supervision_tables"),
+    *("finetuning_tables", "gain_tables"),
 }
 EXTRACTION = {"activations", "gather_activations"}
 Job = tuple[str, tuple[tuple[str, str], ...]]
@@ -52,6 +49,7 @@ def example() -> dict[str, Any]:
         "synthetic": {"studies": ["first", "hard"]},
         "arms": {},
         "finetuning": {"datasets": ["films"]},
+        "gain": {"datasets": ["films", "tweets"]},
         "selection": {
             "experiments": {
                 "cut": {"sources": "partition", "dataset": "films"},
@@ -118,7 +116,14 @@ def jobs(config: Config) -> dict[Job, str]:
         "weak_supervision_figures": [{}],
         "finetuning_tables": [{}],
         "finetuning_figures": [{}],
+        "gain_tables": [{}],
+        "gain_figures": [{}],
     }
+    gained = [job for job in per["weak_labels"] if job["dataset"] in ("films", "tweets")]
+    per["gain_predictors"] = gained
+    per["transfer"] = [
+        {"seed": str(s), **pair} for s, pair in itertools.product(config.seeds, pairs)
+    ]
     tuned = [job for job in per["weak_labels"] if job["dataset"] == "films"]
     per["finetune_strong"] = tuned
     per["finetune_weak"] = [
@@ -177,9 +182,9 @@ def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
 
 def test_title_of_a_dataset_changes_only_figures() -> None:
     found = affected("datasets.films.title", "Movies")
-    drawn = {"figures", "arms_figures", "weak_supervision_figures", "finetuning_figures"}
-    assert stages(found) == drawn
-    assert len(found) == 6
+    others = {"weak_supervision_figures", "finetuning_figures", "gain_figures", "arms_figures"}
+    assert stages(found) == {"figures", *others}
+    assert len(found) == 7
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
@@ -194,7 +199,11 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("mixing.repeats", 7, {"strong", "student"}),
         ("mixing.controls", ["plain"], {"strong", "student"}),
         ("mixing.proportions", [0, 1], {"strong", "student"}),
-        ("probe.l2", 0.1, {"weak_labels", "strong", "corpora_labels", "select", "student", "arms"}),
+        (
+            "probe.l2",
+            0.1,
+            {"weak_labels", "strong", "corpora_labels", "select", "student", "transfer", "arms"},
+        ),
         ("arms.budgets", [0.3], {"arms"}),
         ("arms.datasets", ["films"], {"arms_figures"}),
         ("finetuning.arms", [{"selector": "rp"}], {"finetune_strong"}),
@@ -233,7 +242,12 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.num_layers", 3, {*EXTRACTION, "finetune_strong"}),
         ("models.one.num_layers", 3, {*EXTRACTION, "finetune_weak"}),
         ("models.six.storage", "float16", EXTRACTION),
-        ("pairs.0.strong_layer", 3, {"overlap", "strong", "select", "arms"}),
+        (
+            "pairs.0.strong_layer",
+            3,
+            {"overlap", "strong", "select", "arms", "gain_predictors", "transfer"},
+        ),
+        ("gain.datasets", ["films", "tweets", "yes"], {"gain_figures"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
         ("runtime.training_tokens", 7, set()),
@@ -303,7 +317,7 @@ def test_proportions_of_the_mixing_experiment_leave_perceptrons_that_have_their_
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
-    readers = {"overlap", "strong", "select", "student", "arms"}
+    readers = {"overlap", "strong", "select", "student", "arms", "gain_predictors", "transfer"}
     assert stages(affected("models.six.layers", [-1, 3])) == {*EXTRACTION, *readers}
     assert stages(affected("models.six.layers", [0, 3, -1])) == EXTRACTION
 
@@ -405,7 +419,7 @@ def of_hub(**datasets: dict[str, Any]) -> Config:
     """The example with these datasets of the hub alone."""
     data = example()
     data["datasets"] = {name: {"source": "hub", **fields} for name, fields in datasets.items()}
-    for track in ("weak_supervision", "synthetic", "selection", "finetuning"):
+    for track in ("weak_supervision", "synthetic", "selection", "finetuning", "gain"):
         del data[track]
     return parse(data)
 

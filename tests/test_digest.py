@@ -130,19 +130,17 @@ EDITS = [  # a definition, and the stages that reach it
         "results.intervals",
         "holm",
         {
-            "tables",
-            "arms_tables",
-            "selection_tables",
-            "weak_supervision_tables",
-            "finetuning_tables",
-            "label_noise_tables",
+            *("tables", "arms_tables", "selection_tables", "weak_supervision_tables"),
+            *("finetuning_tables", "label_noise_tables", "gain_tables"),
         },
     ),
     ("overlap.tables", "evaluate", {"evaluate"}),
     (
         "files.inputs",
         "layer_of",
-        STUDENTS | {"weak_labels", "overlap", "arms", "corpora_labels", "select", "label_noise"},
+        STUDENTS
+        | {"weak_labels", "overlap", "arms", "corpora_labels", "select", "label_noise"}
+        | {"gain_predictors", "transfer"},
     ),
     ("overlap.track", "OverlapConfig", set()),  # its values are compared
     ("overlap.track", "REGIONS", set()),  # files are checked on load

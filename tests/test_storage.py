@@ -97,8 +97,8 @@ def test_every_track_can_be_planned_with_storage(server, tmp_path):
     folder = project(tmp_path / "all")
     change(folder, lambda config: config.update(
         selection={"experiments": experiments}, synthetic={"repetitions": 2},
-        weak_supervision={"datasets": ["plain"], "features": "large"},
+        weak_supervision={"datasets": ["plain"], "features": "large"}, gain={},
     ))  # fmt: skip
     said = server.run(folder, "--dry-run")
-    for rule in ("selection_tables", "synthetic_tables", "weak_supervision_tables"):
+    for rule in ("selection_tables", "synthetic_tables", "weak_supervision_tables", "gain_tables"):
         assert rule in said

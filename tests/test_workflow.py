@@ -1,6 +1,7 @@
 """The workflow as a user runs it, on tiny models and texts."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -37,12 +38,18 @@ SELECTED = {"selection_tables": 1, "selection_figures": 1}
 ARMED = {"arms_tables": 1, "arms_figures": 1}
 TUNED = {"finetuning_tables": 1, "finetuning_figures": 1}
 NOISY = {"label_noise_tables": 1, "label_noise_figures": 1}
-TRAINED = {"strong": 4, "evaluate": 4, "metric_tables": 1, **REPORTS, **TUNED}
+GAINED = {"gain_tables": 1, "gain_figures": 1}
+TRAINED = {"strong": 4, "evaluate": 4, "metric_tables": 1, "gain_predictors": 4, "transfer": 2}
+TRAINED |= {**GAINED, **REPORTS, **TUNED}
 STRONG = {"finetune_strong": 4, "evaluate_finetuned": 4, **TUNED}
 OVERLAP = {
     **{"overlap": 4, "select": 6, "arms": 4, "finetune_strong": 4, "evaluate_finetuned": 4},
     **TRAINED, **SELECTED, **ARMED,
 }  # fmt: skip
+TITLED = dict.fromkeys(
+    ("figures", "arms_figures", "finetuning_figures", "label_noise_figures", "gain_figures"), 1
+)
+OTHERS = r"selection|finetun|arms|negative|label_noise|gain|/(transfer|predictors|quadrants)\."
 MATCHED = ("purity_matched", "brier_matched", "label_balanced")
 CURVES = {
     *("plain", "placebo", "fixed_hard", "overlap_against_easy", "same_capacity", *MATCHED),
@@ -74,17 +81,11 @@ def table(folder, name, *index):
 
 def of_pairs(found):
     """What a project has that does no more than train probes."""
-    return {
-        name: content
-        for name, content in found.items()
-        if not any(
-            word in name for word in ("selection", "finetun", "arms", "negative", "label_noise")
-        )
-    }
+    return {name: content for name, content in found.items() if not re.search(OTHERS, name)}
 
 
 def only_pairs(config):
-    for track in ("arms", "selection", "finetuning", "label_noise"):
+    for track in ("arms", "selection", "finetuning", "label_noise", "gain"):
         del config[track]
 
 
@@ -179,7 +180,8 @@ EDITS = {
         lambda c: c["seeds"].append(7),
         {"split": 2, **SEED, **REPORTS, "metric_tables": 1, "arms": 2, **ARMED, "label_noise": 2,
          **NOISY, "corpora_labels": 1, "select": 3, **SELECTED, **TUNED,
-         **dict.fromkeys(("finetune_weak", "finetune_strong", "evaluate_finetuned"), 2)},
+         **dict.fromkeys(("finetune_weak", "finetune_strong", "evaluate_finetuned"), 2),
+         "gain_predictors": 2, "transfer": 1, **GAINED},
     ),
     # neither activations nor weak labels
     "proportions": (lambda c: c["mixing"].update(proportions=[0, 1]), TRAINED),
@@ -190,7 +192,7 @@ EDITS = {
     ),
     "a new title": (
         lambda c: c["datasets"]["plain"].update(title="Another title"),
-        {"figures": 1, "arms_figures": 1, "finetuning_figures": 1, "label_noise_figures": 1},
+        TITLED,
     ),
     "budgets": (lambda c: c["arms"].update(budgets=[0.25, 1.0]), {"arms": 4, **ARMED, **STRONG}),
     "more rounds": (
@@ -205,6 +207,9 @@ EDITS = {
         lambda c: c["label_noise"].update(rates=[0.1]), {"label_noise": 4, **NOISY},
     ),
     "fewer datasets": (lambda c: c["finetuning"].update(datasets=["plain"]), TUNED),
+    "fewer to transfer to": (
+        lambda c: c["gain"].update(datasets=["plain"]), {"transfer": 2, **GAINED},
+    ),
 }  # fmt: skip
 
 
@@ -227,8 +232,7 @@ def test_results_without_records_of_snakemake_are_known_by_what_they_say(project
     assert "Nothing to be done" in done.stdout + done.stderr  # only what is asked for
     change(project, lambda config: config["datasets"]["plain"].update(title="Another title"))
     change(project, lambda config: config["mixing"].update(proportions=[0, 0.5, 1]))
-    titled = {"figures": 1, "arms_figures": 1, "finetuning_figures": 1, "label_noise_figures": 1}
-    assert planned(project) == titled
+    assert planned(project) == TITLED
     change(project, only_pairs)
     change(project, lambda config: config["models"]["large"].update(pooling="last"))
     assert planned(project)["activations"] == 2
@@ -463,3 +467,30 @@ def test_a_change_of_one_experiment_reruns_and_moves_only_it(finished, project):
         table(folder, "selection").query("experiment != 'cut'") for folder in (finished, project)
     )
     pd.testing.assert_frame_equal(old, new)
+
+
+def test_what_predicts_the_gain_and_how_it_transfers_is_in_tables(finished):
+    main = table(finished, "main", "dataset")
+    found = table(finished, "transfer", "train", "test")
+    assert list(found.index) == [(a, b) for a in main.index for b in main.index]
+    for name in main.index:  # on its own test part a dataset has the main table's numbers
+        for column in (
+            f"{n}{end}" for n in ("floor", "w2s", "ceiling") for end in ("", "_lo", "_hi")
+        ):
+            assert found.loc[(name, name), column] == main.loc[name, column], (name, column)
+    across = found.loc[("plain", "flat")]
+    assert across["floor"] == across["w2s"] == across["ceiling"]  # of one vector for all points
+    points = table(finished, "gain", "dataset", "seed")
+    assert points.index.tolist() == [(name, seed) for name in main.index for seed in (0, 1)]
+    assert points.loc["plain", "gain"].mean() == pytest.approx(
+        main.loc["plain", "w2s"] - main.loc["plain", "floor"], abs=1e-5
+    )
+    assert points.loc["flat", "cka"].isna().all()
+    assert points.loc["flat", "reason"].str.contains("found the same vector for all").all()
+    predictors = table(finished, "predictors", "predictor")
+    assert predictors.loc["misfit", ["n_points", "n_means"]].tolist() == [4, 2]
+    assert predictors.loc["cka", ["n_points", "n_means"]].tolist() == [2, 1]
+    shares = table(finished, "quadrants").groupby("dataset")["share"].sum()
+    assert shares.to_dict() == pytest.approx({"plain": 1, "flat": 1})
+    for name in ("predictors", "transfer"):
+        assert (finished / f"results/figures/gain/{name}.png").is_file()

@@ -17,6 +17,7 @@ from w2s.data.track import Dataset, holds_features
 from w2s.declare import InputPath, Name, OutputFolder, Strict, nearest_of
 from w2s.errors import ConfigError, visible
 from w2s.finetuning.track import FinetuningConfig
+from w2s.gain.track import GainConfig
 from w2s.label_noise.track import LabelNoiseConfig
 from w2s.models.track import ExtractionConfig, Model, RuntimeConfig
 from w2s.overlap.track import MixingConfig, OverlapConfig, Pair, ProbeConfig
@@ -26,7 +27,7 @@ from w2s.synthetic.track import SyntheticConfig
 from w2s.weak_supervision.track import NAMES, WeakSupervisionConfig
 
 # folders beside the datasets'
-RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "synthetic"})
+RESERVED = frozenset({"tables", "figures", "logs", "benchmarks", "selection", "synthetic", "gain"})
 
 
 class Config(Strict):
@@ -63,6 +64,9 @@ class Config(Strict):
     )
     label_noise: LabelNoiseConfig | None = Field(
         None, description="Planted label noise; none if not given."
+    )
+    gain: GainConfig | None = Field(
+        None, description="Predictors of the gain, and transfer; none if not given."
     )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Tables and intervals.")
     runtime: RuntimeConfig = Field(RuntimeConfig(), description="Device and batches.")
@@ -108,6 +112,7 @@ class Config(Strict):
             "arms": self.arms,
             "finetuning": self.finetuning,
             "label_noise": self.label_noise,
+            "gain": self.gain,
             "selection": self.selection.experiments,
             "weak_supervision": self.weak_supervision,
         }
@@ -135,6 +140,8 @@ class Config(Strict):
             yield "label_noise.datasets", self.label_noise.datasets
         if self.finetuning and self.finetuning.datasets:
             yield "finetuning.datasets", self.finetuning.datasets
+        if self.gain:
+            yield "gain.datasets", self.gain.datasets
 
     def _feature_mistakes(self) -> Iterator[str]:
         own = {name for name, data in self.datasets.items() if holds_features(data)}

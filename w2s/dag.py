@@ -35,6 +35,7 @@ from w2s.declare import UNTOLD, Plain, option, output_option
 from w2s.digest import code_digest
 from w2s.errors import ConfigError
 from w2s.finetuning.track import arm_scores, finetuned_datasets
+from w2s.gain.track import gain_datasets
 from w2s.models.track import HubModel, Model
 from w2s.overlap.track import titles
 from w2s.selection.track import experiment_labels, experiment_titles
@@ -43,10 +44,10 @@ from w2s.weak_supervision.track import features_of, label_models_of, labeled_dat
 
 __all__ = [
     "Job", "arm_scores", "arms_datasets", "beside_source", "check", "command", "dataset_source",
-    "experiment_labels", "experiment_titles", "features_of", "finetuned_datasets", "hub_datasets",
-    "job_labels", "jobs", "label_models_of", "labeled_datasets", "model_files", "model_reference",
-    "packages", "roles", "rows_file", "settings", "students_of", "task_files", "tasks", "titles",
-    "wrench_datasets",
+    "experiment_labels", "experiment_titles", "features_of", "finetuned_datasets", "gain_datasets",
+    "hub_datasets", "job_labels", "jobs", "label_models_of", "labeled_datasets", "model_files",
+    "model_reference", "packages", "roles", "rows_file", "settings", "students_of", "task_files",
+    "tasks", "titles", "wrench_datasets",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from w2s.data.own_tasks import MISTAKES, told_error
 from w2s.declare import KINDS, Jobs, Kind, Stage
 from w2s.errors import ConfigError
 from w2s.finetuning import track as finetuning
+from w2s.gain import track as gain
 from w2s.label_noise import track as label_noise
 from w2s.models import track as models
 from w2s.overlap import track as overlap
@@ -32,6 +33,7 @@ __all__ = ["FILES", "JOBS", "KINDS", "OWN", "STAGES", "add"]
 
 TRACKS = (
     data, models, overlap, arms, selection, synthetic, weak_supervision, finetuning, label_noise,
+    gain,
 )  # fmt: skip
 
 STAGES: dict[str, Stage] = {name: stage for track in TRACKS for name, stage in track.STAGES.items()}

@@ -261,6 +261,11 @@ def of_datasets(experiments, pattern):
     )
 
 
+def of_each(datasets, pattern):
+    """The function that gives a job a file of each of these datasets."""
+    return lambda wildcards: expand(pattern_of(pattern), dataset=datasets, **wildcards)
+
+
 def reported(path, pairs=None, **labels):
     """An output for the report; while that is written, only if it is there.
 
