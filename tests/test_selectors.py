@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from test_projection import full_smoother
 
 from w2s.arms import cross_fit, perceptron, selectors
-from w2s.arms.alignment import cca_distance, map_residual
+from w2s.arms.alignment import map_residual
 from w2s.arms.perceptron import regress
 from w2s.arms.selectors import METHODS
 from w2s.errors import DegenerateError, W2SError
@@ -184,6 +184,8 @@ def test_a_perceptron_is_that_of_torch():
     net = torch.nn.Sequential(linear(5, 8), gelu(), linear(8, 8), gelu(), linear(8, 1))
     for parameter, values in zip(net.parameters(), start, strict=True):
         assert parameter.shape == values.shape
+        bound = parameter.detach().abs().max()  # of torch's own start, uniform too
+        assert values.size < 8 or 0.6 * bound < np.abs(values).max() < 1.7 * bound
         parameter.data = torch.from_numpy(values)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.5)
     rows = torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
@@ -328,7 +330,7 @@ def plain_cca(weak, strong):
 def test_cca_is_that_by_singular_values_of_other_folds(shape, trim):
     pool = make_pool(7, **shape)
     weak, strong = pool.weak.astype(float), pool.strong.astype(float)
-    found = cca_distance(pool.weak, pool.strong, pool.fold, trim=trim)
+    found = METHODS["cca_robust" if trim else "cca"](pool)
     for k in range(5):
         train, test = np.flatnonzero(pool.fold != k), pool.fold == k
         distance = plain_cca(weak[train], strong[train])
