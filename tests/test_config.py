@@ -101,7 +101,7 @@ def test_defaults_are_those_of_the_method():
     assert parse(changed("datasets.yes", HUB)).datasets["yes"].model_dump() == {
         "title": "", "source": "hub", "task": "boolq", "tasks_file": None, "revision": None,
         "local": None, "max_rows": 50_000, "pool": None, "val": 0.1, "test": 5000, "grouped": True,
-        "drop_near_duplicates": False,
+        "drop_near_duplicates": False, "candidates": "drawn",
     }  # fmt: skip
 
 

@@ -20,10 +20,12 @@ from w2s.run import _identity
 from w2s.tracks import STAGES
 
 MINILM = {"name": "minilm", "version": "0.1.0", "sha256": "a" * 64, "folder": "model"}
-TABLES = {
-    *("tables", "arms_tables", "selection_tables", "weak_supervision_tables"),
-    *("finetuning_tables", "gain_tables"),
+TABLES = {"tables", "metric_tables"} | {
+    f"{track}_tables"
+    for track in ("arms", "selection", "weak_supervision", "finetuning", "label_noise", "gain")
 }
+READERS = {"overlap", "strong", "select", "student", "arms", "label_noise", "transfer"}
+PROBES = READERS - {"overlap"} | {"weak_labels", "corpora_labels"}
 EXTRACTION = {"activations", "gather_activations"}
 Job = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -50,6 +52,7 @@ def example() -> dict[str, Any]:
         "arms": {},
         "finetuning": {"datasets": ["films"]},
         "gain": {"datasets": ["films", "tweets"]},
+        "label_noise": {"datasets": ["films"]},
         "selection": {
             "experiments": {
                 "cut": {"sources": "partition", "dataset": "films"},
@@ -75,6 +78,7 @@ def jobs(config: Config) -> dict[Job, str]:
         "fetch_task": [{"task": key} for key in dag.tasks(config)],
         "task_examples": [{"dataset": name} for name in dag.hub_datasets(config)],
         "tables": [{}],
+        "metric_tables": [{}],
         "figures": pairs,
         "selection_tables": [{}],
         "synthetic": [{"study": name} for name in config.synthetic.studies],
@@ -82,6 +86,8 @@ def jobs(config: Config) -> dict[Job, str]:
         "selection_figures": pairs,
         "arms_tables": [{}],
         "arms_figures": pairs,
+        "label_noise_tables": [{}],
+        "label_noise_figures": pairs,
     }
     datasets = [*per["examples"], *per["task_examples"]]
     per["split"] = [{**d, "seed": str(s)} for d in datasets for s in config.seeds]
@@ -125,7 +131,7 @@ def jobs(config: Config) -> dict[Job, str]:
         {"seed": str(s), **pair} for s, pair in itertools.product(config.seeds, pairs)
     ]
     tuned = [job for job in per["weak_labels"] if job["dataset"] == "films"]
-    per["finetune_strong"] = tuned
+    per["finetune_strong"] = per["label_noise"] = tuned
     per["finetune_weak"] = [
         {name: job[name] for name in ("dataset", "weak", "seed")} for job in tuned
     ]
@@ -182,15 +188,14 @@ def test_settings_are_the_same_text_whatever_the_order_of_the_file() -> None:
 
 def test_title_of_a_dataset_changes_only_figures() -> None:
     found = affected("datasets.films.title", "Movies")
-    others = {"weak_supervision_figures", "finetuning_figures", "gain_figures", "arms_figures"}
-    assert stages(found) == {"figures", *others}
-    assert len(found) == 7
+    tracks = {"weak_supervision_figures", "finetuning_figures", "gain_figures"}
+    assert stages(found) == {"figures", "arms_figures", "label_noise_figures", *tracks}
+    assert len(found) == 9
 
 
 def test_title_of_a_model_changes_only_figures() -> None:
-    assert stages(affected("models.six.title", "MiniLM")) == {
-        *("figures", "selection_figures", "arms_figures"),
-    }
+    found = stages(affected("models.six.title", "MiniLM"))
+    assert found == {"figures", "selection_figures", "arms_figures", "label_noise_figures"}
 
 
 @pytest.mark.parametrize(
@@ -199,11 +204,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("mixing.repeats", 7, {"strong", "student"}),
         ("mixing.controls", ["plain"], {"strong", "student"}),
         ("mixing.proportions", [0, 1], {"strong", "student"}),
-        (
-            "probe.l2",
-            0.1,
-            {"weak_labels", "strong", "corpora_labels", "select", "student", "transfer", "arms"},
-        ),
+        ("probe.l2", 0.1, PROBES),
         ("arms.budgets", [0.3], {"arms"}),
         ("arms.datasets", ["films"], {"arms_figures"}),
         ("finetuning.arms", [{"selector": "rp"}], {"finetune_strong"}),
@@ -226,12 +227,15 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("finetuning.losses", ["xent", "kl"], {"finetune_strong"}),
         ("finetuning.self_training", 2, {"finetune_strong"}),
         ("finetuning.auxiliary", {"radius": 0.1}, {"finetune_strong"}),
+        ("label_noise.rates", [0.2], {"label_noise"}),
+        ("label_noise.neighbors", 5, {"label_noise"}),
         ("datasets.films.test", 0.3, {"examples"}),
         ("datasets.films.text", "words", {"examples"}),
         ("datasets.tweets.min_rating", 1, {"examples"}),
         ("datasets.yes.title", "Yes or no", {"figures", "arms_figures"}),
         ("datasets.yes.val", 300, {"task_examples"}),
         ("datasets.yes.grouped", False, {"task_examples"}),
+        ("datasets.yes.candidates", "all", {"task_examples"}),
         ("extraction", {"shards": 4}, set()),
         ("models.six.estimate", {"tokens_per_second": 7, "width": 9}, set()),
         ("models.six.device_map", "auto", set()),
@@ -242,11 +246,7 @@ def test_title_of_a_model_changes_only_figures() -> None:
         ("models.six.num_layers", 3, {*EXTRACTION, "finetune_strong"}),
         ("models.one.num_layers", 3, {*EXTRACTION, "finetune_weak"}),
         ("models.six.storage", "float16", EXTRACTION),
-        (
-            "pairs.0.strong_layer",
-            3,
-            {"overlap", "strong", "select", "arms", "gain_predictors", "transfer"},
-        ),
+        ("pairs.0.strong_layer", 3, READERS - {"student"} | {"gain_predictors"}),
         ("gain.datasets", ["films", "tweets", "yes"], {"gain_figures"}),
         ("runtime.device", "cpu", set()),
         ("runtime.batch_tokens", 7, set()),
@@ -317,7 +317,7 @@ def test_proportions_of_the_mixing_experiment_leave_perceptrons_that_have_their_
 
 
 def test_another_cached_layer_changes_activations_and_who_reads_the_last() -> None:
-    readers = {"overlap", "strong", "select", "student", "arms", "gain_predictors", "transfer"}
+    readers = READERS | {"gain_predictors"}
     assert stages(affected("models.six.layers", [-1, 3])) == {*EXTRACTION, *readers}
     assert stages(affected("models.six.layers", [0, 3, -1])) == EXTRACTION
 
@@ -419,7 +419,14 @@ def of_hub(**datasets: dict[str, Any]) -> Config:
     """The example with these datasets of the hub alone."""
     data = example()
     data["datasets"] = {name: {"source": "hub", **fields} for name, fields in datasets.items()}
-    for track in ("weak_supervision", "synthetic", "selection", "finetuning", "gain"):
+    for track in (
+        "weak_supervision",
+        "synthetic",
+        "selection",
+        "finetuning",
+        "gain",
+        "label_noise",
+    ):
         del data[track]
     return parse(data)
 

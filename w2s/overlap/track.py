@@ -39,6 +39,7 @@ from w2s.results.track import (
     CORRECT,
     LABELS,
     METRICS,
+    METRICS_TABLE,
     PREDICTIONS,
     PROPORTION,
     REFERENCE,
@@ -273,25 +274,6 @@ REGIONS_TABLE = Kind(
         "n": number("test points of the region, mean over seeds and the models that divide them"),
         "n_seeds": Array("int64", "seeds with a value"),
         "reason": Array("str", "why seeds are missing, if they are"),
-    },
-    ids=False,
-)
-METRICS_TABLE = Kind(
-    "metrics_table",
-    "Floor, w2s and ceiling on all test points, by metrics beside accuracy.",
-    {
-        **ROW,
-        "model": Array("str", "floor, w2s or ceiling"),
-        "metric": Array(
-            "str",
-            "accuracy; auroc; prior_matched (accuracy where as many are called positive as there "
-            "are, by the threshold of the whole test part); brier (lower is better); question "
-            "(share of questions whose right candidate has the highest P)",
-        ),
-        "value": number("mean over seeds"),
-        **BOUNDS,
-        "n_seeds": Array("int64", "seeds with a value"),
-        "reason": Array("str", "why seeds or values are missing, if they are"),
     },
     ids=False,
 )

@@ -114,6 +114,25 @@ CORRECT = Kind(
     {**JOB, "control": "control of each row", "row_reason": "why a row is NaN, if it is", **STATUS},
     suffix=".safetensors",
 )
+METRICS_TABLE = Kind(
+    "metrics_table",
+    "Floor, w2s and ceiling on all test points, by metrics beside accuracy.",
+    {
+        **ROW,
+        "model": Array("str", "floor, w2s or ceiling"),
+        "metric": Array(
+            "str",
+            "accuracy; auroc; prior_matched (accuracy where as many are called positive as there "
+            "are, by the threshold of the whole test part); brier (lower is better); question "
+            "(share of questions whose right candidate has the highest P)",
+        ),
+        "value": number("mean over seeds"),
+        **BOUNDS,
+        "n_seeds": Array("int64", "seeds with a value"),
+        "reason": Array("str", "why seeds or values are missing, if they are"),
+    },
+    ids=False,
+)
 COMPARISONS_TABLE = Kind(
     "comparisons_table",
     "Paired differences of test accuracy between two rows of the other tables.",
