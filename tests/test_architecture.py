@@ -43,7 +43,7 @@ LAYERS = [
     {"warm"},
 ]
 MAX_FILES, MAX_ALL, MAX_LINES, MAX_FUNCTION, MAX_STAGE = 151, 28_200, 300, 40, 60
-MAX_DECLARED = 445  # lines of a module that only declares
+MAX_DECLARED = 460  # lines of a module that only declares
 # what one module alone may: jobs ask it, it counts its threads, and a fork ends as Python does
 INTERPRETER = {"w2s.warm": {"socket", "/proc/self/task", "Exception"}}
 

@@ -14,7 +14,7 @@ from test_steps import LARGE, changed, files, renamed, run_stage
 
 from w2s.config import parse
 from w2s.errors import ArtifactError, ConfigError
-from w2s.label_noise.label_noise import out_of_fold, quality_scores
+from w2s.label_noise.label_noise import columns_out_of_fold, quality_scores
 from w2s.label_noise.plant import plant
 from w2s.label_noise.tables import NoiseOutcome, noise_outcome, noise_rows
 from w2s.label_noise.track import METHODS, USES
@@ -66,7 +66,7 @@ def test_probabilities_are_those_of_probes_that_did_not_see_the_point():
     x, y, _ = pool()
     both = np.stack([y, 1 - pool(1)[1]], axis=1)
     fold = np.random.default_rng(0).integers(5, size=len(x))
-    proba, why = out_of_fold(x, both, fold, fit=fit)
+    proba, why = columns_out_of_fold(x, both, fold, fit=fit)
     assert why == ["", ""]
     for j in range(2):
         for k in range(5):
@@ -81,7 +81,7 @@ def test_a_fold_without_a_probe_leaves_its_column_without_scores_and_others_as_t
     one[:3] = 1
     fold = np.arange(40) % 5
     fold[:3] = 0  # all positives of the second column are in one fold
-    proba, why = out_of_fold(x, np.stack([y, one], axis=1), fold, fit=fit)
+    proba, why = columns_out_of_fold(x, np.stack([y, one], axis=1), fold, fit=fit)
     assert why == ["", "found only targets equal to 0, expected both classes"]
     assert np.isfinite(proba[:, 0]).all()
     assert np.isnan(proba[:, 1]).all()

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 from test_projection import full_smoother
 
-from w2s.arms import cross_fit, perceptron, selectors
+from w2s.probes import cross_fit, perceptron, selectors
 from w2s.arms.alignment import map_residual
 from w2s.arms.perceptron import regress
 from w2s.arms.selectors import METHODS

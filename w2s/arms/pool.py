@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from w2s.arms.cross_fit import folds_of, out_of_fold
 from w2s.checks import Array, same_length
+from w2s.probes.cross_fit import folds_of, out_of_fold
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from w2s.arms.alignment import cca_distance, map_residual
-from w2s.arms.cross_fit import folds_of, others, out_of_fold, own, predictions
 from w2s.arms.perceptron import regress
 from w2s.arms.pool import Pool
 from w2s.arms.projection import smoothed
 from w2s.checks import Array
 from w2s.errors import DegenerateError, W2SError
 from w2s.probes import label_quality
+from w2s.probes.cross_fit import folds_of, others, out_of_fold, own, predictions
 
 LEAST = 1e-12  # a probability whose logarithm is taken: RADS
 NETWORKS = 3  # whose mean is taken, each fold (RADS)

@@ -37,11 +37,8 @@ from w2s.declare import (
 )
 from w2s.models.track import ACTIVATIONS, TOKENS
 from w2s.overlap.track import (
-    BANDS,
     REGIONS,
-    SCORES,
     WEAK_LABELS,
-    Band,
     FiguresSettings,
     ProbeConfig,
     TablesSettings,
@@ -49,6 +46,7 @@ from w2s.overlap.track import (
     title_of_pair,
     titles,
 )
+from w2s.results.track import BANDS, SCORES, Band
 
 
 @dataclass(frozen=True)

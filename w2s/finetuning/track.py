@@ -28,8 +28,17 @@ from w2s.declare import (
     with_interval,
 )
 from w2s.models.track import TOKENS, ReadSettings
-from w2s.overlap.track import SCORES, WEAK_LABELS, Band, PanelsSettings, TablesSettings, titles
-from w2s.results.track import COMPARISONS_TABLE, CORRECT, LABELS, METRICS, PREDICTIONS, RUNS
+from w2s.overlap.track import WEAK_LABELS, PanelsSettings, TablesSettings, titles
+from w2s.results.track import (
+    COMPARISONS_TABLE,
+    CORRECT,
+    LABELS,
+    METRICS,
+    PREDICTIONS,
+    RUNS,
+    SCORES,
+    Band,
+)
 
 ARM = "arm "  # begins the names of trainings on a part of the pool
 PLAIN = "xent"  # the loss that the others are compared with

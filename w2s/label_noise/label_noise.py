@@ -16,7 +16,8 @@ from w2s.label_noise.plant import plant
 from w2s.label_noise.track import LABEL_NOISE_RUNS, METHODS, LabelNoiseSettings
 from w2s.overlap.strong import train_on
 from w2s.overlap.weak_labels import fitter
-from w2s.probes.columns import FOLDS, Fit
+from w2s.probes.columns import Fit
+from w2s.probes.cross_fit import folds_of, others, own
 from w2s.probes.label_quality import (
     confident_learning,
     graph_agreement,
@@ -105,7 +106,7 @@ def label_noise(
     (pool, x), (test, x_test) = sides
     noises = _noises(pool, weak_labels.facts["reason"], settings, streams)
     given = np.stack([_given(pool["label"], noise) for noise in noises], axis=1)
-    fold = _folds(groups[0], streams("folds"))
+    fold = folds_of(groups[0], rng=streams("folds"))
     probe = settings.probe.model_copy(update={"kind": "logistic"})
     fit = fitter(probe, streams("out of fold"))
     scores = quality_scores(x, given, fold, neighbors=settings.neighbors, fit=fit)
@@ -144,12 +145,6 @@ def _given(label: Array, noise: Noise) -> Array:
     return np.where(noise.flipped, 1 - label, label)
 
 
-def _folds(group: Array, rng: np.random.Generator) -> Array:
-    """Number of each point's fold, (n,): points of a group share one."""
-    folds: Array = (rng.permutation(int(group.max()) + 1) % FOLDS)[group]
-    return folds
-
-
 def quality_scores(
     x: Array, given: Array, fold: Array, *, neighbors: int, fit: Fit
 ) -> dict[str, tuple[Array, list[str]]]:
@@ -166,7 +161,7 @@ def quality_scores(
         Scores (n, b) by method, NaN in columns that have none, and why, [b].
     """
     b = given.shape[1]
-    proba, why = out_of_fold(x, given, fold, fit=fit)
+    proba, why = columns_out_of_fold(x, given, fold, fit=fit)
     found = {
         "logistic": (self_confidence(proba, given), why),
         "cleanlab": (confident_learning(proba, given), why),
@@ -184,7 +179,9 @@ def quality_scores(
     return found
 
 
-def out_of_fold(x: Array, given: Array, fold: Array, *, fit: Fit) -> tuple[Array, list[str]]:
+def columns_out_of_fold(
+    x: Array, given: Array, fold: Array, *, fit: Fit
+) -> tuple[Array, list[str]]:
     """P(y = 1) of each point by a probe trained on the given labels of the other folds.
 
     Args:
@@ -197,12 +194,9 @@ def out_of_fold(x: Array, given: Array, fold: Array, *, fit: Fit) -> tuple[Array
         Probabilities (n, b), NaN in columns where a fold has no probe, and why, [b].
     """
     (n, b), folds = given.shape, int(fold.max()) + 1
-    weights = np.concatenate(
-        [np.repeat((fold != k)[:, None], b, axis=1) for k in range(folds)], axis=1
-    )
-    probes = fit(x, np.tile(given, (1, folds)).astype(np.float64), weights.astype(np.float64))
-    every = probes.predict_proba(x).reshape(n, folds, b)
-    proba = every[np.arange(n), fold]  # (n, b)
+    weights = np.repeat(others(fold), b, axis=1)  # (n, folds * b)
+    probes = fit(x, np.tile(given, (1, folds)).astype(np.float64), weights)
+    proba = own(probes.predict_proba(x).reshape(n, folds, b), fold)  # (n, b)
     why = [next(filter(None, probes.reason[j::b]), "") for j in range(b)]
     proba[:, [bool(reason) for reason in why]] = np.nan
     return proba, why

@@ -12,7 +12,6 @@ from w2s.declare import (
     BOUNDS,
     DATASET,
     ID,
-    JOB,
     PAIR,
     ROW,
     STATUS,
@@ -77,12 +76,10 @@ COMPARED = (  # models trained on all points: which is subtracted from which
     ("ceiling", "w2s"),
     ("ceiling", "floor"),
 )
-BANDS = {"high": "the highest scores", "middle": "those in the middle", "low": "the lowest"}
 if TYPE_CHECKING:
     Control = str
-    Band = str
 else:
-    Control, Band = Literal[*CONTROLS], Literal[*BANDS]
+    Control = Literal[*CONTROLS]
 
 
 class Pair(Strict):
@@ -212,18 +209,6 @@ REGIONS = Kind(
         **STATUS,
     },
 )
-SCORES = Kind(
-    "selector_scores",
-    "What every selector says of the points of strong_train that have a weak label.",
-    {
-        "id": ID,
-        "label": Array("int8", "true label, 0 or 1"),
-        "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
-        "score_*": Array("float64", "score_SELECTOR: higher is kept first; NaN if undefined",
-                         nan=True),
-    },
-    {**JOB, "reasons": "why a selector has no scores, by its name"},
-)  # fmt: skip
 MAIN_TABLE = Kind(
     "main_table",
     "Floor, w2s, ceiling and PGR of every dataset and pair.",

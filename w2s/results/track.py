@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -98,6 +98,23 @@ METRICS = Kind(
     },
     ids=False,
 )
+BANDS = {"high": "the highest scores", "middle": "those in the middle", "low": "the lowest"}
+if TYPE_CHECKING:
+    Band = str
+else:
+    Band = Literal[*BANDS]
+SCORES = Kind(
+    "selector_scores",
+    "What every selector says of the points of strong_train that have a weak label.",
+    {
+        "id": ID,
+        "label": Array("int8", "true label, 0 or 1"),
+        "weak_proba": Array("float32", "P(label = 1) given by the weak model"),
+        "score_*": Array("float64", "score_SELECTOR: higher is kept first; NaN if undefined",
+                         nan=True),
+    },
+    {**JOB, "reasons": "why a selector has no scores, by its name"},
+)  # fmt: skip
 CORRECT = Kind(
     "correct",
     "Which test points each row of the tables gets right, averaged over repeats.",

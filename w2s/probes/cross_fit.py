@@ -73,6 +73,6 @@ def others(fold: Array) -> Array:
 
 
 def own(values: Array, fold: Array) -> Array:
-    """Of values by fold (n, folds) those of each row's own, (n,)."""
+    """Of values by fold (n, folds, ...) those of each row's own, (n, ...)."""
     found: Array = values[np.arange(len(fold)), fold]
     return found
