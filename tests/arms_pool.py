@@ -9,7 +9,7 @@ from w2s.probes.probes import fit_probes
 from w2s.rng import stream
 
 
-def make_pool(seed=0, n=240, m=200, dw=6, ds=10, noise=1.0, with_label=True, groups=None):
+def make_pool(seed=0, n=240, m=200, dw=6, ds=10):
     """Points whose class the strong vectors tell better than the weak ones do.
 
     Both see a signal, the weak ones behind more noise; the weak model is a probe on other points.
@@ -18,7 +18,7 @@ def make_pool(seed=0, n=240, m=200, dw=6, ds=10, noise=1.0, with_label=True, gro
     label = rng.integers(0, 2, n + m)
     signal = 2.0 * label - 1
     weak = rng.normal(size=(n + m, dw)) * 1.5
-    weak[:, 0] += noise * signal
+    weak[:, 0] += signal
     strong = rng.normal(size=(n + m, ds))
     strong[:, 0] += 2.5 * signal
     strong[:, 1] += 0.8 * weak[:, 0]
@@ -34,10 +34,10 @@ def make_pool(seed=0, n=240, m=200, dw=6, ds=10, noise=1.0, with_label=True, gro
         strong=strong[:n].astype(np.float32),
         region=region,
         overlap_score=np.where(region == "hard", np.nan, rng.random(n)),
-        group=np.arange(n) if groups is None else groups,
+        group=np.arange(n),
         trained_weak=weak[n:].astype(np.float32),
         trained_label=label[n:],
-        label=label[:n] if with_label else None,
+        label=label[:n],
         streams=lambda name: stream(seed, "arms", name),
     )
 
