@@ -419,7 +419,8 @@ def test_the_papers_experiment_can_be_planned_without_a_network(name, tmp_path):
         "fetch_task": datasets, "task_examples": datasets, "split": datasets * seeds,
         "tokenize": extracted, "activations": extracted, **each,
         "select": len(config.selection.experiments) * seeds * pairs,
-        "tables": 1, "figures": pairs, "selection_tables": 1, "selection_figures": pairs,
+        "tables": 1, "metric_tables": 1, "figures": pairs,
+        "selection_tables": 1, "selection_figures": pairs,
         "all": 1, "total": jobs["total"],
     }  # fmt: skip
     assert jobs["total"] == sum(jobs.values()) - jobs["total"]

@@ -218,7 +218,7 @@ def project(finished, tmp_path):
     return Path(copy_project(finished, tmp_path / "project"))
 
 
-AFTER = {"overlap": 1, "strong": 1, "evaluate": 1, "tables": 1, "figures": 1}
+AFTER = dict.fromkeys(("overlap", "strong", "evaluate", "tables", "metric_tables", "figures"), 1)
 
 
 def slow(test):
