@@ -10,11 +10,12 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 from test_projection import full_smoother
 
-from w2s.probes import cross_fit, perceptron, selectors
+from w2s.arms import perceptron, selectors
 from w2s.arms.alignment import map_residual
 from w2s.arms.perceptron import regress
 from w2s.arms.selectors import METHODS
 from w2s.errors import DegenerateError, W2SError
+from w2s.probes import cross_fit
 from w2s.probes.probes import fit_probes
 from w2s.results.metrics import auroc
 from w2s.rng import stream
