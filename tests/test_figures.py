@@ -297,6 +297,16 @@ def test_contrasts_figure_leaves_missing_ones_out():
         assert_drawable(figure)
 
 
+def test_the_title_of_a_tall_figure_stands_above_its_panels(tmp_path):
+    figure, axes = panels(16, height=2.4, columns=2)
+    for ax in axes:
+        ax.set_title("a panel")
+    figure.suptitle("all of them")
+    figure.savefig(tmp_path / "tall.png")  # draws twice: the second time without a layout
+    top = max(ax.title.get_window_extent().y1 for ax in axes)
+    assert figure._suptitle.get_window_extent().y0 > top
+
+
 def test_figures_of_one_dataset_hold_all_their_words():
     titles = {"films": "Reviews of films that people saw in 2014 or in the year after it"}
     table = mixing_table()

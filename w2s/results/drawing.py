@@ -48,8 +48,9 @@ class PlainFigure(Figure):
         """Draw with titles, labels, notes and legends as plain text."""
         for ax in self.axes:
             ax.title.set_text(in_lines(ax.get_title(), PANEL, TITLE))
-        if self.get_suptitle():
-            self.suptitle(in_lines(self.get_suptitle(), self.get_figwidth(), TITLE))
+        title = in_lines(self.get_suptitle(), self.get_figwidth(), TITLE)
+        if title != self.get_suptitle():  # setting it would take it back from where it was put
+            self.suptitle(title)
         numbers = {
             label
             for ax in self.axes
