@@ -79,7 +79,7 @@ def test_constant_rows_give_zero_and_constant_columns_count_for_nothing():
 def test_blocks_of_rows_change_nothing_but_rounding(monkeypatch):
     x, y = rows_and_targets(70, 9)
     whole = smoothed(x, y)
-    monkeypatch.setattr(projection, "BLOCK", 32)
+    monkeypatch.setattr(projection, "BLOCK", 32 * 9)
     np.testing.assert_allclose(smoothed(x, y), whole, atol=1e-11)
 
 
