@@ -76,13 +76,6 @@ def test_constant_rows_give_zero_and_constant_columns_count_for_nothing():
     np.testing.assert_array_equal(smoothed(x[:1], y[:1]), 0)
 
 
-def test_blocks_of_rows_change_nothing_but_rounding(monkeypatch):
-    x, y = rows_and_targets(70, 9)
-    whole = smoothed(x, y)
-    monkeypatch.setattr(projection, "BLOCK", 32 * 9)
-    np.testing.assert_allclose(smoothed(x, y), whole, atol=1e-11)
-
-
 def test_steps_without_end_are_told(monkeypatch):
     x, y = rows_and_targets(70, 9)
     monkeypatch.setattr(projection, "MAX_STEPS", 1)

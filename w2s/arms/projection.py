@@ -21,7 +21,6 @@ RIDGE = 0.1  # relative to the mean eigenvalue: RADS
 EXACT = 1e-12  # residual of the equations, relative, that ends the steps
 MAX_STEPS = 300  # some 6 for one training set, and some 20 for folds
 SLACK = 3e-7  # of the trace, which keeps the float32 Gram matrix positive definite
-BLOCK = 2**20  # values of the rows at a time, which are read once and used twice: 8 MB
 
 
 def smoothed(x: Array, targets: Array, *, training: Array | None = None) -> Array:
@@ -54,22 +53,13 @@ def smoothed(x: Array, targets: Array, *, training: Array | None = None) -> Arra
     ridge = RIDGE * (squares @ used) / size**2
 
     def normal(w: Array) -> Array:
-        image: Array = _twice(rows, w, used) / size + ridge * w
+        image: Array = rows.T @ (used * (rows @ w)) / size + ridge * w
         return image
 
     right = rows.T @ (used * targets) / size  # (d, b)
     inverse = _inverse(matrix.narrow, RIDGE * trace / n + SLACK * trace)
     values: Array = rows @ _solved(normal, right, inverse)
     return values
-
-
-def _twice(rows: Array, w: Array, used: Array) -> Array:
-    """X' diag(used) X w of rows X, (d, b)."""
-    result, block = np.zeros_like(w), max(1, BLOCK // len(w))
-    for first in range(0, len(rows), block):
-        part = rows[first : first + block]
-        result += part.T @ (used[first : first + block] * (part @ w))
-    return result
 
 
 def _inverse(narrow: Array, ridge: float) -> Callable[[Array], Array]:
