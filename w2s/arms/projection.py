@@ -65,10 +65,11 @@ def smoothed(x: Array, targets: Array, *, training: Array | None = None) -> Arra
 def _inverse(narrow: Array, ridge: float) -> Callable[[Array], Array]:
     """Product of a gradient (d, b) with (X'X + n ridge I)^-1, in float32."""
     from scipy.linalg import cho_factor, cho_solve  # takes longer to import than to call
+    from scipy.linalg.blas import ssyrk
 
-    gram = narrow.T @ narrow
+    gram = ssyrk(1.0, narrow.T, lower=1)  # one half, in place for the factor
     gram[np.diag_indices_from(gram)] += np.float32(len(narrow) * ridge)
-    factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
+    factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
 
     def times(residual: Array) -> Array:
         scale = np.abs(residual).max(axis=0, initial=0)
