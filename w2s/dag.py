@@ -17,7 +17,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from w2s.arms.track import arms_datasets
 from w2s.config import Config
 from w2s.data.sources import (
     beside_source,
@@ -34,20 +33,19 @@ from w2s.data.sources import (
 from w2s.declare import UNTOLD, Plain, option, output_option
 from w2s.digest import code_digest
 from w2s.errors import ConfigError
-from w2s.finetuning.track import arm_scores, finetuned_datasets
-from w2s.gain.track import gain_datasets
+from w2s.finetuning.track import arm_scores
 from w2s.models.track import HubModel, Model
 from w2s.overlap.track import titles
+from w2s.results.track import datasets_of
 from w2s.selection.track import experiment_labels, experiment_titles
 from w2s.tracks import FILES, JOBS, OWN, STAGES
 from w2s.weak_supervision.track import features_of, label_models_of, labeled_datasets, students_of
 
 __all__ = [
-    "Job", "arm_scores", "arms_datasets", "beside_source", "check", "command", "dataset_source",
-    "experiment_labels", "experiment_titles", "features_of", "finetuned_datasets", "gain_datasets",
-    "hub_datasets", "job_labels", "jobs", "label_models_of", "labeled_datasets", "model_files",
-    "model_reference", "packages", "roles", "rows_file", "settings", "students_of", "task_files",
-    "tasks", "titles", "wrench_datasets",
+    "Job", "arm_scores", "beside_source", "check", "command", "dataset_source", "datasets_of",
+    "experiment_labels", "experiment_titles", "features_of", "hub_datasets", "job_labels", "jobs",
+    "label_models_of", "labeled_datasets", "model_files", "model_reference", "packages", "roles",
+    "rows_file", "settings", "students_of", "task_files", "tasks", "titles", "wrench_datasets",
 ]  # fmt: skip
 
 

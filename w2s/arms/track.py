@@ -46,7 +46,7 @@ from w2s.overlap.track import (
     title_of_pair,
     titles,
 )
-from w2s.results.track import BANDS, SCORES, Band
+from w2s.results.track import BANDS, SCORES, Band, datasets_of
 
 
 @dataclass(frozen=True)
@@ -326,12 +326,6 @@ class ArmsSettings(Strict):
     own_sha256: tuple[str, ...] = Field((), description="Hashes of the user's own files.")
 
 
-def arms_datasets(config: Any) -> list[str]:
-    """Datasets with arms."""
-    chosen = config.arms
-    return [] if chosen is None else [*(chosen.datasets or config.datasets)]
-
-
 def _armed(config: Any, job: Mapping[str, str]) -> list[Any]:
     """Files of the user's own are told by their hashes: an edit of one is a change."""
     chosen = config.arms
@@ -342,7 +336,7 @@ def _armed(config: Any, job: Mapping[str, str]) -> list[Any]:
 
 
 def _drawn(config: Any, job: Mapping[str, str]) -> list[Any]:
-    shown = titles(config, arms_datasets(config))
+    shown = titles(config, datasets_of(config, "arms"))
     return [{"title": title_of_pair(config, job), "titles": shown}]
 
 
@@ -396,6 +390,6 @@ def jobs(config: Any) -> Jobs:
     """All pairs on the datasets that are asked for."""
     for pair in config.pairs if config.arms else ():
         names = {"weak": pair.weak, "strong": pair.strong}
-        yield from each("arms", dataset=arms_datasets(config), seed=config.seeds, **names)
+        yield from each("arms", dataset=datasets_of(config, "arms"), seed=config.seeds, **names)
         yield from each("arms_figures", **names)
     yield from each("arms_tables") if config.arms and config.pairs else ()

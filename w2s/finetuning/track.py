@@ -38,6 +38,7 @@ from w2s.results.track import (
     RUNS,
     SCORES,
     Band,
+    datasets_of,
 )
 
 ARM = "arm "  # begins the names of trainings on a part of the pool
@@ -212,13 +213,6 @@ def arm_scores(config: Any, *, dataset: str, weak: str, strong: str, seed: str) 
     return [f"{config.results}/{dataset}/{weak}--{strong}/seed{seed}/arms/scores.parquet"]
 
 
-def finetuned_datasets(config: Any) -> tuple[str, ...]:
-    """Datasets on which models are fine-tuned."""
-    if config.finetuning is None:
-        return ()
-    return config.finetuning.datasets or tuple(config.datasets)
-
-
 STAGES: dict[str, Stage] = {
     "finetune_weak": Stage(
         summary="fine-tune the weak model on weak_train and label the other points with it",
@@ -270,7 +264,7 @@ STAGES: dict[str, Stage] = {
         settings=PanelsSettings,
         inputs={"finetuning": FINETUNING_TABLE, "training": Many(TRAINING)},
         outputs={"accuracy": Plain.FIGURE, "learning": Plain.FIGURE},
-        adds=lambda config, job: [{"titles": titles(config, finetuned_datasets(config))}],
+        adds=lambda config, job: [{"titles": titles(config, datasets_of(config, "finetuning"))}],
     ),
 }
 
@@ -292,7 +286,7 @@ FILES = {  # below `results`, by rule
 
 def jobs(config: Any) -> Jobs:
     """All pairs on their datasets, each weak model once."""
-    tuned = finetuned_datasets(config)
+    tuned = datasets_of(config, "finetuning")
     weak = list(dict.fromkeys(pair.weak for pair in config.pairs))
     yield from each("finetune_weak", dataset=tuned, weak=weak, seed=config.seeds)
     for pair in config.pairs:

@@ -35,7 +35,7 @@ from w2s.overlap.track import (
     layers_of,
     titles,
 )
-from w2s.results.track import PREDICTIONS, RUNS
+from w2s.results.track import PREDICTIONS, RUNS, datasets_of
 
 
 @dataclass(frozen=True)
@@ -216,13 +216,6 @@ class TransferSettings(GainPredictorsSettings):
     probe: ProbeConfig = Field(ProbeConfig(), description="The probes.")
 
 
-def gain_datasets(config: Any) -> tuple[str, ...]:
-    """Datasets of this track."""
-    if config.gain is None:
-        return ()
-    return config.gain.datasets or tuple(config.datasets)
-
-
 STAGES: dict[str, Stage] = {
     "gain_predictors": Stage(
         summary="compute what may tell the gain: misfit, agreement, residual, CKA, dimensions",
@@ -280,7 +273,7 @@ STAGES: dict[str, Stage] = {
             "matrix": TRANSFER_TABLE,
         },
         outputs={"predictors": Plain.FIGURE, "transfer": Plain.FIGURE},
-        adds=lambda config, job: [{"titles": titles(config, gain_datasets(config))}],
+        adds=lambda config, job: [{"titles": titles(config, datasets_of(config, "gain"))}],
     ),
 }
 
@@ -294,7 +287,7 @@ FILES = {  # below `results`, by rule
 
 def jobs(config: Any) -> Jobs:
     """All pairs on the track's datasets, and what is done once."""
-    chosen = gain_datasets(config)
+    chosen = datasets_of(config, "gain")
     for pair in config.pairs if chosen else ():
         names = {"seed": config.seeds, "weak": pair.weak, "strong": pair.strong}
         yield from each("gain_predictors", dataset=chosen, **names)

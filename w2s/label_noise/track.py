@@ -39,6 +39,7 @@ from w2s.overlap.track import (
     title_of_pair,
     titles,
 )
+from w2s.results.track import datasets_of
 
 METHODS = {  # what says how likely a label is right; colors are Okabe and Ito's
     "knn": Shown("#0072B2", "share of the nearest points with the same label", "o-"),
@@ -55,8 +56,8 @@ USES = ("filtered", "relabelled")  # what is done with the labels that are doubt
 class LabelNoiseConfig(Strict):
     """Planted label noise: how well it is found, and what is won by leaving out or flipping."""
 
-    datasets: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Datasets; the labels are the true ones of strong_train."
+    datasets: tuple[str, ...] = Field(
+        (), description="On the true labels of strong_train of these; of all if empty."
     )
     rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=0.5)], ...], Field(min_length=1)] = (
         Field((0.1, 0.2, 0.3), description="Shares of labels that are flipped.")
@@ -170,7 +171,7 @@ def _planted(config: Any, job: Mapping[str, str]) -> list[Any]:
 
 
 def _drawn(config: Any, job: Mapping[str, str]) -> list[Any]:
-    shown = titles(config, config.label_noise.datasets)
+    shown = titles(config, datasets_of(config, "label_noise"))
     return [{"title": title_of_pair(config, job), "titles": shown}]
 
 
@@ -218,6 +219,8 @@ def jobs(config: Any) -> Jobs:
     chosen = config.label_noise
     for pair in config.pairs if chosen else ():
         names = {"weak": pair.weak, "strong": pair.strong}
-        yield from each("label_noise", dataset=chosen.datasets, seed=config.seeds, **names)
+        yield from each(
+            "label_noise", dataset=datasets_of(config, "label_noise"), seed=config.seeds, **names
+        )
         yield from each("label_noise_figures", **names)
     yield from each("label_noise_tables") if chosen and config.pairs else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,12 @@ class EvaluationConfig(Strict):
     level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.95, description="Coverage of the intervals."
     )
+
+
+def datasets_of(config: Any, track: str) -> list[str]:
+    """The datasets of a section of the configuration; all where it names none."""
+    chosen = getattr(config, track)
+    return [] if chosen is None else [*(chosen.datasets or config.datasets)]
 
 
 PROPORTION = (

@@ -42,10 +42,10 @@ rule arms_tables:
     """Runs and what they get right -> differences to matched random points, with intervals."""
     input:
         runs=every_job(
-            rules.arms.output.runs, dataset=dag.arms_datasets(CONFIG)
+            rules.arms.output.runs, dataset=dag.datasets_of(CONFIG, "arms")
         ),
         correct=every_job(
-            rules.arms.output.correct, dataset=dag.arms_datasets(CONFIG)
+            rules.arms.output.correct, dataset=dag.datasets_of(CONFIG, "arms")
         ),
     output:
         **tables("arms", "negative_controls"),

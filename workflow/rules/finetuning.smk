@@ -6,7 +6,7 @@ they learned, metrics, correct); then tables/finetuning*.{parquet,csv,md} and
 figures/finetuning/*.{svg,png}.
 """
 
-TUNED = dag.finetuned_datasets(CONFIG)
+TUNED = dag.datasets_of(CONFIG, "finetuning")
 TUNED_WEAK = "<results>/{dataset}/finetuned/{weak}/seed{seed}"
 TUNED_PAIR = "<results>/{dataset}/finetuned/{weak}--{strong}/seed{seed}"
 

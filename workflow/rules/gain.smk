@@ -5,7 +5,7 @@ DATASET/WEAK--STRONG/seed*/gain.parquet and gain/WEAK--STRONG/seed*/transfer.par
 tables/{predictors,quadrants,gain,transfer}.{parquet,csv,md} and figures/gain/*.{svg,png}.
 """
 
-GAINED = dag.gain_datasets(CONFIG)
+GAINED = dag.datasets_of(CONFIG, "gain")
 
 
 rule gain_predictors:
