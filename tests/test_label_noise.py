@@ -336,7 +336,6 @@ def test_the_figure_has_a_curve_for_each_method(chain):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({}, "label_noise.datasets: found nothing, expected a value"),
         ({"datasets": ["film"]}, "'film' is not a dataset; did you mean 'films'?"),
         ({"datasets": ["films"], "rates": [0.5]}, "label_noise.rates.0: found 0.5"),
         ({"datasets": ["films"], "kinds": ["any"]}, "label_noise.kinds.0: found 'any'"),
