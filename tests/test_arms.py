@@ -204,7 +204,7 @@ def test_unbalanced_arms_of_the_whole_budget_are_w2s_whatever_the_selector(point
     correct, _ = trained(plans, fit_of(pool), weak, strong, label=truth)
     w2s = next(i for i, plan in enumerate(plans) if plan.control == "w2s")
     same = [i for i, p in enumerate(plans) if p.selector and p.control != "weak_vectors"]
-    assert len(same) == 1 + 3 * 4
+    assert len(same) == 1 + 3 * 4  # confidence calls no label wrong
     for i in same:
         assert np.array_equal(correct[i], correct[w2s])
 
@@ -228,6 +228,31 @@ def test_weak_labels_that_are_right_teach_more_but_no_more_than_random_right_one
         arm, matched = (purity["weak_right", band, name] for name in ("arm", "purity_matched"))
         assert arm == matched
     assert all(row["class_balance"] == 0.5 for row in rows)
+
+
+def test_labels_that_a_selector_doubts_are_flipped_and_so_are_as_many_of_its_controls(points):
+    pool, label, *_ = points
+    arms = ArmsConfig(selectors=("weak_right", "rp"), bands=("relabel",), budgets=(0.9, 1.0))
+    scores, reasons = scored(pool, label, arms)
+    plans = [p for p in arm_plans(pool, label, scores, reasons, arms, "") if p.selector != "random"]
+    assert {plan.selector for plan in plans} == {"weak_right"}  # rp calls no label wrong
+    rows = {(p.control, p.budget): described(p, "logistic", "", label) for p in plans}
+    assert all(row["n"] == len(label) for row in rows.values())
+    weak = pool.weak_proba > 0.5
+    for plan in plans:
+        for every, target in plan.sets:
+            changed = target != pool.weak_proba
+            assert len(every) == len(label)
+            assert changed.sum() == round((1 - plan.budget) * len(label))
+            assert np.array_equal(target[changed], 1 - pool.weak_proba[changed])
+            first = plans[0].sets[0][1] != pool.weak_proba
+            if plan.budget == 0.9:
+                assert weak[changed].sum() == weak[first].sum()
+    before = np.mean(weak == (label == 1))
+    right = {key: row["label_accuracy"] for key, row in rows.items()}
+    assert right["arm", 0.9] == pytest.approx(before + 0.1) == right["purity_matched", 0.9]
+    assert right["random", 0.9] < before < right["arm", 0.9]
+    assert right["arm", 1.0] == pytest.approx(before)
 
 
 def test_no_selector_but_an_oracle_is_given_true_labels(points):
@@ -277,7 +302,7 @@ def test_students_learn_and_shuffled_labels_teach_nothing(student, points):
 def test_a_selector_that_is_undefined_tells_why_and_loses_nothing_else(points):
     pool, label, *_ = points
     arms = ArmsConfig(selectors=("overlap", "confidence"), budgets=(0.5, 0.02), bands=("high",))
-    given = Pool(**{**vars(pool), "region": np.full(len(label), "undefined", dtype=object)})
+    given = replace(pool, region=np.full(len(label), "undefined", dtype=object))
     scores, reasons = scored(given, label, arms)
     assert np.isnan(scores["overlap"]).all()
     assert list(reasons) == ["overlap"]

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from w2s.arms.track import DRAWN, SELECTORS
+from w2s.arms.track import DRAWN, FLIPPED, SELECTORS
 from w2s.errors import ArtifactError
 from w2s.files.artifacts import Artifact
 from w2s.overlap.track import FiguresSettings
 from w2s.results.drawing import PALETTE, Rows, banded, legend, no_data, panels, select
 
-LINES = {"high": "-", "middle": "-.", "low": ":"}
+LINES = {"high": "-", "middle": "-.", "low": ":", FLIPPED: "--"}
 GREY = "#888888"
 
 
@@ -59,7 +59,7 @@ def _budget_lines(ax: Axes, arms: Rows, dataset: str, selector: str) -> None:
             no_data(ax, str(arms["reason"][rows][0]), beside=True)
             continue
         banded(ax, arms, rows, "budget", "accuracy", color=color_of(selector), style=style,
-               label=f"{band} scores")  # fmt: skip
+               label=band if band == FLIPPED else f"{band} scores")  # fmt: skip
 
 
 def forest_figure(arms: Rows, titles: Mapping[str, str], budget: float) -> Figure:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from w2s.arms.pool import Pool
-from w2s.arms.track import DRAWN, MATCHED, ArmsConfig
+from w2s.arms.track import DRAWN, FLIPPED, MATCHED, SELECTORS, ArmsConfig
 from w2s.checks import Array
 from w2s.overlap.draws import cells_of, chosen, flipped, like, relabelled, unteaching
 
@@ -83,26 +83,49 @@ def arm_plans(
     positive = pool.weak_proba > 0.5
     right = positive == (label == 1)
     cells = cells_of(positive, right, pool.n_tokens, rng=pool.streams("token tenths"))
-    places = [(DRAWN, "")] + [(name, band) for name in scores for band in arms.bands]
-    for selector, band in places:
+    for selector in (DRAWN, *scores):
         count = arms.random if selector == DRAWN else 1
         score = scores.get(selector, np.zeros(len(label)))
-        for budget in arms.budgets:
-            arm = Plan("arm", selector, band, budget, reason=reasons.get(selector, ""))
-            rows = []
-            for draw in () if arm.reason else range(count):
-                rng = pool.streams(f"{selector} draw={draw}" if selector == DRAWN else "ties")
-                rows.append(
-                    chosen(score, positive, budget=budget, band=band or "high",
-                           balanced=arms.balanced, rng=rng)
-                )  # fmt: skip
-            fewest = min(map(len, rows), default=FEWEST)
-            if fewest < FEWEST:
-                arm = replace(arm, reason=f"found {fewest} points, expected {FEWEST} or more")
+        for band in [""] if selector == DRAWN else _bands(selector, arms):
+            for budget in arms.budgets:
+                arm = Plan("arm", selector, band, budget, reason=reasons.get(selector, ""))
                 rows = []
-            yield replace(arm, sets=[(mine, pool.weak_proba) for mine in rows])
-            if selector != DRAWN:
-                yield from _controls(arm, rows, cells, arms, pool)
+                for draw in () if arm.reason else range(count):
+                    rng = pool.streams(f"{selector} draw={draw}" if selector == DRAWN else "ties")
+                    rows.append(_rows(score, positive, arm, arms, rng))
+                fewest = min(map(len, rows), default=FEWEST)
+                if fewest < FEWEST and band != FLIPPED:
+                    arm = replace(arm, reason=f"found {fewest} points, expected {FEWEST} or more")
+                    rows = []
+                yield replace(arm, sets=[_set(mine, arm, pool) for mine in rows])
+                if selector != DRAWN:
+                    yield from _controls(arm, rows, cells, arms, pool)
+
+
+def _bands(selector: str, arms: ArmsConfig) -> list[str]:
+    """Bands of a selector: labels are flipped by those alone whose low scores call them wrong."""
+    judges = selector in SELECTORS and SELECTORS[selector].judges
+    return [band for band in arms.bands if judges or band != FLIPPED]
+
+
+def _rows(
+    score: Array, positive: Array, arm: Plan, arms: ArmsConfig, rng: np.random.Generator
+) -> Array:
+    """The rows that an arm keeps, or those whose labels it flips."""
+    if arm.band == FLIPPED:
+        return chosen(score, positive, budget=1 - arm.budget, band="low", balanced=False, rng=rng)
+    return chosen(
+        score, positive, budget=arm.budget, band=arm.band or "high", balanced=arms.balanced, rng=rng
+    )
+
+
+def _set(rows: Array, arm: Plan, pool: Pool) -> Set:
+    """A training on these rows, or on all with the labels of these flipped."""
+    if arm.band != FLIPPED:
+        return rows, pool.weak_proba
+    target = pool.weak_proba.copy()
+    target[rows] = 1 - target[rows]
+    return np.arange(len(target)), target
 
 
 def _controls(
@@ -114,5 +137,5 @@ def _controls(
         if control in cells and rows:
             repeats = arms.random if control == "random" else arms.matched
             sets = like(rows[0], cells[control], repeats, name=control, streams=pool.streams)
-        drawn = [(mine, pool.weak_proba) for mine in sets]
+        drawn = [_set(mine, arm, pool) for mine in sets]
         yield replace(arm, control=control, sets=drawn, on_weak=control == "weak_vectors")

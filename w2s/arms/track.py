@@ -46,7 +46,8 @@ from w2s.overlap.track import (
     title_of_pair,
     titles,
 )
-from w2s.results.track import BANDS, SCORES, Band, datasets_of
+from w2s.results.track import BANDS as KEPT
+from w2s.results.track import SCORES, datasets_of
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ class Selector(Shown):
         source: Paper or repository that its formula is from.
         sees: What of a pool it reads.
         oracle: Whether it reads true labels, which nobody has who needs weak ones.
+        judges: Whether a low score says that the label is wrong, so that it may be flipped.
     """
 
     label: str = ""
     source: str = ""
     sees: str = ""
     oracle: bool = False
+    judges: bool = False
 
 
 RADS, OVERLAP = "SprocketLab/rads-w2s-generalization", "yuxinjinito/w2s-overlap"
@@ -113,6 +116,7 @@ SELECTORS = {
     "knn_agreement": Selector(
         GREEN, "share of the 20 nearest strong vectors with the same weak label", "-",
         label="knn agreement", source=OVERLAP, sees="weak labels, strong vectors",
+        judges=True,
     ),
     "knn_mixed": Selector(
         GREEN, "how near that share is to a half, neighbours of other folds only", "--",
@@ -136,19 +140,22 @@ SELECTORS = {
     ),
     "trust": Selector(
         GREEN, "a probe on weak vectors of \"the weak label is right\", learnt on weak_train", ":",
-        label="trust head", source="arXiv:2606.01000", sees="weak_train, weak vectors",
+        label="trust head", source="arXiv:2606.01000", sees="weak_train, weak vectors", judges=True,
     ),
     "cleanlab": Selector(
         PINK, "confident learning: margin of the weak label, out of fold", "--",
         label="confident learning", source="arXiv:1911.00068", sees="weak labels, strong vectors",
+        judges=True,
     ),
     "self_confidence": Selector(
         PINK, "what a strong probe, out of fold, gives the weak label", ":",
         label="self-confidence", source="arXiv:1911.00068", sees="weak labels, strong vectors",
+        judges=True,
     ),
     "topological": Selector(
         GREEN, "whether a point is in the main component of its weak label's neighbours", "-.",
         label="topological filter", source="arXiv:2012.04835", sees="weak labels, strong vectors",
+        judges=True,
     ),
     "self_entropy": Selector(
         PINK, "certainty of a strong probe refitted on its most certain half", "-.",
@@ -157,13 +164,19 @@ SELECTORS = {
     "graph_agreement": Selector(
         ORANGE, "agreement with weak labels smoothed over the strong neighbours' graph", "--",
         label="graph agreement", source="arXiv:2511.14166", sees="weak labels, strong vectors",
+        judges=True,
     ),
     "weak_right": Selector(
         "#000000", "whether the weak label is right", "--", label="weak label right (oracle)",
-        source=RADS, sees="true labels", oracle=True,
+        source=RADS, sees="true labels", oracle=True, judges=True,
     ),
 }  # fmt: skip
 DRAWN = "random"  # the selector that is none
+FLIPPED = "relabel"  # the band that keeps all points, and flips labels
+BANDS = {
+    **KEPT,
+    FLIPPED: "all points, the labels of those with lower scores flipped (of some selectors)",
+}
 STUDENTS = {
     "logistic": "logistic regression, as `probe` has it",
     "knn": "mean label of the nearest neighbours",
@@ -187,9 +200,11 @@ WHOLE = {  # trainings on the whole pool
 }
 if TYPE_CHECKING:
     SelectorName = str
+    Band = str
     Student = str
 else:
-    SelectorName, Student = Literal[*SELECTORS], Literal[*STUDENTS]
+    SelectorName, Band = Literal[*SELECTORS], Literal[*BANDS]
+    Student = Literal[*STUDENTS]
 
 
 class ArmsConfig(Strict):
@@ -234,7 +249,9 @@ class ArmsConfig(Strict):
 KEYS = {
     "student": Array("str", "what was trained: " + ", ".join(STUDENTS)),
     "selector": Array("str", f"what scored the points; {DRAWN} for no scores; empty: whole pool"),
-    "band": Array("str", "which scores were kept: high, middle or low; empty where there is none"),
+    "band": Array(
+        "str", "scores kept: high, middle or low; relabel: all, other labels flipped; or empty"
+    ),
     "budget": Array("float64", "share of the pool that was asked for"),
 }
 CLASS_BALANCE = "share of positive weak labels among the points"
