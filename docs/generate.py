@@ -89,7 +89,7 @@ that read what it wrote. Everything else stays.
 | a pair's `weak_layer`; its `strong_layer` | `weak_labels`; `overlap` |
 | `probe` | `weak_labels`, `transfer` |
 | `overlap` | `overlap`, `select`, `student` |
-| `arms`, but for its `datasets`; your own selectors and scores | `arms` of all datasets |
+| `arms`, your own selectors and scores | `arms`; with `finetuning.arms` then `finetune_strong` |
 | `mixing` | `strong`, `student` |
 | `selection.paths`; an experiment's sources | `select` of all; of it |
 | a corpora experiment's `targets` or `datasets` | `corpora_labels` of it |

@@ -346,7 +346,15 @@ def test_the_selector_of_the_page_on_arms_is_one(tmp_path, points):
         ("def f(pool)\n", "SyntaxError"),
         ("X = 1\n", "found no SELECTORS"),
         ("SELECTORS = {'rp': len}\n", "'rp', expected a name not taken"),
-        ("SELECTORS = {'f': 3}\n", "expected {NAME: FUNCTION}"),
+        ("SELECTORS = {'mine': len}\n", "'mine', expected a name not taken"),
+        ("SELECTORS = {'a/b': len}\n", "'a/b', expected a name of letters"),
+        ("SELECTORS = [len]\n", r"found \[.*, expected {NAME: FUNCTION}"),
+        ("SELECTORS = {'f': 3}\n", "found 3 for 'f', expected a function"),
+        ("SELECTORS = {'f': lambda pool: next(iter([]))}\n", "found StopIteration, expected"),
+        ("raise SystemExit\n", "found SystemExit, expected a file that runs"),
+        ("def f(pool):\n    pool.strong[:] = 0\nSELECTORS = {'f': f}\n", "is read-only"),
+        ("def f(pool):\n    pool.weak_proba[:] = 0\nORACLES = {'f': f}\n", "is read-only"),
+        ("def f(pool):\n    pool.label[:] = 0\nORACLES = {'f': f}\n", "is read-only"),
         ("SELECTORS = {'f': lambda pool: pool.nothing}\n", "f: found AttributeError"),
         (
             "SELECTORS = {'f': lambda pool: [1, 2]}\n",
@@ -361,7 +369,11 @@ def test_mistakes_of_own_selectors_are_told_in_one_line(text, message, tmp_path,
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
-        scored(points[0], points[1], ArmsConfig(selectors=(), selectors_file=str(path)))
+        scored(
+            points[0],
+            points[1],
+            ArmsConfig(selectors=(), selectors_file=str(path), scores={"mine": "a.npz"}),
+        )
     with pytest.raises(DataError, match="found no file"):
         own_selectors(str(tmp_path / "other.py"))
 
@@ -376,11 +388,28 @@ def test_scores_of_a_file_are_matched_by_id(tmp_path):
             own_scores(tmp_path / name, np.array([1, 2]))
 
 
+def test_an_own_selector_may_be_undefined_and_loses_nothing_else(tmp_path, points):
+    pool, label, *_ = points
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from w2s.errors import DegenerateError\n"
+        "def mine(pool):\n    raise DegenerateError('too few')\n"
+        "SELECTORS = {'mine': mine}\n"
+    )
+    arms = ArmsConfig(selectors=("confidence",), selectors_file=str(path))
+    scores, reasons = scored(pool, label, arms)
+    assert reasons == {"mine": "too few"}
+    assert np.isnan(scores["mine"]).all()
+    assert np.isfinite(scores["confidence"]).all()
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"id": [1, 2]}, "found no score"),
         ({"id": [0.5, 2], "score": [1, 2]}, "id of float64"),
+        ({"id": [[1], [2]], "score": [1, 2]}, r"id of int64 and shape \(2, 1\)"),
+        ({"id": 1, "score": [1, 2]}, r"id of int64 and shape \(\)"),
         ({"id": [1, 1], "score": [1, 2]}, "an id twice"),
         ({"id": [1, 2], "score": [1, math.nan]}, "1 scores that are NaN"),
         ({"id": [1, 2], "score": ["a", "b"]}, "expected 2 numbers"),
@@ -390,9 +419,10 @@ def test_bad_files_of_scores_are_told_in_one_line(columns, message, tmp_path):
     np.savez(tmp_path / "a.npz", **{name: np.array(values) for name, values in columns.items()})
     with pytest.raises(DataError, match=message):
         own_scores(tmp_path / "a.npz", np.array([1]))
-    (tmp_path / "b.npz").write_bytes(b"nothing")
-    (tmp_path / "c.txt").write_text("id score")
-    for name in ("b.npz", "c.txt", "d.npz"):
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
+    (tmp_path / "c.csv").write_text("id,score\n1,2\n")
+    (tmp_path / "d.npz").write_bytes(b"")
+    for name in ("b.npz", "c.csv", "d.npz", "e.npz"):
         with pytest.raises(DataError, match=r"expected \.parquet or \.npz"):
             own_scores(Path(tmp_path / name), np.array([1]))
 
@@ -474,6 +504,19 @@ def test_the_gap_that_is_recovered_is_that_of_the_students_own_ceiling():
     assert rows["floor"]["pgr"] == 0
     assert rows["ceiling"]["pgr"] == 1
     assert rows["shuffled"]["pgr"] == pytest.approx(-0.5)
+
+
+def test_a_gap_that_is_none_and_too_few_seeds_for_p_are_told():
+    correct = np.zeros((2, 3, 10))
+    correct[:, 0, :6], correct[:, 1, :5], correct[:, 2, :8] = 1, 1, 1
+    outcome = armed(correct, [("", "floor"), ("", "ceiling"), ("", "w2s")])
+    for row in whole_rows(outcome, outcome.bootstrap(200), LEVEL):
+        assert math.isnan(row["pgr"])
+        assert row["reason"] == "pgr: ceiling - floor is not above 0"
+    outcome = armed(correct[:, :2], [("rp", "arm"), ("rp", "purity_matched")])
+    (row,) = arm_rows(outcome, outcome.bootstrap(200), LEVEL)
+    assert math.isfinite(row["p"])
+    assert row["reason"] == "of 2 seeds: expected 3 or more for p"
 
 
 def artifacts(points, seed, **changes):

@@ -92,3 +92,39 @@ def test_results_in_the_place_of_a_file_are_one_line(
         Path("r").write_text("a table", encoding="utf-8")
         with pytest.raises(ConfigError, match=f"results: found the file {folder}, expected a fol"):
             check(asked.model_copy(update={"results": folder}))
+
+
+@pytest.mark.parametrize(
+    ("text", "sections", "expected"),
+    [
+        (None, {}, "arms.selectors_file: {mine}: found no file"),
+        ("SELECTORS = {'rp': len}", {}, "arms.selectors_file: {mine}, SELECTORS: found 'rp'"),
+        ("SELECTORS = {'sure': len}", {"finetuning": {"arms": [{"selector": "sure_"}]}},
+         "finetuning.arms.0.selector: 'sure_' is not a selector of `arms`; did you mean 'sure'?"),
+        ("SELECTORS = {'sure': len}", {"finetuning": {"arms": [{"selector": "sure"}]}}, ""),
+    ],
+)  # fmt: skip
+def test_selectors_of_a_users_own_are_known_before_any_job(
+    text: str | None, sections: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.py"
+    if text is not None:
+        mine.write_text(text, encoding="utf-8")
+    found = config(tmp_path, {}, arms={"selectors_file": str(mine)}, **sections)
+    if not expected:
+        check(found, packages=False)
+        return
+    with pytest.raises(ConfigError) as raised:
+        check(found, packages=False)
+    assert expected.format(mine=mine) in str(raised.value)
+    assert len(raised.value.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["a.csv", "b.npz"])
+def test_files_of_scores_that_cannot_be_read_are_told_before_any_job(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("id,score", encoding="utf-8")
+    path = str(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"arms.scores.own: found .*, expected a file \.parquet"):
+        check(config(tmp_path, {}, arms={"scores": {"own": path}}), packages=False)

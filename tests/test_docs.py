@@ -247,7 +247,7 @@ def test_captions_tell_names_with_the_sentences_of_their_tables():
         "label_noise": {k: s.sentence for k, s in METHODS.items()},
         "table_weak_supervision": {k: s.sentence for k, s in LABEL_MODELS.items()} | STUDENTS,
         "table_arms": {k: s.sentence for k, s in SELECTORS.items()}
-        | {"random": "no scores; as many of each weak label as an arm of the budget has"},
+        | {"random": "no scores; balanced as the arms are"},
         "weak_supervision_mixes": {k: CONTROLS[k].sentence for k in CURVES},
     }
     templates = {path.name for path in (ROOT / "docs" / "captions").iterdir()}

@@ -184,6 +184,13 @@ def test_what_cannot_be_done_has_its_reason(chain):
     assert set(runs.loc[runs["reason"] != "", "method"]) == {"knn", "graph"}
 
 
+def test_points_of_one_group_have_no_folds_and_other_methods_go_on(chain):
+    texts, *read = files(chain, "examples.parquet", "weak_labels-0.parquet", LARGE)
+    one = changed(texts, group=np.full(len(texts), "g", dtype=object))
+    runs = run_stage("label_noise", one, *read, **PAIR, **NOISE)["runs"].frame
+    assert set(runs.loc[runs["reason"] != "", "method"]) == {"logistic", "cleanlab"}
+
+
 def outcome(seeds=3, n=200, seed=0, **changes):
     """Seeds with a ceiling, and one noise with two methods."""
     rng = np.random.default_rng(seed)

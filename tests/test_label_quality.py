@@ -258,3 +258,21 @@ def test_unknown_probabilities_stay_unknown():
 def test_what_cannot_be_scored_is_told(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_shares_that_are_equal_are_equal_whichever_label_they_are_seen_from():
+    """1 - 4/5 is not 1/5 in floating point: then the label would decide between equal scores."""
+    x, y, _ = clouds(n=120, flips=30)
+    fold = np.arange(120) % 5
+    for k in (5, 20):
+        graph = neighbor_graph(x, k=k).toarray()
+        agreeing = np.where(y == 1, graph @ y, graph @ (1 - y))
+        found = knn_agreement(x, y, k=k)
+        votes = graph.sum(axis=1)
+        for share in np.unique(agreeing / votes):
+            assert len(np.unique(found[agreeing / votes == share])) == 1
+        assert np.array_equal(found, knn_agreement(x, 1 - y, k=k))
+        mixed = knn_mixed(x, y, k=k, fold=fold)
+        assert np.array_equal(mixed, knn_mixed(x, 1 - y, k=k, fold=fold))
+        assert len(np.unique(mixed)) <= k // 2 + 1
+    assert np.array_equal(graph_agreement(x, y), graph_agreement(x, 1 - y))

@@ -167,13 +167,14 @@ class Config(Strict):
         for number, arm in enumerate(tuned.arms if tuned else ()):
             where = f"finetuning.arms.{number}.selector"
             known = (*chosen.selectors, *chosen.scores) if chosen else ()
-            own = chosen is not None and chosen.selectors_file is not None
-            if arm.selector not in known and not own:
+            # names of a file of the user's own are known when that has run: `dag.check`
+            if arm.selector not in known and not (chosen and chosen.selectors_file):
                 hint = nearest_of(arm.selector, known)
                 yield f"{where}: '{arm.selector}' is not a selector of `arms`; {hint}"
         if tuned and tuned.arms and chosen and chosen.datasets:
-            for name in set(tuned.datasets or self.datasets) - set(chosen.datasets):
-                yield f"finetuning.arms: found '{name}', which `arms.datasets` lacks; expected it"
+            for name in tuned.datasets or self.datasets:
+                if name not in chosen.datasets:
+                    yield f"finetuning.arms: found '{name}', which `arms.datasets` lacks"
 
     def _mistakes(self, where: str, role: str, pair: Pair) -> Iterator[str]:
         name = getattr(pair, role)

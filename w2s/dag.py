@@ -30,9 +30,9 @@ from w2s.data.sources import (
     tasks,
     wrench_datasets,
 )
-from w2s.declare import UNTOLD, Plain, option, output_option
+from w2s.declare import UNTOLD, Plain, nearest_of, option, output_option
 from w2s.digest import code_digest
-from w2s.errors import ConfigError
+from w2s.errors import ConfigError, W2SError
 from w2s.finetuning.track import arm_scores
 from w2s.models.track import HubModel, Model
 from w2s.overlap.track import titles
@@ -198,6 +198,7 @@ def check(config: Config, *, packages: bool = True) -> None:
         if not isinstance(model, HubModel)
         for mistake in _of_model(model, _read(Path(model_reference(config, name))))
     ]
+    mistakes += [*_of_own_selectors(config)]
     mistakes += _of_packages(config) if packages else []
     if mistakes:
         raise ConfigError("\n".join(mistakes))
@@ -233,6 +234,31 @@ def _of_model(model: Model, told: dict[str, Any]) -> Iterator[str]:
     asked = model.max_length if "max_length" in model.model_fields_set else 0
     if positions is not None and asked > positions:  # the default is more than some texts need
         yield f"max_length: found {asked}, expected at most {positions}, which is all it can read"
+
+
+def _of_own_selectors(config: Config) -> Iterator[str]:
+    """What is wrong with selectors and scores of a user's own, without any pool."""
+    arms, tuned = config.arms, config.finetuning
+    for name, path in arms.scores.items() if arms else ():
+        if not Path(path).is_file() or Path(path).suffix not in (".parquet", ".npz"):
+            yield f"arms.scores.{name}: found {path}, expected a file .parquet or .npz"
+    if arms is None or arms.selectors_file is None:
+        return
+    from w2s.arms.own import own_selectors  # imports NumPy
+
+    try:
+        own = own_selectors(arms.selectors_file, arms.scores)
+    except W2SError as error:
+        yield f"arms.selectors_file: {error}"
+        return
+    known = [*arms.selectors, *arms.scores, *own]
+    for number, arm in enumerate(tuned.arms if tuned else ()):
+        if arm.selector not in known:
+            hint = nearest_of(arm.selector, known)
+            yield (
+                f"finetuning.arms.{number}.selector: '{arm.selector}' is not a selector of `arms`; "
+                f"{hint}"
+            )
 
 
 def _of_packages(config: Config) -> Iterator[str]:

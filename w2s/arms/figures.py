@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,11 @@ def label_of(selector: str) -> str:
     return SELECTORS[selector].label if selector in SELECTORS else selector
 
 
-def color_of(selector: str) -> str:
-    """Its colour; those of a user's own are taken in turn, by their names."""
-    if selector in SELECTORS:
-        return SELECTORS[selector].color
-    return PALETTE[sum(selector.encode()) % len(PALETTE)]
+def colors_of(selectors: Sequence[str]) -> dict[str, str]:
+    """Their colours; those of a user's own are taken in turn."""
+    own = [name for name in selectors if name not in SELECTORS]
+    found = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(own)}
+    return {name: found.get(name) or SELECTORS[name].color for name in selectors}
 
 
 def budgets_figure(arms: Rows, titles: Mapping[str, str]) -> Figure:
@@ -58,7 +58,7 @@ def _budget_lines(ax: Axes, arms: Rows, dataset: str, selector: str) -> None:
         if not np.isfinite(arms["accuracy"][rows]).any():
             no_data(ax, str(arms["reason"][rows][0]), beside=True)
             continue
-        banded(ax, arms, rows, "budget", "accuracy", color=color_of(selector), style=style,
+        banded(ax, arms, rows, "budget", "accuracy", color=PALETTE[0], style=style,
                label=band if band == FLIPPED else f"{band} scores")  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def forest_figure(arms: Rows, titles: Mapping[str, str], budget: float) -> Figur
     names = list(
         dict.fromkeys(zip(arms["selector"][here], arms["band"][here], strict=True))
     )  # selector and band, in the order of the table
+    colors = colors_of(list(dict.fromkeys(selector for selector, _ in names)))
     height = 1.2 + 0.2 * len(names)
     figure, axes = panels(len(titles), height=height, beside=1.6)
     for number, (ax, (name, title)) in enumerate(zip(axes, titles.items(), strict=True)):
@@ -84,7 +85,10 @@ def forest_figure(arms: Rows, titles: Mapping[str, str], budget: float) -> Figur
         for y, (selector, band) in enumerate(names):
             for i in select(arms, dataset=name, selector=selector, band=band):
                 if arms["budget"][i] == budget:
-                    _difference(ax, arms, i, y, color_of(selector))
+                    _difference(ax, arms, i, y, colors[selector])
+        mine = np.flatnonzero((arms["dataset"] == name) & here)
+        if not np.isfinite(arms["minus_purity_matched"][mine]).any():
+            no_data(ax, next(filter(None, arms["reason"][mine]), ""))
     return figure
 
 

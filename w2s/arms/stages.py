@@ -15,7 +15,7 @@ from w2s.arms.pool import Pool
 from w2s.arms.selectors import METHODS
 from w2s.arms.track import SELECTORS, ArmsConfig, ArmsSettings
 from w2s.checks import Array, rows_of
-from w2s.errors import W2SError
+from w2s.errors import DegenerateError, W2SError
 from w2s.files.artifacts import Artifact
 from w2s.files.inputs import group_codes, layer_of, parts_of, same_job
 from w2s.overlap.weak_labels import fitter
@@ -126,7 +126,7 @@ def scored(
     Raises:
         W2SError: of a selector of the user's own: another shape, or values that are not finite.
     """
-    own = own_selectors(arms.selectors_file) if arms.selectors_file else {}
+    own = own_selectors(arms.selectors_file, arms.scores) if arms.selectors_file else {}
     methods: dict[str, Callable[[Pool], Array]] = {name: METHODS[name] for name in arms.selectors}
     if why:
         names = [*methods, *own, *arms.scores]
@@ -141,7 +141,10 @@ def scored(
                 scores[name], reasons[name] = np.full(len(label), np.nan), str(error)
             advance(1)
         for name, mine in own.items():
-            scores[name] = mine(pool, label)
+            try:
+                scores[name] = mine(pool, label)
+            except DegenerateError as error:
+                scores[name], reasons[name] = np.full(len(label), np.nan), str(error)
             advance(1)
         for name, path in arms.scores.items():
             scores[name] = own_scores(Path(path), pool.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from w2s.files.artifacts import Artifact
 from w2s.overlap.track import TablesSettings
 from w2s.results.intervals import Bootstrap, Estimates, estimate, holm, known_mean, p_value
 from w2s.results.outcome import KEY, Row, Seeds, by_seed, each_outcome, table
-from w2s.results.rows import pgr_row, spread
+from w2s.results.rows import few_for_p, pgr_row, spread
 from w2s.rng import stream
 
 PLACE = ("student", "selector", "band", "budget")
@@ -125,8 +126,11 @@ def arm_rows(outcome: Armed, bootstrap: Bootstrap, level: float) -> list[Row]:
         for name, column in P.items():
             found = others[name]
             row[column] = p_value(float(found.mean[k]), found.draws[:, k], level=level)
-        why = outcome.why(i, *(mine[k] for mine in beside.values() if mine[k] >= 0))
-        rows.append(row | outcome.means(i) | {"n_seeds": int(own.n_seeds[k]), "reason": why})
+        whys = [outcome.why(i, *(mine[k] for mine in beside.values() if mine[k] >= 0))]
+        if math.isfinite(row["p"]):
+            whys.append(few_for_p(int(others["purity_matched"].n_seeds[k])))
+        row |= {"n_seeds": int(own.n_seeds[k]), "reason": "; ".join(filter(None, whys))}
+        rows.append(row | outcome.means(i))
     return rows
 
 
@@ -151,8 +155,13 @@ def whole_rows(outcome: Armed, bootstrap: Bootstrap, level: float) -> list[Row]:
         row |= {"purity": mine["purity"], "n_seeds": int(found.n_seeds[k])}
         row |= spread("accuracy", found.mean[k], found.draws[:, k], level)
         row |= pgr_row(outcome.correct[:, [floor, i, ceiling]], every, bootstrap, level)
+        whys = [outcome.why(i)]
+        if math.isnan(row["pgr"]) and math.isfinite(row["accuracy"]):
+            whys.append("pgr: ceiling - floor is not above 0")
+        elif math.isnan(row["pgr_lo"]) and math.isfinite(row["pgr"]):
+            whys.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
         accuracy = outcome.means(i)["label_accuracy"]
-        rows.append(row | {"label_accuracy": accuracy, "reason": outcome.why(i)})
+        rows.append(row | {"label_accuracy": accuracy, "reason": "; ".join(filter(None, whys))})
     return rows
 
 

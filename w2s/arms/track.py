@@ -212,7 +212,7 @@ class ArmsConfig(Strict):
 
     datasets: tuple[str, ...] = Field((), description="On which datasets; all if empty.")
     selectors: tuple[SelectorName, ...] = Field(
-        tuple(SELECTORS), description="What scores the points (see docs/method.md)."
+        tuple(SELECTORS), description="What scores the points (see docs/arms.md)."
     )
     selectors_file: InputPath | None = Field(
         None, description="Python file with SELECTORS, functions of your own by name."

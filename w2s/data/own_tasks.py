@@ -23,7 +23,8 @@ LABELS = {"0", "1", "0.0", "1.0", "False", "True"}
 # of a class of the user's own is none of these, and comes out as its own traceback.
 MISTAKES = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError,
-    RuntimeError, SyntaxError, TypeError, ValueError, W2SError,
+    RuntimeError, SyntaxError, TypeError, ValueError, W2SError, EOFError, MemoryError,
+    StopIteration, SystemExit,
 )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _run(path: Path) -> dict[str, Any]:
 
 def told_error(error: BaseException) -> str:
     """Class and message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def _line(error: BaseException, path: Path) -> str:

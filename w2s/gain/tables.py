@@ -32,7 +32,7 @@ from w2s.results.intervals import (
 )
 from w2s.results.metrics import MODELS, correct_rows
 from w2s.results.outcome import KEY, Row, table
-from w2s.results.rows import pgr_row, spread
+from w2s.results.rows import few_for_p, pgr_row, spread
 from w2s.rng import stream
 
 CLUSTERS = 8  # datasets and pairs below which a bootstrap of them has few different draws
@@ -239,6 +239,8 @@ def transfer_row(found: Tested, bootstrap: Bootstrap, level: float) -> Row:
     elif math.isnan(row["pgr_lo"]) and n_seeds:
         reasons.append("pgr interval: ceiling - floor is not above 0 in too many bootstrap draws")
     p = p_value(float(told.mean[3]), told.draws[:, 3], level=level)
+    if math.isfinite(p) and few_for_p(n_seeds):
+        reasons.append(few_for_p(n_seeds))
     return row | {"n_seeds": n_seeds, "p": p, "reason": "; ".join(reasons)}
 
 

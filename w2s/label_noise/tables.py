@@ -98,11 +98,13 @@ def noise_rows(outcome: NoiseOutcome, bootstrap: Bootstrap, level: float) -> lis
         auroc, noisy = outcome.auroc[:, mine[0]], place[noise, rate, "", "noisy"]
         row = {**outcome.names, "noise": noise, "rate": float(rate), "method": method}
         row |= over_seeds("auroc", auroc, level)
+        n_seeds = int(np.isfinite(auroc).sum())
+        whys = (outcome.why(*mine, noisy), too_few(auroc))
         row |= {
             "ceiling": float(level_of.mean[place[CEILING]]),
             "noisy": float(level_of.mean[noisy]),
-            "n_seeds": int(np.isfinite(auroc).sum()),
-            "reason": outcome.why(*mine, noisy) or too_few(auroc),
+            "n_seeds": n_seeds,
+            "reason": "; ".join(why for why in whys if why),
         }
         for name in USES:
             row |= _difference(gain, at[noise, rate, method, name], name, level)

@@ -133,7 +133,7 @@ class OverlapConfig(Strict):
     center: Literal["none", "mean", "whiten"] = Field(
         "none",
         description="What similarities are taken on: the vectors as they are; without the mean of "
-        "strong_train (`mean`); or turned too, so that all directions have equal variance there "
+        "strong_train (`mean`); or turned too, so that directions have about equal variance there "
         "(`whiten`).",
     )
     aggregate: Literal["max", "mean"] = Field(

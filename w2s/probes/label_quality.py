@@ -19,7 +19,7 @@ from w2s.checks import Array, array_of, finite, in_unit_interval, same_length
 from w2s.errors import DegenerateError, W2SError
 from w2s.probes.knn import BLOCK, SAME, unit_rows
 
-CLOSE = 1e-9  # of smoothed labels to their limit
+CLOSE, DIGITS = 1e-9, 8  # of smoothed labels to their limit
 
 
 def knn_agreement(x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20) -> Array:
@@ -37,8 +37,9 @@ def knn_agreement(x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20) -> Array:
         DegenerateError: fewer than k other points.
         W2SError: shapes that do not fit, labels that are not 0 or 1, or values that are not finite.
     """
-    labels = _labels(y)
-    return _agreement(neighbor_graph(x, k=k), labels)
+    agreeing, votes = _agreeing(neighbor_graph(x, k=k), _labels(y))
+    share: Array = agreeing / votes
+    return share
 
 
 def knn_mixed(x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20, fold: npt.ArrayLike) -> Array:
@@ -61,9 +62,8 @@ def knn_mixed(x: npt.ArrayLike, y: npt.ArrayLike, *, k: int = 20, fold: npt.Arra
         DegenerateError: fewer than k points in the other folds of a point.
         W2SError: as `knn_agreement`.
     """
-    labels = _labels(y)
-    share = _agreement(neighbor_graph(x, k=k, fold=fold), labels)
-    result: Array = -np.abs(share - 0.5)
+    agreeing, votes = _agreeing(neighbor_graph(x, k=k, fold=fold), _labels(y))
+    result: Array = -np.abs(2 * agreeing - votes) / (2 * votes)
     return result
 
 
@@ -212,7 +212,8 @@ def graph_agreement(
     while change * alpha > CLOSE * (1 - alpha):  # what all further steps add up to
         before, smooth = smooth, (1 - alpha) * start + alpha * (graph @ smooth) / degree
         change = float(np.abs(smooth - before).max(initial=0))
-    result: Array = np.where(start == 1, smooth, 1 - smooth).reshape(labels.shape)
+    # within the limit's distance equal ones are equal, whichever label they are seen from
+    result: Array = np.where(start == 1, smooth, 1 - smooth).round(DIGITS).reshape(labels.shape)
     return result
 
 
@@ -267,14 +268,14 @@ def _both_ways(graph: Any) -> Any:
     return graph.maximum(graph.T).tocsr()
 
 
-def _agreement(graph: Any, labels: Array) -> Array:
-    """Share of each point's neighbours that have its label, of the shape of the labels."""
+def _agreeing(graph: Any, labels: Array) -> tuple[Array, Array]:
+    """Neighbours of each point with its label, of the shape of the labels, and all of them."""
     same_length("labels", labels, "activations", graph.shape[0])
     columns = labels.reshape(len(labels), -1)
     votes = np.asarray(graph.sum(axis=1), dtype=np.float64)[:, None]
-    ones = (graph @ columns.astype(np.float64)) / votes
-    result: Array = np.where(columns == 1, ones, 1 - ones).reshape(labels.shape)
-    return result
+    ones = graph @ columns.astype(np.float64)
+    agreeing: Array = np.where(columns == 1, ones, votes - ones)  # counts: equal ones are equal
+    return agreeing.reshape(labels.shape), np.broadcast_to(votes, ones.shape).reshape(labels.shape)
 
 
 def _labels(y: npt.ArrayLike) -> Array:

@@ -138,6 +138,13 @@ def too_few(values: Array) -> str:
     return f"found {n} seeds, expected {FEWEST} or more for an interval over seeds"
 
 
+def few_for_p(n_seeds: int) -> str:
+    """What is to be said of a p value from so few seeds, "" if they are enough."""
+    if n_seeds >= FEWEST:
+        return ""
+    return f"of {n_seeds} seed{'s' * (n_seeds > 1)}: expected {FEWEST} or more for p"
+
+
 def row_means(outcome: Outcome) -> dict[str, list[float]]:
     """Means of each row's numbers (`COLUMNS`) over the units that have the row, [rows] each."""
     lacking = np.array([[bool(why) for why in unit] for unit in outcome.row_reason])
@@ -192,9 +199,8 @@ def difference_rows(
             n_seeds = outcome.seeds_of(found.n_seeds[i])
             why = outcome.why_row(*contrast) or outcome.why_group(n_seeds, group)
             value = value_of("difference", found, i, level, why=why)
-            if n_seeds < FEWEST and np.isfinite(found.mean[i]):
-                few = f"of {n_seeds} seed{'s' * (n_seeds > 1)}: expected {FEWEST} or more for p"
-                value["reason"] = "; ".join(filter(None, (value["reason"], few)))
+            if np.isfinite(found.mean[i]):
+                value["reason"] = "; ".join(filter(None, (value["reason"], few_for_p(n_seeds))))
             rows.append(
                 {
                     **outcome.names,
