@@ -41,9 +41,7 @@ rule arms:
 rule arms_tables:
     """Runs and what they get right -> differences to matched random points, with intervals."""
     input:
-        runs=every_job(
-            rules.arms.output.runs, dataset=dag.datasets_of(CONFIG, "arms")
-        ),
+        runs=every_job(rules.arms.output.runs, dataset=dag.datasets_of(CONFIG, "arms")),
         correct=every_job(
             rules.arms.output.correct, dataset=dag.datasets_of(CONFIG, "arms")
         ),

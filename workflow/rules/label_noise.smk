@@ -35,10 +35,12 @@ rule label_noise_tables:
     """Scores and predictions of all jobs -> the table, with intervals over seeds."""
     input:
         runs=every_job(
-            rules.label_noise.output.runs, dataset=dag.datasets_of(CONFIG, "label_noise")
+            rules.label_noise.output.runs,
+            dataset=dag.datasets_of(CONFIG, "label_noise"),
         ),
         predictions=every_job(
-            rules.label_noise.output.predictions, dataset=dag.datasets_of(CONFIG, "label_noise")
+            rules.label_noise.output.predictions,
+            dataset=dag.datasets_of(CONFIG, "label_noise"),
         ),
     output:
         **tables("label_noise"),
