@@ -21,7 +21,7 @@ TABLES = Path(__file__).parent / "results"
 WORLDS = Path(__file__).parent.parent / "benchmarks" / "tables" / "null_worlds.md"
 QUOTED = {
     "demo": ("main", "mixing", "comparisons", "regions", "selection", "detection",
-             "weak_supervision", "weak_supervision_comparisons"),
+             "weak_supervision", "weak_supervision_comparisons", "arms", "negative_controls"),
     "finetuning": ("finetuning", "finetuning_comparisons"),
 }  # fmt: skip
 Row = dict[str, Any]

@@ -278,6 +278,8 @@ QUOTED = {
     "selection": "selection_table",
     "detection": "detection_table",
     "weak_supervision": "weak_supervision_table",
+    "arms": "arms_table",
+    "negative_controls": "negative_controls_table",
     "weak_supervision_comparisons": "comparisons_table",
     "finetuning": "finetuning_table",
     "finetuning_comparisons": "comparisons_table",
