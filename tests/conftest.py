@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch count th
 import json
 import random
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from w2s.data.tasks import TASKS
 from w2s.declare import output_option
 from w2s.tracks import STAGES
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(  # the machine is shared: no example fails for being slow
     "w2s", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )

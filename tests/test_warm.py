@@ -172,6 +172,21 @@ def test_a_job_ends_with_who_asked_for_it(server):
         assert not (server.folder / "made").exists()
 
 
+def test_a_job_ends_with_who_asked_for_it_in_a_run_that_ignores_interrupts(tmp_path):
+    """As those that a script starts in the background do."""
+    known = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server = Server(tmp_path)
+        asking = server.start(*NAP, '{"do": "sleep"}')
+    finally:
+        signal.signal(signal.SIGINT, known)
+    job = told(asking.stdout.readline())[0]
+    asking.kill()
+    wait_for(lambda: gone(job))
+    assert (tmp_path / "unwound").exists()
+    server.end()
+
+
 def test_who_asked_for_a_killed_job_ends_as_it_did(server):
     asking = server.start(*NAP, '{"do": "sleep"}')
     os.kill(told(asking.stdout.readline())[0], signal.SIGKILL)

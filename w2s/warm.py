@@ -174,6 +174,7 @@ def _run(asking: socket.socket, learned: int) -> NoReturn:
     """Run one request in this process, a fork, and end it."""
     from w2s import cli
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # runs in the background ignore it
     ctypes.CDLL(None).prctl(WITH_PARENT, signal.SIGINT)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
