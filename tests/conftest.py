@@ -316,7 +316,7 @@ def _finetuning_jobs(inputs: Path, folder: Path) -> dict[str, Job]:
         jobs[f"finetune_strong-{seed}"] = Job(
             "finetune_strong",
             {**PAIR, "pooling": "mean", "losses": ["xent", "logconf"], "recipe": RECIPE},
-            {**labels, **large, "scores": []},
+            {**labels, "tokens": large["tokens"], "scores": [], "model": large["model"]},
             strong,
         )
         jobs[f"evaluate-tuned-{seed}"] = Job(

@@ -254,9 +254,10 @@ def test_rows_are_matched_by_id(study):
     examples, split, tokens, model = weak_inputs(study)
     found = tuned_weak(examples, shuffled(split), reordered(tokens), model)
     assert same_arrays(found["weak_labels"], load(study / "weak_labels.parquet"))
-    weak, tokens, model = strong_inputs(study)
+    weak, tokens, none, model = strong_inputs(study)
     straight, turned = (
-        tuned_strong(weak, each, model, losses=["logconf"]) for each in (tokens, reordered(tokens))
+        tuned_strong(weak, each, none, model, losses=["logconf"])
+        for each in (tokens, reordered(tokens))
     )
     for name, artifact in straight.items():
         assert same_arrays(turned[name], artifact)
@@ -267,7 +268,7 @@ LEARNING = {**RECIPE, "epochs": 6, "learning_rate": 0.02}
 
 def again(study, weak, settings, control, labels, val_labels, *wanted):
     """A training of the strong model, made anew from the weak labels."""
-    _, tokens, model = strong_inputs(study)
+    _, tokens, _, model = strong_inputs(study)
     place = {i: k for k, i in enumerate(tokens["id"].tolist())}
     rows = {
         part: np.array([place[i] for i in of(weak, part, "id").tolist()])

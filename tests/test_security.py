@@ -160,7 +160,7 @@ def hostile(tmp_path_factory):
 @pytest.mark.xdist_group("workflow")
 def test_figures_show_a_hostile_title_as_text(hostile):
     figures = sorted((hostile / "results" / "figures").rglob("*.svg"))
-    assert len(figures) == 12
+    assert len(figures) == 15
     for path in figures:
         tree = ElementTree.parse(path)
         tags = {element.tag.rpartition("}")[2] for element in tree.iter()}
@@ -176,7 +176,7 @@ def test_figures_show_a_hostile_title_as_text(hostile):
 @pytest.mark.xdist_group("workflow")
 def test_tables_for_people_hold_no_text_of_a_dataset_and_no_title(hostile):
     tables = [p for p in (hostile / "results").rglob("*") if p.suffix in (".md", ".csv")]
-    assert len(tables) == 26
+    assert len(tables) == 34
     for path in tables:
         text = path.read_text(encoding="utf-8")
         assert "<" not in text, path
