@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from w2s.config import Config, parse_as
 from w2s.dag import Job, jobs, settings
-from w2s.data.sources import beside_weights, dataset_source, model_reference, sha256_of
+from w2s.data.sources import beside_weights, dataset_source, known_sha256, model_reference
 from w2s.declare import Plain, Strict
 from w2s.digest import code_digest
 from w2s.files.artifacts import is_provenance
@@ -47,17 +46,6 @@ def _name(value: Any) -> Any:
     return Path(value).name
 
 
-@lru_cache
-def _hashed(path: Path, size: int, time: int) -> str:
-    return sha256_of(path)
-
-
-def _hash_of(path: Path) -> str:
-    """The digest of a file, read once: many artifacts are made from the weights of one model."""
-    told = path.stat()
-    return _hashed(path.resolve(), told.st_size, told.st_mtime_ns)
-
-
 def identity_of_model(reference: str) -> str:
     """What the provenance says of a model: its name on the hub, or a digest of its folder.
 
@@ -65,7 +53,7 @@ def identity_of_model(reference: str) -> str:
     """
     if reference.startswith("hub:"):
         return reference
-    small = {path.name: _hash_of(path) for path in beside_weights(Path(reference))}
+    small = {path.name: known_sha256(path) for path in beside_weights(Path(reference))}
     return hashlib.sha256(json.dumps(small, sort_keys=True).encode()).hexdigest()
 
 
@@ -171,7 +159,7 @@ def has_weights(folder: Path, facts: Mapping[str, Any]) -> bool:
         return True
     names = {*hashes, *(path.name for path in folder.glob("*.safetensors"))}
     paths = {name: folder / name for name in names}
-    return all(path.is_file() and _hash_of(path) == hashes.get(n) for n, path in paths.items())
+    return all(path.is_file() and known_sha256(path) == hashes.get(n) for n, path in paths.items())
 
 
 def _other_input(
@@ -179,7 +167,7 @@ def _other_input(
 ) -> str:
     """Which input is not there any more as it was read; "" if all are."""
     source = Path(dataset_source(config, job.of["dataset"])) if "source" in inputs else None
-    if source is not None and source.is_file() and _hash_of(source) != inputs["source"]:
+    if source is not None and source.is_file() and known_sha256(source) != inputs["source"]:
         return f"made from another {source.name}"
     if "model" in inputs:
         name = job.of.get("model") or job.of.get("strong") or job.of["weak"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from w2s.data.sources import sha256_of
+from w2s.data.sources import known_sha256
 from w2s.data.track import EXAMPLES, SPLIT
 from w2s.declare import (
     ID,
@@ -347,7 +347,7 @@ def _armed(config: Any, job: Mapping[str, str]) -> list[Any]:
     """Files of the user's own are told by their hashes: an edit of one is a change."""
     chosen = config.arms
     own = [path for path in (chosen.selectors_file, *chosen.scores.values()) if path]
-    hashes = [sha256_of(Path(path)) if Path(path).is_file() else "" for path in own]
+    hashes = [known_sha256(Path(path)) if Path(path).is_file() else "" for path in own]
     arms = chosen.model_copy(update={"datasets": ()})
     return [{"own_sha256": hashes, "arms": arms}, layers_of(config, job)]
 

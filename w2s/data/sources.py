@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,14 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache
+def _hashed(path: Path, size: int, time: int) -> str:
+    return sha256_of(path)
+
+
+def known_sha256(path: Path) -> str:
+    """The same, read once: the plan of many jobs asks for that of one file."""
+    told = path.stat()
+    return _hashed(path.resolve(), told.st_size, told.st_mtime_ns)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from w2s.data.sources import hub_datasets, packages, sha256_of, tasks
+from w2s.data.sources import hub_datasets, known_sha256, packages, tasks
 from w2s.declare import (
     DATASET,
     ID,
@@ -265,7 +265,7 @@ def _of_task_rows(config: Any, job: Mapping[str, str]) -> list[Any]:
     """Of a task: what its rows are fetched with is not told again."""
     data = _read(config, job, "title", "local", "max_rows", "revision")
     own = data["tasks_file"]
-    return [{"data": data, "tasks_file_sha256": "" if own is None else sha256_of(Path(own))}]
+    return [{"data": data, "tasks_file_sha256": "" if own is None else known_sha256(Path(own))}]
 
 
 STAGES: dict[str, Stage] = {
