@@ -34,7 +34,7 @@ def colors_of(selectors: Sequence[str]) -> dict[str, str]:
 def budgets_figure(arms: Rows, titles: Mapping[str, str]) -> Figure:
     """Test accuracy against the budget: a row of panels for each selector, of one student.
 
-    The grey band is the interval of random points, as many of each weak label.
+    The grey band is the interval of random points, balanced as the arms are.
     """
     selectors = [name for name in dict.fromkeys(arms["selector"]) if name != DRAWN]
     places = [(name, selector) for selector in selectors for name in titles]
